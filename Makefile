@@ -1,0 +1,50 @@
+# Hatchery's two commands are `make serve` and `make test`; `make help` lists the rest.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help serve test lint format bench clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five listeners.
+	@$(BIN)/python manage.py serve
+
+test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	PORTAL_DATA_DIR=$$(mktemp -d) PORTAL_HOSTNAMES=ca.example PORTAL_KEY_PASSPHRASE=an-example-that-is-long-enough \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(VENV)/.installed-dev ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## Measure the server's CPU time per operation.
+	$(BIN)/python -m benchmarks.operations
+
+clean: ## Remove the virtual environment; var/ stays.
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hatchery needs Python 3.11 or newer; try: make serve PYTHON=python3.12")'
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.txt
+	@echo "Installing requirements.txt ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "Installing requirements-dev.txt ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

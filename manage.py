@@ -1,0 +1,24 @@
+#!/usr/bin/env python
+"""Hatchery from the shell: `python manage.py help` lists what it can do."""
+
+import os
+import sys
+
+
+def main() -> None:
+    # Whatever is written, the database and its log above all, is for its owner alone.
+    os.umask(0o077)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        _ = settings.DEBUG  # reading one setting loads them all
+    except ImproperlyConfigured as error:
+        sys.exit(f"Hatchery cannot start. {error}")
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from pki.admin.pages import ReadOnlyAdmin, ReasonForm, administrator, ask_first, labelled
+from pki.core import pins
+from pki.models import Certificate, Revocation
+from pki.services import revocation
+
+
+class StandingFilter(admin.SimpleListFilter):
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("valid", "valid"), ("revoked", "revoked"), ("expired", "expired")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        now = timezone.now()
+        match self.value():
+            case "valid":
+                return queryset.filter(revocation=None, not_after__gte=now)
+            case "revoked":
+                return queryset.exclude(revocation=None)
+            case "expired":
+                return queryset.filter(not_after__lt=now)
+        return queryset
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ReadOnlyAdmin):
+    list_display = ("common_name", "standing", "serial", "issuer", "profile", "not_after", "issued_at")
+    list_filter = (StandingFilter, "profile", "issuer")
+    list_select_related = ("issuer", "profile", "revocation")
+    search_fields = ("common_name__startswith", "serial__startswith", "fingerprint__startswith")
+    search_help_text = "The beginning of a common name, of a serial (hex) or of a SHA-256 fingerprint (hex)"
+    ordering = ("-pk",)
+    actions = ("revoke_selected",)
+    fields = (
+        "common_name",
+        "standing",
+        "device",
+        "listener",
+        "subject",
+        "sans",
+        "serial",
+        "fingerprint",
+        "spki_pin",
+        "issuer",
+        "profile",
+        "not_before",
+        "not_after",
+        "issued_at",
+        "pem",
+    )
+    readonly_fields = ("standing", "subject", "spki_pin", "pem")
+
+    @labelled(description="standing", label={"valid": "success", "expired": "info", "revoked": "danger"})
+    def standing(self, certificate: Certificate) -> tuple[str, str]:
+        revoked = getattr(certificate, "revocation", None)
+        if revoked is not None:
+            return "revoked", f"revoked: {revoked.reason}"
+        word = "expired" if certificate.not_after < timezone.now() else "valid"
+        return word, word
+
+    @admin.display(description="subject")
+    def subject(self, certificate: Certificate) -> str:
+        return certificate.parsed.subject.rfc4514_string()
+
+    @admin.display(description="SPKI pin (SHA-256)")
+    def spki_pin(self, certificate: Certificate) -> str:
+        return pins.spki_pin(certificate.parsed.public_key())
+
+    @admin.display(description="PEM")
+    def pem(self, certificate: Certificate) -> str:
+        return certificate.parsed.public_bytes(Encoding.PEM).decode()
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("pki.add_revocation")
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> HttpResponse:
+        def act(cleaned: dict[str, Any]) -> str:
+            revoked = revocation.revoke(
+                queryset.select_related("device"),
+                Revocation.Reason(cleaned["reason"]),
+                administrator(request),
+                timezone.now(),
+            )
+            return f"Revoked {len(revoked)} certificates."
+
+        return ask_first(
+            self,
+            request,
+            title="Revoke certificates",
+            question="Revoke these certificates? They are refused from the next request on, and that "
+            "cannot be undone.",
+            items=queryset,
+            button="Revoke",
+            act=act,
+            form_class=ReasonForm,
+        )
+
+
+@admin.register(Revocation)
+class RevocationAdmin(ReadOnlyAdmin):
+    list_display = ("certificate", "reason", "revoked_at", "revoked_by")
+    list_filter = ("reason",)
+    list_select_related = ("certificate", "revoked_by")
+    search_fields = ("certificate__common_name__startswith", "certificate__serial__startswith")
+    ordering = ("-pk",)

@@ -1,0 +1,50 @@
+"""Certificates and keys in the files that clients read."""
+
+from collections.abc import Iterable
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+
+from pki.core.keys import IssuerKey
+
+# OWASP's figure of 2023 for PBKDF2 with SHA-256.
+PKCS12_ROUNDS = 600_000
+
+
+def pem(certificates: Iterable[x509.Certificate]) -> bytes:
+    """Certificates in PEM (RFC 7468 5), in the order given: a leaf first makes a chain (RFC 8446 4.4.2)."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def pem_request(request: x509.CertificateSigningRequest) -> bytes:
+    """A CSR in PEM (RFC 7468 7)."""
+    return request.public_bytes(Encoding.PEM)
+
+
+def private_key_pem(key: IssuerKey) -> bytes:
+    """A private key in PEM, PKCS#8 (RFC 5958), not encrypted: for a device's own file alone."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def pkcs12_modern(
+    name: str,
+    key: IssuerKey,
+    certificate: x509.Certificate,
+    chain: Iterable[x509.Certificate],
+    password: str,
+) -> bytes:
+    """A PKCS#12 file (RFC 7292) with today's algorithms: PBES2, AES-256-CBC, SHA-256 MAC."""
+    encryption = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(PKCS12_ROUNDS)
+        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        .hmac_hash(hashes.SHA256())
+        .build(password.encode())
+    )
+    return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, list(chain), encryption)

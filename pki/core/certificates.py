@@ -1,0 +1,190 @@
+"""Certificates (RFC 5280) as unsigned builders. Signing is the keystore's."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from pki.core.errors import Refusal
+from pki.core.keys import CertifiedKey
+from pki.core.profiles import ExtendedKeyUsage, Grant, Rules
+
+# Clocks differ: a certificate is valid a little before it was made.
+BACKDATED = timedelta(minutes=5)
+_ONE_SECOND = timedelta(seconds=1)
+
+
+class IssuerExpired(Refusal):
+    """The issuer cannot issue any more."""
+
+    code = "issuer_expired"
+
+
+@dataclass(frozen=True)
+class Pointers:
+    """Where a certificate sends its verifiers: URLs that end up in its extensions."""
+
+    ca: str  # the issuer's certificate, DER (RFC 5280 4.2.2.1)
+    ocsp: str
+    crl: str  # 4.2.1.13
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An issuer as its certificates need to know it."""
+
+    certificate: x509.Certificate
+    pointers: Pointers
+
+
+def new_serial() -> int:
+    """128 random bits, never zero (RFC 5280 4.1.2.2 wants a positive serial of at most 20 octets)."""
+    return secrets.randbits(128) or 1
+
+
+def validity(
+    lifetime: timedelta, now: datetime, issuer: x509.Certificate | None = None
+) -> tuple[datetime, datetime]:
+    """notBefore and notAfter (UTC) of a certificate that is made `now` and lives for `lifetime`.
+
+    It starts BACKDATED, and never outlives its issuer. Raises IssuerExpired when nothing is left of
+    the issuer's own validity.
+    """
+    now = now.replace(microsecond=0)
+    not_before = now - BACKDATED
+    # RFC 5280 4.1.2.5: validity is inclusive, so one second less.
+    not_after = now + lifetime - _ONE_SECOND
+    if issuer is not None:
+        if issuer.not_valid_after_utc <= now:
+            raise IssuerExpired("The issuer of this profile has expired; an administrator must renew it.")
+        not_after = min(not_after, issuer.not_valid_after_utc)
+    return not_before, not_after
+
+
+def end_entity(
+    rules: Rules, granted: Grant, key: CertifiedKey, authority: Authority, now: datetime
+) -> x509.CertificateBuilder:
+    """A device's or a server's certificate, unsigned. Raises IssuerExpired."""
+    builder = _base(granted.subject, key, authority, validity(rules.lifetime, now, authority.certificate))
+    builder = builder.add_extension(
+        x509.BasicConstraints(ca=False, path_length=None), critical=True
+    ).add_extension(_key_usage(digital_signature=True), critical=True)
+    builder = builder.add_extension(
+        x509.ExtendedKeyUsage([usage.oid for usage in rules.extended_key_usages]), critical=False
+    )
+    if granted.sans:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([san.general_name() for san in granted.sans]), critical=False
+        )
+    return builder
+
+
+def root(
+    subject: x509.Name, key: CertifiedKey, lifetime: timedelta, now: datetime
+) -> x509.CertificateBuilder:
+    """A self-signed root CA certificate, unsigned."""
+    not_before, not_after = validity(lifetime, now)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key)
+        .serial_number(new_serial())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(identifier, critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+        )
+    )
+    return _as_ca(builder, path_length=None)
+
+
+def subordinate(
+    subject: x509.Name, key: CertifiedKey, lifetime: timedelta, authority: Authority, now: datetime
+) -> x509.CertificateBuilder:
+    """A CA certificate under `authority` that may sign end entities only, unsigned. Raises IssuerExpired."""
+    builder = _base(subject, key, authority, validity(lifetime, now, authority.certificate))
+    return _as_ca(builder, path_length=0)
+
+
+def key_identifier(certificate: x509.Certificate) -> str:
+    """A CA certificate's subjectKeyIdentifier, lower-case hex; ValueError if it has none."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        raise ValueError("The CA certificate has no subjectKeyIdentifier.") from None
+    return extension.value.digest.hex()
+
+
+def sans(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    """A certificate's subject alternative names."""
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return []
+
+
+def is_server_certificate(certificate: x509.Certificate) -> bool:
+    """Whether a certificate says that it may authenticate a TLS server."""
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return ExtendedKeyUsage.SERVER_AUTH.oid in usages
+
+
+def _base(
+    subject: x509.Name, key: CertifiedKey, authority: Authority, validity: tuple[datetime, datetime]
+) -> x509.CertificateBuilder:
+    issuer = authority.certificate
+    issuer_identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    access = [
+        x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
+        for method, url in (
+            (AuthorityInformationAccessOID.OCSP, authority.pointers.ocsp),
+            (AuthorityInformationAccessOID.CA_ISSUERS, authority.pointers.ca),
+        )
+    ]
+    crl = x509.DistributionPoint([x509.UniformResourceIdentifier(authority.pointers.crl)], None, None, None)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject)
+        .public_key(key)
+        .serial_number(new_serial())
+        .not_valid_before(validity[0])
+        .not_valid_after(validity[1])
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_identifier),
+            critical=False,
+        )
+        .add_extension(x509.AuthorityInformationAccess(access), critical=False)
+        .add_extension(x509.CRLDistributionPoints([crl]), critical=False)
+    )
+
+
+def _as_ca(builder: x509.CertificateBuilder, path_length: int | None) -> x509.CertificateBuilder:
+    return builder.add_extension(
+        x509.BasicConstraints(ca=True, path_length=path_length), critical=True
+    ).add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+
+
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )

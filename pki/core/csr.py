@@ -1,0 +1,176 @@
+"""Certification requests (PKCS#10, RFC 2986) as they arrive, and as they are once proven.
+
+`verify` is the only way to a VerifiedRequest, and issuance takes nothing else.
+"""
+
+import re
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.core import keys, names, pins
+from pki.core.errors import Refusal
+
+# The largest key that is accepted (RSA-4096) with a generous subject makes a CSR of under 4 KiB.
+LARGEST_CSR = 64 * 1024  # bytes
+
+# RFC 7468 7: explanatory text may stand around the block, and NEW is an older label.
+_LABELS = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
+_CSR_LABELS = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
+
+
+class CsrMissing(Refusal):
+    """Nothing was sent."""
+
+    code = "csr_missing"
+
+
+class CsrTooLarge(Refusal):
+    """More was sent than any CSR needs."""
+
+    code = "csr_too_large"
+
+
+class CsrNotPem(Refusal):
+    """What was sent is not PEM."""
+
+    code = "csr_not_pem"
+
+
+class CsrWrongLabel(Refusal):
+    """What was sent is PEM, but not a CSR."""
+
+    code = "csr_wrong_label"
+
+
+class PrivateKeySent(CsrWrongLabel):
+    """Somebody sent a private key. It is not kept, not logged, and spoilt."""
+
+    code = "private_key_sent"
+
+
+class CsrMalformed(Refusal):
+    """The PEM block does not hold a PKCS#10 request."""
+
+    code = "csr_malformed"
+
+
+class CsrForged(Refusal):
+    """The request is not signed by the key that it holds."""
+
+    code = "csr_signature_invalid"
+
+
+@dataclass(frozen=True)
+class VerifiedRequest:
+    """A CSR whose signature proves that its sender holds the private key, and whose key is certifiable.
+
+    The names are what the sender *wishes*; nothing in them is true yet.
+    """
+
+    der: bytes
+    key: keys.CertifiedKey
+    key_kind: keys.KeyKind
+    spki_sha256: str
+    subject: dict[str, str]  # short attribute name → value
+    sans: tuple[names.San, ...]
+    ignored: tuple[str, ...]  # wishes that no profile can grant, in words
+
+    @property
+    def common_name(self) -> str | None:
+        return self.subject.get("CN")
+
+
+def verify(pem: bytes) -> VerifiedRequest:
+    """A PEM CSR, proven.
+
+    Raises CsrMissing, CsrTooLarge, CsrNotPem, CsrWrongLabel (PrivateKeySent), CsrMalformed,
+    CsrForged or keys.KeyRefused.
+    """
+    return _verified(_parse(pem))
+
+
+def verify_der(der: bytes) -> VerifiedRequest:
+    """The same for a CSR in DER, as it is stored."""
+    try:
+        return _verified(x509.load_der_x509_csr(der))
+    except ValueError as error:
+        raise CsrMalformed("This is not a PKCS#10 request.") from error
+
+
+def _verified(csr: x509.CertificateSigningRequest) -> VerifiedRequest:
+    try:
+        public_key = csr.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise keys.KeyRefused(_unreadable_key(error)) from error
+    key_kind, key = keys.certified(public_key)
+    try:
+        signed = csr.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CsrForged("The CSR's signature algorithm is not supported; use SHA-256.") from error
+    if not signed:
+        # RFC 2986 3: the signature is the proof of possession.
+        raise CsrForged("The CSR's signature does not match its key; make the CSR anew.")
+    subject, sans, ignored = _wishes(csr)
+    return VerifiedRequest(
+        der=csr.public_bytes(Encoding.DER),
+        key=key,
+        key_kind=key_kind,
+        spki_sha256=pins.spki_sha256(key),
+        subject=subject,
+        sans=sans,
+        ignored=ignored,
+    )
+
+
+def _parse(pem: bytes) -> x509.CertificateSigningRequest:
+    if not pem.strip():
+        raise CsrMissing("The body is empty; post the CSR in PEM form.")
+    if len(pem) > LARGEST_CSR:
+        raise CsrTooLarge(f"A CSR has at most {LARGEST_CSR} bytes.")
+    labels = _LABELS.findall(pem)
+    if not labels:
+        raise CsrNotPem("The body is not PEM; it must begin with -----BEGIN CERTIFICATE REQUEST-----.")
+    if any(label.endswith(b"PRIVATE KEY") for label in labels):
+        raise PrivateKeySent(
+            "The body holds a private key. It was not kept, but a key that was sent is no longer "
+            "secret: make a new one, and post only the CSR."
+        )
+    if labels[0] not in _CSR_LABELS or len(labels) > 1:
+        raise CsrWrongLabel(
+            "The body must hold one CERTIFICATE REQUEST; "
+            f"it holds {', '.join(label.decode().strip() or 'nothing' for label in labels[:3])}."
+        )
+    try:
+        return x509.load_pem_x509_csr(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CsrMalformed("The PEM block is cut short or is not a PKCS#10 request.") from error
+
+
+def _wishes(
+    csr: x509.CertificateSigningRequest,
+) -> tuple[dict[str, str], tuple[names.San, ...], tuple[str, ...]]:
+    try:
+        subject = names.subject_attributes(csr.subject)
+        extensions = csr.extensions
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CsrMalformed("The CSR's subject or extensions are malformed.") from error
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise CsrMalformed("The CSR's extensions are malformed or stand twice.") from error
+    sans: list[names.San] = []
+    ignored: list[str] = []
+    for extension in extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            sans, unknown = names.sans_of(extension.value)
+            ignored += [f"SAN {kind}" for kind in unknown]
+        else:
+            ignored.append(f"extension {extension.oid.dotted_string}")
+    return subject, tuple(sans), tuple(ignored)
+
+
+def _unreadable_key(error: Exception) -> str:
+    if isinstance(error, UnsupportedAlgorithm):
+        return "The key is of an unknown kind; use P-256, P-384, Ed25519 or RSA of 2048 to 4096 bits."
+    return "The key in the CSR is malformed; make a new key and CSR."

@@ -1,0 +1,28 @@
+"""Fingerprints and pins: short names for certificates and keys."""
+
+import base64
+import hashlib
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+
+def spki_sha256(key: PublicKeyTypes) -> str:
+    """SHA-256 of a key's DER SubjectPublicKeyInfo (RFC 5280 4.1.2.7), 64 lower-case hex digits."""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def spki_pin(key: PublicKeyTypes) -> str:
+    """The same digest as a pin (RFC 7469 2.4), base64: what curl's `--pinnedpubkey sha256//…` takes."""
+    return base64.b64encode(bytes.fromhex(spki_sha256(key))).decode()
+
+
+def fingerprint(certificate_der: bytes) -> str:
+    """SHA-256 of a DER certificate, 64 lower-case hex digits."""
+    return hashlib.sha256(certificate_der).hexdigest()
+
+
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """`fingerprint` of a parsed certificate."""
+    return fingerprint(certificate.public_bytes(Encoding.DER))

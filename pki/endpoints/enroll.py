@@ -1,0 +1,86 @@
+"""`POST /sign-csr` and `GET /enrollments/<id>`: a device gets its first certificate."""
+
+import re
+import uuid
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from pki.core import csr
+from pki.endpoints.peer import address
+from pki.endpoints.problems import BodyTooLarge, LengthRequired, NotFound, endpoint
+from pki.models import EnrollmentRequest
+from pki.services import enrollment
+from pki.services.issuance import Issued
+
+ASK_AGAIN = 30  # seconds
+
+# RFC 6750 2.1
+_BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+
+
+@endpoint("POST")
+def sign_csr(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    source = address(request)
+    if (refusal := _body_refused(request)) is not None:
+        raise enrollment.refuse(refusal, source, now)
+    outcome = enrollment.enroll(request.body, _token(request), source, now)
+    return _certificate(outcome) if isinstance(outcome, Issued) else _wait(outcome)
+
+
+@endpoint("GET")
+def ask_again(request: HttpRequest, request_id: uuid.UUID) -> HttpResponse:
+    """The place to ask again after a 202. Its address is a secret of 122 random bits."""
+    found = (
+        EnrollmentRequest.objects.select_related("certificate__issuer", "device")
+        .filter(pk=request_id)
+        .exclude(state=EnrollmentRequest.State.REFUSED)
+        .first()
+    )
+    if found is None:
+        raise NotFound("There is no such enrollment.")
+    if found.state == EnrollmentRequest.State.WAITING:
+        return _wait(found)
+    if found.state == EnrollmentRequest.State.REJECTED:
+        raise enrollment.EnrollmentRejected(found.reason)
+    return _certificate(enrollment.given_again(found))
+
+
+def _body_refused(request: HttpRequest) -> BodyTooLarge | LengthRequired | None:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        return LengthRequired("Send the CSR with a Content-Length, not chunked.")
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdigit() or int(length) > csr.LARGEST_CSR:
+        return BodyTooLarge(f"A CSR has at most {csr.LARGEST_CSR} bytes.")
+    return None
+
+
+def _token(request: HttpRequest) -> str | None:
+    header = request.META.get("HTTP_AUTHORIZATION", "")
+    match = _BEARER.fullmatch(header)
+    if match is not None:
+        return match[1]
+    # A header that is there but holds no token is a wrong token, not a missing one.
+    return "" if header else None
+
+
+def _certificate(issued: Issued) -> HttpResponse:
+    response = HttpResponse(issued.pem, content_type="application/x-pem-file")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _wait(waiting: EnrollmentRequest) -> HttpResponse:
+    response = JsonResponse(
+        {
+            "state": "waiting",
+            "detail": "An administrator must approve this enrollment; ask again at the Location.",
+        },
+        status=202,
+    )
+    response["Location"] = reverse("enrollment", args=[waiting.pk])
+    response["Retry-After"] = str(ASK_AGAIN)
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,168 @@
+"""Every refusal as an RFC 9457 problem. This module is the only map from errors to HTTP."""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from pki.core import certificates, csr, keys, names, profiles
+from pki.core.errors import Refusal
+from pki.endpoints.peer import ClientCertificateMissing
+from pki.keystore import KeystoreError
+from pki.services import devices, enrollment, issuance, status, tokens
+
+log = logging.getLogger("hatchery.endpoint")
+
+Endpoint = Callable[..., HttpResponseBase]
+
+
+class BodyTooLarge(Refusal):
+    """The body was refused by its announced length, unread."""
+
+    code = "body_too_large"
+
+
+class LengthRequired(Refusal):
+    """The body comes without its length."""
+
+    code = "length_required"
+
+
+class NotFound(Refusal):
+    """There is nothing at this address."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(Refusal):
+    """The address knows other methods."""
+
+    code = "method_not_allowed"
+
+
+_STATUS: dict[type[Refusal], HTTPStatus] = {
+    Refusal: HTTPStatus.BAD_REQUEST,
+    csr.CsrTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    keys.KeyRefused: HTTPStatus.BAD_REQUEST,
+    names.NameRefused: HTTPStatus.BAD_REQUEST,
+    profiles.NameMismatch: HTTPStatus.FORBIDDEN,
+    profiles.SanMissing: HTTPStatus.BAD_REQUEST,
+    certificates.IssuerExpired: HTTPStatus.SERVICE_UNAVAILABLE,
+    issuance.IssuerInactive: HTTPStatus.SERVICE_UNAVAILABLE,
+    issuance.DeviceInactive: HTTPStatus.FORBIDDEN,
+    devices.DeviceExists: HTTPStatus.FORBIDDEN,
+    tokens.TokenMissing: HTTPStatus.UNAUTHORIZED,
+    tokens.TokenInvalid: HTTPStatus.UNAUTHORIZED,
+    enrollment.NameNotAllowed: HTTPStatus.FORBIDDEN,
+    enrollment.AlreadyEnrolled: HTTPStatus.FORBIDDEN,
+    enrollment.CertificateRevoked: HTTPStatus.FORBIDDEN,
+    enrollment.EnrollmentRejected: HTTPStatus.FORBIDDEN,
+    enrollment.TooManyWaiting: HTTPStatus.SERVICE_UNAVAILABLE,
+    status.NotStanding: HTTPStatus.FORBIDDEN,
+    ClientCertificateMissing: HTTPStatus.FORBIDDEN,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    LengthRequired: HTTPStatus.LENGTH_REQUIRED,
+    NotFound: HTTPStatus.NOT_FOUND,
+    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+}
+
+_RETRY_AFTER = 60  # seconds
+
+
+def status_of(refusal: Refusal) -> HTTPStatus:
+    """The HTTP status of a refusal: that of its class, or of the nearest class above it."""
+    return next(_STATUS[kind] for kind in type(refusal).__mro__ if kind in _STATUS)
+
+
+def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
+    """An `application/problem+json` body (RFC 9457 3): type, title, status, detail, and our `code`."""
+    response = HttpResponse(
+        json.dumps(
+            {
+                "type": "about:blank",
+                "title": http_status.phrase,
+                "status": http_status.value,
+                "detail": detail,
+                "code": code,
+            }
+        ),
+        status=http_status,
+        content_type="application/problem+json",
+    )
+    response["Cache-Control"] = "no-store"
+    if http_status is HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = 'Bearer realm="enrollment"'
+    if http_status is HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = str(_RETRY_AFTER)
+    return response
+
+
+def refused(refusal: Refusal) -> HttpResponse:
+    """The answer to a refusal."""
+    return problem(status_of(refusal), refusal.code, refusal.detail)
+
+
+def endpoint(*methods: str) -> Callable[[Endpoint], Endpoint]:
+    """Make a view that answers `methods` only, and every error with a problem.
+
+    What is not a Refusal is logged here, with its traceback, and becomes an opaque 500 or 503.
+    """
+    allowed = (*methods, "HEAD") if "GET" in methods else methods
+
+    def decorate(view: Endpoint) -> Endpoint:
+        @wraps(view)
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                if request.method not in allowed:
+                    response = refused(
+                        MethodNotAllowed(f"Use {' or '.join(methods)} here, not {request.method}.")
+                    )
+                    response["Allow"] = ", ".join(allowed)
+                    return response
+                return view(request, *args, **kwargs)
+            except Refusal as refusal:
+                return refused(refusal)
+            except DatabaseError:
+                log.exception("The database did not answer")
+                return unavailable()
+            except KeystoreError:
+                log.exception("The keystore did not answer")
+                return unavailable()
+            except Exception:
+                log.exception("An endpoint failed")
+                return server_error(request)
+
+        # Devices send no cookies, so there is nothing that a forged request could ride on.
+        answer.csrf_exempt = True  # type: ignore[attr-defined]
+        return answer
+
+    return decorate
+
+
+def unavailable() -> HttpResponse:
+    """The answer while something that Hatchery needs is not there."""
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Hatchery cannot answer right now; try again later."
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """handler404 of the listeners that devices reach."""
+    return refused(NotFound("There is nothing at this address on this port."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500 of the same."""
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something failed here; the log says what."
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """handler400 of the same."""
+    return problem(HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed.")

@@ -1,0 +1,39 @@
+"""What every keystore can do. A PKCS#11 token will be another one of these."""
+
+from typing import Protocol
+
+from cryptography import x509
+from OpenSSL import SSL
+
+from pki.core.keys import CertifiedKey
+
+
+class KeystoreError(Exception):
+    """A key cannot be made, found or opened; the message says what to do and holds no secret."""
+
+
+class Keystore(Protocol):
+    """Keeps private keys, and uses them for others. No method hands a private key out.
+
+    A key goes by its reference, a string that the keystore makes and the database keeps.
+    """
+
+    def create(self, label: str, spec: str) -> str:
+        """Make a key of kind `spec` (see `pki.core.keys.generate`) and return its reference."""
+        ...
+
+    def has(self, reference: str) -> bool:
+        """Whether this keystore has the key, without opening it."""
+        ...
+
+    def public_key(self, reference: str) -> CertifiedKey:
+        """The public half of a key. Raises KeystoreError."""
+        ...
+
+    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate:
+        """Sign a certificate with the hash that belongs to the key. Raises KeystoreError."""
+        ...
+
+    def install(self, reference: str, context: SSL.Context) -> None:
+        """Let a TLS context use a key, for a listener's own certificate. Raises KeystoreError."""
+        ...

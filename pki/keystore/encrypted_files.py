@@ -1,0 +1,88 @@
+"""A keystore in a folder: one PKCS#8 file (RFC 5958) a key, PEM, encrypted with one passphrase."""
+
+import re
+import secrets
+import threading
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from OpenSSL import SSL, crypto
+
+from pki.core import keys
+from pki.keystore.base import KeystoreError
+from pki.keystore.files import make_private_folder, write_private
+
+_REFERENCE = re.compile(r"file:([a-z0-9-]+)")
+
+
+class EncryptedFiles:
+    """Keys in `folder`, mode 0600, PBES2 with AES-256-CBC; each is decrypted once and then kept in memory."""
+
+    def __init__(self, folder: Path, passphrase: str) -> None:
+        self._folder = folder
+        self._passphrase = passphrase.encode()
+        self._opened: dict[str, keys.IssuerKey] = {}
+        self._lock = threading.Lock()
+
+    def create(self, label: str, spec: str) -> str:
+        key = keys.generate(spec)
+        slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+        reference = f"file:{slug}-{secrets.token_hex(6)}"
+        encrypted = key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._passphrase)
+        )
+        make_private_folder(self._folder)
+        write_private(self._path(reference), encrypted, replace=False)
+        return reference
+
+    def has(self, reference: str) -> bool:
+        return self._path(reference).exists()
+
+    def public_key(self, reference: str) -> keys.CertifiedKey:
+        return keys.certified(self._open(reference).public_key())[1]
+
+    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate:
+        key = self._open(reference)
+        return to_be_signed.sign(key, keys.signature_hash(key))
+
+    def install(self, reference: str, context: SSL.Context) -> None:
+        context.use_privatekey(crypto.PKey.from_cryptography_key(self._open(reference)))
+
+    def _open(self, reference: str) -> keys.IssuerKey:
+        with self._lock:
+            if reference not in self._opened:
+                self._opened[reference] = self._load(reference)
+            return self._opened[reference]
+
+    def _load(self, reference: str) -> keys.IssuerKey:
+        path = self._path(reference)
+        try:
+            pem = path.read_bytes()
+        except OSError as error:
+            raise KeystoreError(
+                f"The key file {path} cannot be read ({error.strerror}); restore it from a backup."
+            ) from error
+        try:
+            key = load_pem_private_key(pem, self._passphrase)
+        except (ValueError, TypeError) as error:
+            raise KeystoreError(
+                f"The key file {path} does not open with this passphrase, or is damaged; "
+                "check PORTAL_KEY_PASSPHRASE, or restore the file from a backup."
+            ) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
+            raise KeystoreError(f"The key file {path} holds a kind of key that cannot sign certificates.")
+        return key
+
+    def _path(self, reference: str) -> Path:
+        # Also what keeps a reference that was tampered with inside the folder.
+        match = _REFERENCE.fullmatch(reference)
+        if match is None:
+            raise KeystoreError(f"{reference!r} is not a key of this keystore.")
+        return self._folder / f"{match[1]}.pem"

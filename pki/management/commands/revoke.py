@@ -1,0 +1,42 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from pki.core.errors import Refusal
+from pki.models import Revocation
+from pki.services import devices, revocation
+from pki.services.audit import Actor
+
+
+class Command(BaseCommand):
+    help = "Revoke a certificate, or all living certificates of a device, at once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--serial", metavar="HEX", help="the certificate's serial, with or without colons")
+        what.add_argument("--device", metavar="NAME", help="all of this device's certificates")
+        parser.add_argument(
+            "--reason",
+            choices=Revocation.Reason.values,
+            default=Revocation.Reason.UNSPECIFIED.value,
+            metavar="REASON",
+            help=f"one of {', '.join(Revocation.Reason.values)} (unspecified)",
+        )
+
+    def handle(self, *args: Any, serial: str | None, device: str | None, reason: str, **options: Any) -> None:
+        now = timezone.now()
+        try:
+            if serial is not None:
+                certificates = [revocation.find_by_serial(serial)]
+            else:
+                found = devices.find(device or "")
+                certificates = list(revocation.living(found, now).select_related("device"))
+                if not certificates:
+                    raise CommandError(f"The device {device} has no living certificate.")
+            revoked = revocation.revoke(certificates, Revocation.Reason(reason), Actor.shell(), now)
+        except Refusal as refusal:
+            raise CommandError(refusal.detail) from refusal
+        for each in revoked:
+            certificate = each.certificate
+            self.stdout.write(f"Revoked {certificate.serial} of {certificate.common_name}: {reason}.")

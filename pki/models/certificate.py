@@ -1,0 +1,68 @@
+"""Certificates that were issued."""
+
+from functools import cached_property
+
+from cryptography import x509
+from django.db import models
+from django.db.models import F, Q
+
+from pki.models.device import Device
+from pki.models.issuer import Issuer
+from pki.models.profile import Profile
+
+
+class Certificate(models.Model):
+    """An end-entity certificate, kept for ever as it was signed.
+
+    What was signed never changes: the database refuses it (see `pki.models.immutable`).
+    """
+
+    issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="certificates")
+    serial = models.CharField(max_length=40, help_text="Lower-case hex, without leading zeros.")
+    fingerprint = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the DER, hex.")
+    profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="certificates")
+    device = models.ForeignKey(
+        Device,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="certificates",
+        help_text="None for the listeners' own.",
+    )
+    listener = models.CharField(
+        max_length=16, blank=True, help_text="Which of our own listeners it is for; empty for a device's."
+    )
+    key_reference = models.CharField(
+        max_length=128,
+        blank=True,
+        help_text="Where the keystore finds its key; empty for a device's, which never leaves the device.",
+    )
+    common_name = models.CharField(max_length=64, db_index=True)
+    sans = models.JSONField(default=list)
+    spki_sha256 = models.CharField(max_length=64, db_index=True)
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField(db_index=True)
+    issued_at = models.DateTimeField(db_index=True)
+    der = models.BinaryField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["issuer", "serial"], name="certificate_serial_unique"),
+            models.CheckConstraint(
+                condition=Q(not_after__gt=F("not_before")), name="certificate_validity_ordered"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["listener", "-not_after"],
+                condition=~Q(listener=""),
+                name="certificate_of_listener",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.common_name} ({self.serial[:8]}…)"
+
+    @cached_property
+    def parsed(self) -> x509.Certificate:
+        return x509.load_der_x509_certificate(bytes(self.der))

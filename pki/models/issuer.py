@@ -1,0 +1,59 @@
+"""Issuers: CA certificates with a signing key."""
+
+from functools import cached_property
+
+from cryptography import x509
+from django.db import models
+from django.db.models import F, Q
+
+
+class Issuer(models.Model):
+    """A CA certificate whose key is in the keystore."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        RETIRED = "retired"
+        COMPROMISED = "compromised"
+
+    name = models.CharField(max_length=64, unique=True, help_text="The CN of its certificate.")
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="subordinates",
+        help_text="The issuer that signed it; none for a root.",
+    )
+    state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
+    key_reference = models.CharField(
+        max_length=128, unique=True, help_text="Where the keystore finds its key."
+    )
+    key_identifier = models.CharField(
+        max_length=40, unique=True, help_text="subjectKeyIdentifier, hex; it names the issuer in URLs."
+    )
+    certificate_der = models.BinaryField(help_text="The CA certificate, DER.")
+    fingerprint = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the DER, hex.")
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state__in=["active", "retired", "compromised"]), name="issuer_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(not_after__gt=F("not_before")), name="issuer_validity_ordered"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @cached_property
+    def certificate(self) -> x509.Certificate:
+        return x509.load_der_x509_certificate(bytes(self.certificate_der))
+
+    @property
+    def is_root(self) -> bool:
+        return self.parent_id is None

@@ -1,0 +1,75 @@
+"""Deciding on enrollment requests that wait for an administrator."""
+
+import uuid
+from datetime import datetime
+
+from pki.core import csr
+from pki.core.errors import Refusal
+from pki.models import Device, EnrollmentRequest
+from pki.services import audit, devices, issuance
+from pki.services.audit import Actor
+from pki.services.issuance import Issued
+from pki.services.transactions import writing
+
+
+class NotWaiting(Refusal):
+    """The request was decided already."""
+
+    code = "not_waiting"
+
+
+def approve(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
+    """Issue what a waiting request asks for; its device fetches it when it asks again.
+
+    Raises NotWaiting, and what issuance raises; the request then goes on waiting.
+    """
+    with writing():
+        waiting = _take(request_id)
+        device = waiting.device
+        if device is None:
+            if waiting.profile is None:
+                raise LookupError(f"Enrollment request {waiting.pk} has no profile.")
+            device = Device.objects.filter(name=waiting.name).first()
+            device = device or devices.register(waiting.name, waiting.profile, actor, now)
+        issued, _ = issuance.issue(device, csr.verify_der(bytes(waiting.csr_der or b"")), actor, now)
+        waiting.state = EnrollmentRequest.State.ISSUED
+        waiting.device = device
+        waiting.certificate = issued.certificate
+        waiting.decided_by = actor.user
+        waiting.last_at = now
+        waiting.save()
+        audit.record("enrollment.approved", actor, now, device=device, request=str(waiting.pk))
+    return issued
+
+
+def reject(request_id: uuid.UUID, message: str, actor: Actor, now: datetime) -> None:
+    """Turn a waiting request down, with a message that its device is shown. Raises NotWaiting."""
+    with writing():
+        waiting = _take(request_id)
+        waiting.state = EnrollmentRequest.State.REJECTED
+        waiting.code = "enrollment_rejected"
+        waiting.reason = message[:500] or "An administrator rejected this enrollment."
+        waiting.decided_by = actor.user
+        waiting.last_at = now
+        waiting.save()
+        audit.record(
+            "enrollment.rejected",
+            actor,
+            now,
+            device=waiting.device,
+            request=str(waiting.pk),
+            name=waiting.name,
+            reason=waiting.reason,
+        )
+
+
+def _take(request_id: uuid.UUID) -> EnrollmentRequest:
+    waiting = (
+        EnrollmentRequest.objects.select_for_update(of=("self",))
+        .select_related("device__profile__issuer", "profile__issuer")
+        .filter(pk=request_id, state=EnrollmentRequest.State.WAITING)
+        .first()
+    )
+    if waiting is None:
+        raise NotWaiting("This request does not wait for approval any more.")
+    return waiting

@@ -1,0 +1,104 @@
+"""Issuers: making them, and what their certificates must know of them."""
+
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.conf import settings
+
+from pki.core import certificates, keys, names, pins
+from pki.core.certificates import Authority, Pointers
+from pki.keystore import keystore
+from pki.models import Issuer
+from pki.services import audit
+from pki.services.audit import Actor
+from pki.services.transactions import writing
+
+ROOT_LIFETIME = timedelta(days=20 * 365)
+SUBORDINATE_LIFETIME = timedelta(days=10 * 365)
+
+
+def pointers(issuer: Issuer) -> Pointers:
+    """Where certificates of `issuer` send their verifiers, on the status listener."""
+    base = settings.PORTAL_STATUS_URL
+    return Pointers(
+        ca=f"{base}/ca/{issuer.key_identifier}.crt",
+        ocsp=f"{base}/ocsp",
+        crl=f"{base}/crl/{issuer.key_identifier}.crl",
+    )
+
+
+def authority(issuer: Issuer) -> Authority:
+    """`issuer` as a value."""
+    return Authority(issuer.certificate, pointers(issuer))
+
+
+def chain(issuer: Issuer) -> list[x509.Certificate]:
+    """The CA certificates that lead from `issuer` towards its root, without the root.
+
+    RFC 5246 7.4.2 lets the root be left out: who trusts it has it.
+    """
+    certificates_above: list[x509.Certificate] = []
+    current: Issuer | None = issuer
+    while current is not None and not current.is_root:
+        certificates_above.append(current.certificate)
+        current = current.parent
+    return certificates_above
+
+
+def root_of(issuer: Issuer) -> Issuer:
+    """The root that `issuer` leads to; itself, if it is one."""
+    while issuer.parent is not None:
+        issuer = issuer.parent
+    return issuer
+
+
+def make_root(name: str, spec: str, actor: Actor, now: datetime) -> Issuer:
+    """Make a root CA with a new key of kind `spec`. Raises NameRefused, KeyRefused or KeystoreError."""
+    subject = names.subject({"CN": name})
+    reference = keystore().create("issuer", spec)
+    key = keystore().public_key(reference)
+    signed = keystore().sign(reference, certificates.root(subject, key, ROOT_LIFETIME, now))
+    return _store(name, None, reference, signed, actor, now)
+
+
+def make_subordinate(name: str, parent: Issuer, spec: str, actor: Actor, now: datetime) -> Issuer:
+    """Make an issuing CA under `parent`. Raises as `make_root`, and IssuerExpired."""
+    subject = names.subject({"CN": name})
+    reference = keystore().create("issuer", spec)
+    key = keystore().public_key(reference)
+    to_be_signed = certificates.subordinate(subject, key, SUBORDINATE_LIFETIME, authority(parent), now)
+    signed = keystore().sign(parent.key_reference, to_be_signed)
+    return _store(name, parent, reference, signed, actor, now)
+
+
+def _store(
+    name: str,
+    parent: Issuer | None,
+    reference: str,
+    signed: x509.Certificate,
+    actor: Actor,
+    now: datetime,
+) -> Issuer:
+    with writing():
+        issuer = Issuer.objects.create(
+            name=name,
+            parent=parent,
+            key_reference=reference,
+            key_identifier=certificates.key_identifier(signed),
+            certificate_der=signed.public_bytes(Encoding.DER),
+            fingerprint=pins.fingerprint_of(signed),
+            not_before=signed.not_valid_before_utc,
+            not_after=signed.not_valid_after_utc,
+            created_at=now,
+        )
+        audit.record(
+            "issuer.made",
+            actor,
+            now,
+            issuer=name,
+            parent=parent.name if parent else None,
+            key=keys.describe(signed.public_key()),
+            fingerprint=issuer.fingerprint,
+        )
+    return issuer

@@ -1,0 +1,112 @@
+"""The CA: signs what the RA has approved, and never releases what is not stored."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.core import bundles, certificates, pins
+from pki.core.csr import VerifiedRequest
+from pki.core.errors import Refusal
+from pki.core.profiles import Grant, grant
+from pki.keystore import keystore
+from pki.models import Certificate, Device, Issuer, Profile
+from pki.services import audit, authorities
+from pki.services.audit import Actor
+from pki.services.transactions import writing
+
+
+class IssuerInactive(Refusal):
+    """The profile's issuer was retired or declared compromised."""
+
+    code = "issuer_inactive"
+
+
+class DeviceInactive(Refusal):
+    """The device is suspended or retired."""
+
+    code = "device_inactive"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate that is stored, and what a device is sent."""
+
+    certificate: Certificate
+    chain: list[x509.Certificate]
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate, then its chain without the root, PEM."""
+        return bundles.pem([self.certificate.parsed, *self.chain])
+
+
+def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime) -> tuple[Issued, Grant]:
+    """Sign `request` for `device` under its profile; the certificate and its audit event are one transaction.
+
+    Raises DeviceInactive, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
+    """
+    if device.state != Device.State.ACTIVE:
+        raise DeviceInactive(f"This device is {device.state}; an administrator must resume it first.")
+    profile = device.profile
+    require_active(profile.issuer)
+    rules = profile.rules
+    granted = grant(rules, device.record, request)
+    authority = authorities.authority(profile.issuer)
+    with writing():
+        to_be_signed = certificates.end_entity(rules, granted, request.key, authority, now)
+        signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
+        certificate = store(signed, granted, profile, device, actor, now, spki_sha256=request.spki_sha256)
+    return Issued(certificate, authorities.chain(profile.issuer)), granted
+
+
+def require_active(issuer: Issuer) -> None:
+    """Raise IssuerInactive unless `issuer` may sign."""
+    if issuer.state != Issuer.State.ACTIVE:
+        raise IssuerInactive("The issuer of this profile is not active; an administrator must replace it.")
+
+
+def store(
+    signed: x509.Certificate,
+    granted: Grant,
+    profile: Profile,
+    device: Device | None,
+    actor: Actor,
+    now: datetime,
+    *,
+    spki_sha256: str,
+    listener: str = "",
+    key_reference: str = "",
+) -> Certificate:
+    """Keep a certificate that was just signed, with its audit event, inside the caller's transaction."""
+    der = signed.public_bytes(Encoding.DER)
+    common_name = str(granted.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+    certificate = Certificate.objects.create(
+        issuer=profile.issuer,
+        serial=f"{signed.serial_number:x}",
+        fingerprint=pins.fingerprint(der),
+        profile=profile,
+        device=device,
+        listener=listener,
+        key_reference=key_reference,
+        common_name=common_name,
+        sans=[str(san) for san in granted.sans],
+        spki_sha256=spki_sha256,
+        not_before=signed.not_valid_before_utc,
+        not_after=signed.not_valid_after_utc,
+        issued_at=now,
+        der=der,
+    )
+    audit.record(
+        "certificate.issued",
+        actor,
+        now,
+        device=device,
+        certificate=certificate,
+        name=common_name,
+        profile=profile.name,
+        fingerprint=certificate.fingerprint,
+        ignored=list(granted.ignored),
+    )
+    return certificate

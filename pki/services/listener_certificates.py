@@ -1,0 +1,71 @@
+"""The listeners' own certificates: made, found and renewed by Hatchery itself."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pki.core import certificates, names, pins
+from pki.core.profiles import Grant
+from pki.keystore import keystore
+from pki.models import Certificate, Profile
+from pki.services import authorities, issuance
+from pki.services.audit import Actor
+from pki.services.transactions import writing
+
+SERVER_PROFILE = "server"
+KEY_SPEC = "P-256"
+# A node looks through so many of a listener's certificates for one whose key it holds.
+_LATEST = 50
+
+
+def current(listener: str, now: datetime) -> Certificate | None:
+    """The listener's certificate that ends last, of those that stand and whose key is on this node."""
+    candidates = Certificate.objects.filter(
+        listener=listener, not_after__gt=now, revocation=None
+    ).select_related("issuer")
+    for certificate in candidates.order_by("-not_after")[:_LATEST]:
+        if keystore().has(certificate.key_reference):
+            return certificate
+    return None
+
+
+def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime) -> Certificate:
+    """The listener's certificate, a new one if it has none, if two thirds of its life are over, or if
+    its names are not `hostnames`.
+
+    Raises NameRefused, IssuerExpired, IssuerInactive or KeystoreError.
+    """
+    certificate = current(listener, now)
+    wanted = [str(names.host_san(host)) for host in hostnames]
+    if certificate is not None and certificate.sans == wanted:
+        lifetime = certificate.not_after - certificate.not_before
+        if now < certificate.not_before + lifetime * 2 / 3:
+            return certificate
+    return _issue(listener, hostnames, actor, now)
+
+
+def _issue(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime) -> Certificate:
+    profile = Profile.objects.select_related("issuer").get(name=SERVER_PROFILE)
+    issuance.require_active(profile.issuer)
+    reference = keystore().create(f"listener-{listener}", KEY_SPEC)
+    key = keystore().public_key(reference)
+    granted = Grant(
+        # A CN is no longer than 64 characters; clients match the SAN alone (RFC 9525 2).
+        subject=names.subject({"CN": hostnames[0][:64]}),
+        sans=tuple(names.host_san(host) for host in hostnames),
+        ignored=(),
+    )
+    authority = authorities.authority(profile.issuer)
+    with writing():
+        to_be_signed = certificates.end_entity(profile.rules, granted, key, authority, now)
+        signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
+        return issuance.store(
+            signed,
+            granted,
+            profile,
+            None,
+            actor,
+            now,
+            spki_sha256=pins.spki_sha256(key),
+            listener=listener,
+            key_reference=reference,
+        )

@@ -1,0 +1,112 @@
+"""Whether a certificate still stands: asked of the database at every request that relies on one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pki.core.errors import Refusal
+from pki.models import Certificate, Device
+
+
+class NotStanding(Refusal):
+    """A certificate that must not be relied on; each subclass says why."""
+
+    code = "certificate_refused"
+
+
+class UnknownCertificate(NotStanding):
+    """No certificate of ours has this fingerprint."""
+
+    code = "certificate_unknown"
+
+
+class RevokedCertificate(NotStanding):
+    """It was revoked."""
+
+    code = "certificate_revoked"
+
+
+class ExpiredCertificate(NotStanding):
+    """Its time is over."""
+
+    code = "certificate_expired"
+
+
+class NotYetValidCertificate(NotStanding):
+    """Its time has not come: a clock is wrong."""
+
+    code = "certificate_not_yet_valid"
+
+
+class NoDeviceCertificate(NotStanding):
+    """It is ours, but it belongs to no device."""
+
+    code = "certificate_of_no_device"
+
+
+class SuspendedDevice(NotStanding):
+    """Its device is suspended."""
+
+    code = "device_suspended"
+
+
+class RetiredDevice(NotStanding):
+    """Its device is retired."""
+
+    code = "device_retired"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A device that has proven itself, with a certificate that stands at this moment."""
+
+    device: str
+    serial: str  # hex
+    issuer: str  # name of the issuer
+    not_before: datetime
+    not_after: datetime
+
+    @property
+    def renew_at(self) -> datetime:
+        """When to renew: after two thirds of the certificate's life."""
+        return self.not_before + (self.not_after - self.not_before) * 2 / 3
+
+
+def standing(fingerprint: str, now: datetime) -> Identity:
+    """Whose certificate this is, by its SHA-256 fingerprint (hex), with one indexed query.
+
+    Raises the subclass of NotStanding that says why it must be refused.
+    """
+    row = (
+        Certificate.objects.filter(fingerprint=fingerprint)
+        .values_list(
+            "serial",
+            "not_before",
+            "not_after",
+            "issuer__name",
+            "device__name",
+            "device__state",
+            "revocation__reason",
+        )
+        .first()
+    )
+    if row is None:
+        raise UnknownCertificate("This certificate is not on record here; enroll the device again.")
+    serial, not_before, not_after, issuer, device, state, reason = row
+    if reason is not None:
+        raise RevokedCertificate(f"This certificate was revoked ({reason}).")
+    if now > not_after:
+        raise ExpiredCertificate(
+            f"This certificate expired at {not_after:%Y-%m-%d %H:%M:%S} UTC; enroll the device again."
+        )
+    if now < not_before:
+        raise NotYetValidCertificate(
+            f"This certificate is valid from {not_before:%Y-%m-%d %H:%M:%S} UTC, "
+            f"and here it is {now:%Y-%m-%d %H:%M:%S} UTC; check the clocks."
+        )
+    if device is None:
+        raise NoDeviceCertificate("This certificate belongs to no device.")
+    if state == Device.State.SUSPENDED:
+        raise SuspendedDevice("This device is suspended; ask an administrator to resume it.")
+    if state == Device.State.RETIRED:
+        raise RetiredDevice("This device is retired.")
+    return Identity(device, serial, issuer, not_before, not_after)

@@ -1,0 +1,127 @@
+"""Enrollment tokens: made once, shown once, kept as digests."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from django.db.models import F
+
+from pki.core import names
+from pki.core.errors import Refusal
+from pki.models import Device, EnrollmentToken, Profile
+from pki.services import audit
+from pki.services.audit import Actor
+from pki.services.transactions import writing
+
+# Lets secret scanners recognise one that went astray.
+PREFIX = "hatch_"
+DEFAULT_LIFETIME = timedelta(hours=24)
+LONGEST_LIFETIME = timedelta(days=365)
+
+
+class TokenMissing(Refusal):
+    """Enrollment needs a token, and none was sent."""
+
+    code = "token_missing"
+
+
+class TokenInvalid(Refusal):
+    """The token is unknown, expired, cancelled or used up: the answer does not tell which."""
+
+    code = "token_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("The token is not valid; ask an administrator for a new one.")
+
+
+class TokenUnfit(Refusal):
+    """A token was asked for that makes no sense."""
+
+    code = "token_unfit"
+
+
+def digest(secret: str) -> str:
+    """What is stored of a token. Its 256 random bits need no salt and no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def make(
+    actor: Actor,
+    now: datetime,
+    profile: Profile,
+    *,
+    device: Device | None = None,
+    name_pattern: str = "",
+    uses: int = 1,
+    lifetime: timedelta = DEFAULT_LIFETIME,
+) -> tuple[str, EnrollmentToken]:
+    """A new token, for one device or for new devices whose names match a pattern.
+
+    The secret is returned here and nowhere else. Raises TokenUnfit or NameRefused.
+    """
+    if (device is None) == (not name_pattern):
+        raise TokenUnfit("A token is for one device or for a pattern of names.")
+    if name_pattern:
+        names.name_pattern(name_pattern)
+    if not 1 <= uses <= 1_000_000:
+        raise TokenUnfit("A token has 1 to 1,000,000 uses.")
+    if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
+        raise TokenUnfit(f"A token lives for at most {LONGEST_LIFETIME.days} days.")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    with writing():
+        token = EnrollmentToken.objects.create(
+            digest=digest(secret),
+            device=device,
+            name_pattern=name_pattern,
+            profile=profile,
+            uses_allowed=uses,
+            expires_at=now + lifetime,
+            created_at=now,
+            created_by=actor.name,
+        )
+        audit.record(
+            "token.made",
+            actor,
+            now,
+            device=device,
+            token=token.pk,
+            name_pattern=name_pattern,
+            uses=uses,
+            expires_at=token.expires_at.isoformat(timespec="seconds"),
+        )
+    return secret, token
+
+
+def find(secret: str, now: datetime) -> EnrollmentToken:
+    """The living token of this secret, used up or not. Raises TokenInvalid."""
+    token = (
+        EnrollmentToken.objects.select_related("device__profile__issuer", "profile__issuer")
+        .filter(digest=digest(secret))
+        .first()
+    )
+    if token is None or token.cancelled_at is not None or token.expires_at <= now:
+        raise TokenInvalid
+    return token
+
+
+def claim(token: EnrollmentToken, now: datetime) -> bool:
+    """Take one use of a token, inside the caller's transaction; false if none is left."""
+    return (
+        EnrollmentToken.objects.filter(
+            pk=token.pk, uses__lt=F("uses_allowed"), expires_at__gt=now, cancelled_at=None
+        ).update(uses=F("uses") + 1)
+        == 1
+    )
+
+
+def matches(token: EnrollmentToken, name: str) -> bool:
+    """Whether a pattern token may make a device of this name."""
+    return fnmatchcase(name, token.name_pattern)
+
+
+def cancel(token: EnrollmentToken, actor: Actor, now: datetime) -> None:
+    """End a token at once. Certificates that were got with it stay good."""
+    with writing():
+        if EnrollmentToken.objects.filter(pk=token.pk, cancelled_at=None).update(cancelled_at=now):
+            audit.record("token.cancelled", actor, now, device=token.device, token=token.pk)

@@ -1,0 +1,111 @@
+"""System checks: a misconfiguration stops the start, and says what to change."""
+
+import ipaddress
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from pki.core import names
+from portal.listeners import all_listeners
+
+SHORTEST_PASSPHRASE = 20  # characters
+
+
+@register
+def listeners_are_known_and_apart(**_: Any) -> list[CheckMessage]:
+    listeners = all_listeners()
+    messages: list[CheckMessage] = [
+        Error(
+            f"PORTAL_LISTENERS names {name!r}, which is no listener.",
+            hint=f"Choose from {', '.join(listeners)}.",
+            id="portal.E001",
+        )
+        for name in settings.PORTAL_LISTENERS
+        if name not in listeners
+    ]
+    taken: dict[int, str] = {}
+    for listener in listeners.values():
+        if listener.port in taken:
+            messages.append(
+                Error(
+                    f"The listeners {taken[listener.port]} and {listener.name} have the same port, "
+                    f"{listener.port}.",
+                    hint=f"Change PORTAL_PORT_{listener.name.upper()}.",
+                    id="portal.E002",
+                )
+            )
+        taken[listener.port] = listener.name
+    if not settings.PORTAL_LISTENERS:
+        messages.append(
+            Error(
+                "PORTAL_LISTENERS names no listener.",
+                hint=f"Choose from {', '.join(listeners)}, or leave it unset for all.",
+                id="portal.E003",
+            )
+        )
+    return messages
+
+
+@register
+def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    for host in settings.PORTAL_HOSTNAMES:
+        try:
+            names.host_san(host)
+        except names.NameRefused:
+            messages.append(
+                Error(
+                    f"PORTAL_HOSTNAMES names {host!r}, which is neither a DNS name nor an IP address.",
+                    hint="Separate several with commas: ca.example,10.0.0.5",
+                    id="portal.E004",
+                )
+            )
+    try:
+        ipaddress.ip_address(settings.PORTAL_BIND_HOST)
+    except ValueError:
+        messages.append(
+            Error(
+                f"PORTAL_BIND_HOST is {settings.PORTAL_BIND_HOST!r}, which is not an IP address.",
+                hint="Use 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network.",
+                id="portal.E005",
+            )
+        )
+    url = urlsplit(settings.PORTAL_STATUS_URL)
+    # RFC 5280 8: an https URL here would need its own status checked first, and so on for ever.
+    if url.scheme != "http" or not url.hostname or url.query or url.fragment:
+        messages.append(
+            Error(
+                f"PORTAL_STATUS_URL is {settings.PORTAL_STATUS_URL!r}, which is not an http:// URL.",
+                hint="Name the status listener as verifiers reach it: http://status.example:8080",
+                id="portal.E006",
+            )
+        )
+    return messages
+
+
+@register(Tags.security)
+def passphrase_is_long(**_: Any) -> list[CheckMessage]:
+    if len(settings.PORTAL_KEY_PASSPHRASE) >= SHORTEST_PASSPHRASE:
+        return []
+    return [
+        Error(
+            f"PORTAL_KEY_PASSPHRASE has fewer than {SHORTEST_PASSPHRASE} characters.",
+            hint="PKCS#8 files resist guessing only by the passphrase's length; try: openssl rand -base64 32",
+            id="portal.E007",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def passphrase_is_elsewhere(**_: Any) -> list[CheckMessage]:
+    if not settings.PORTAL_PASSPHRASE_IS_GENERATED:
+        return []
+    return [
+        Warning(
+            "The passphrase of the CA keys lies in the data directory, beside the keys.",
+            hint="Set PORTAL_KEY_PASSPHRASE_FILE to a file that backups of the data do not hold.",
+            id="portal.W001",
+        )
+    ]

@@ -1,0 +1,110 @@
+"""`bootstrap` with this project's settings and listeners, and what a newcomer is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from pki.services import bootstrap, demo, devices, tokens
+from pki.services.audit import Actor
+from portal.listeners import TlsMode, all_listeners
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of `bootstrap` made."""
+
+    made: bootstrap.Made
+    token: str | None  # a one-time token, on the first run only
+
+
+def run(*, with_demo: bool) -> Outcome:
+    """Make what is missing, for all listeners: those that are served elsewhere need certificates too.
+
+    Raises Refusal, KeystoreError or OSError.
+    """
+    actor, now = Actor.shell(), timezone.now()
+    made = bootstrap.bootstrap(
+        settings.PORTAL_DATA_DIR,
+        [listener.name for listener in all_listeners().values() if listener.mode is not TlsMode.PLAIN],
+        settings.PORTAL_HOSTNAMES,
+        settings.PORTAL_ADMIN_PASSWORD,
+        actor,
+        now,
+    )
+    if not with_demo:
+        return Outcome(made, None)
+    demo.make(demo_folder(), actor, now)
+    token = None
+    if made.issuers:
+        token, _ = tokens.make(actor, now, devices.default_profile(), name_pattern="*")
+    return Outcome(made, token)
+
+
+def demo_folder() -> Path:
+    folder: Path = settings.PORTAL_DATA_DIR / "demo"
+    return folder
+
+
+def welcome(outcome: Outcome) -> str:
+    """What a newcomer does next, to paste into a second terminal."""
+    listeners = all_listeners()
+    hello, secure = listeners["hello"], listeners["secure"]
+    host = settings.PORTAL_HOSTNAMES[0]
+    lines = [
+        "",
+        "Hatchery is serving. Ctrl-C stops it.",
+        "",
+        f"  Console      {listeners['console'].url}/admin/   (its certificate comes from demo/ca.pem)",
+        f"  User         {bootstrap.ADMINISTRATOR}",
+        f"  Password     {_password(outcome)}",
+    ]
+    if outcome.token:
+        lines.append(f"  Token        {outcome.token}   (one new device, 24 hours)")
+    else:
+        lines.append(
+            "  Token        for one more device: .venv/bin/python manage.py issue_token --device NAME"
+        )
+    lines += [
+        "",
+        "Try it in a second terminal:",
+        "",
+        f"  cd {_relative(demo_folder())}",
+        f"  curl --cacert ca.pem {hello.url}/hello",
+        f"  curl {hello.url}/hello                                  # exit 60: not trusted",
+        f"  curl --cacert ca.pem {secure.url}/secure                # exit 56: no client certificate",
+        f"  curl --cacert ca.pem --cert client.pem --key client.key {secure.url}/secure",
+        f"  curl --cacert ca.pem --cert client.p12:{demo.P12_PASSWORD} --cert-type P12 {secure.url}/secure",
+        f"  openssl s_client -connect {host}:{hello.port} -CAfile ca.pem </dev/null",
+        f"  openssl s_client -connect {host}:{secure.port} -CAfile ca.pem "
+        "-cert client.pem -key client.key </dev/null",
+        "",
+        "Enroll a device of your own:",
+        "",
+        "  openssl ecparam -genkey -name prime256v1 -noout -out my.key",
+        '  openssl req -new -key my.key -out my.csr -subj "/CN=my-device/O=Demo"',
+        '  curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" --data-binary @my.csr '
+        f"{listeners['provisioning'].url}/sign-csr -o my.pem",
+        f"  curl --cacert ca.pem --cert my.pem --key my.key {secure.url}/secure",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _password(outcome: Outcome) -> str:
+    file = bootstrap.password_file(settings.PORTAL_DATA_DIR)
+    if settings.PORTAL_ADMIN_PASSWORD:
+        return "the one in PORTAL_ADMIN_PASSWORD"
+    if not file.exists():
+        return "the one you set"
+    if outcome.made.administrator:
+        return f"{file.read_text().strip()}   (also in {_relative(file)})"
+    return f"in {_relative(file)}, unless you changed it"
+
+
+def _relative(path: Path) -> Path:
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

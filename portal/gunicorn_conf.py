@@ -1,0 +1,68 @@
+"""gunicorn's settings: all listeners of this process, or those that PORTAL_LISTENERS names.
+
+`make serve` runs this; in production it is `gunicorn -c portal/gunicorn_conf.py portal.wsgi`.
+"""
+
+import os
+import sys
+from typing import Any
+
+import django
+from django.core.exceptions import ImproperlyConfigured
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+try:
+    django.setup(set_prefix=False)
+except ImproperlyConfigured as error:
+    sys.exit(f"Hatchery cannot start. {error}")
+
+from portal import start
+from portal.listeners import served_listeners
+from portal.sockets import LARGEST_HEAD
+
+start.check_or_exit()
+
+bind = [listener.bind for listener in served_listeners()]
+worker_class = "portal.worker.PortalWorker"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = 8  # each keeps a database connection; clients that wait need none
+worker_connections = 2000
+keepalive = 30  # seconds
+timeout = 60  # seconds without a sign of life, and a worker is replaced
+graceful_timeout = 10  # seconds
+# Contexts and application are made before the fork and shared by the workers.
+preload_app = True
+# The strict parser; gunicorn 27's fast one needs a package that Python 3.11 cannot have.
+http_parser = "python"
+limit_request_field_size = LARGEST_HEAD
+# No header says anything about the connection: neither its scheme nor its address.
+forwarded_allow_ips = ""
+sendfile = False
+umask = 0o077
+control_socket_disable = True
+loglevel = "warning"
+errorlog = "-"
+accesslog = None
+
+
+def on_starting(server: Any) -> None:
+    start.prepare_or_exit()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    # A database connection must not be shared by two processes.
+    from django.db import connections
+
+    connections.close_all()
+
+
+def pre_request(worker: Any, req: Any) -> None:
+    # portal.sockets has answered an Expect: 100-continue already, if the body is wanted at all.
+    req._expected_100_continue = False
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    from django.utils import timezone
+
+    if worker.booted:
+        worker.handshakes.flush(timezone.now(), everything=True)

@@ -1,0 +1,67 @@
+"""The five listeners as data. A request's listener is known from the socket it came in on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from django.conf import settings
+
+
+class TlsMode(Enum):
+    PLAIN = "plain"
+    TLS = "TLS"
+    MUTUAL = "mutual TLS"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One port and what is served there."""
+
+    name: str
+    port: int
+    mode: TlsMode
+    urlconf: str
+    largest_body: int  # bytes; a larger request body is refused before it is read
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.mode is TlsMode.PLAIN else "https"
+
+    @property
+    def url(self) -> str:
+        """Where it is reached under the first of PORTAL_HOSTNAMES, without a trailing slash."""
+        host = settings.PORTAL_HOSTNAMES[0]
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def bind(self) -> str:
+        host = settings.PORTAL_BIND_HOST
+        return f"{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+SMALL = 64 * 1024
+
+
+def all_listeners() -> dict[str, Listener]:
+    """The five listeners by name, whether they are served here or elsewhere."""
+    listeners = (
+        Listener("hello", settings.PORTAL_PORT_HELLO, TlsMode.TLS, "portal.urls.hello", SMALL),
+        Listener("secure", settings.PORTAL_PORT_SECURE, TlsMode.MUTUAL, "portal.urls.secure", SMALL),
+        Listener(
+            "provisioning", settings.PORTAL_PORT_PROVISIONING, TlsMode.TLS, "portal.urls.provisioning", SMALL
+        ),
+        Listener(
+            "console",
+            settings.PORTAL_PORT_CONSOLE,
+            TlsMode.TLS,
+            "portal.urls.console",
+            settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        ),
+        Listener("status", settings.PORTAL_PORT_STATUS, TlsMode.PLAIN, "portal.urls.status", SMALL),
+    )
+    return {listener.name: listener for listener in listeners}
+
+
+def served_listeners() -> list[Listener]:
+    """Those that PORTAL_LISTENERS names."""
+    listeners = all_listeners()
+    return [listeners[name] for name in settings.PORTAL_LISTENERS]

@@ -1,0 +1,33 @@
+"""Secrets that nobody gave: made once, kept in the data directory, 0600."""
+
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from pki.keystore.files import make_private_folder, write_private
+
+
+def read_or_make_secret(path: Path) -> str:
+    """The secret in the file `path`, 384 random bits in base64url; it is made if it is not there.
+
+    Two processes that start at once read the same one. Raises ImproperlyConfigured if it can neither
+    be read nor made.
+    """
+    try:
+        make_private_folder(path.parent.parent)
+        make_private_folder(path.parent)
+        if not path.exists():
+            try:
+                write_private(path, secrets.token_urlsafe(48).encode() + b"\n", replace=False)
+            except FileExistsError:
+                pass  # another process was quicker
+        secret = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"PORTAL_DATA_DIR: {path.parent.parent} cannot be written ({error.strerror}); "
+            "make it writable or set PORTAL_DATA_DIR to another folder."
+        ) from error
+    if not secret:
+        raise ImproperlyConfigured(f"The file {path} is empty; restore it from a backup.")
+    return secret

@@ -1,0 +1,213 @@
+"""Django's settings, read from the environment and from `.env`; `.env.example` documents each one.
+
+A value that makes no sense stops the start with one sentence (ImproperlyConfigured). What can only
+be judged once Django runs is a system check, in `portal.checks`.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from portal.secrets import read_or_make_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+if env.str("DJANGO_READ_DOT_ENV", default="on") == "on":  # the tests turn it off
+    environ.Env.read_env(BASE_DIR / ".env")
+
+
+def port(name: str, default: int) -> int:
+    value: str = env.str(name, default=str(default))
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise ImproperlyConfigured(f"{name} must be a port from 1 to 65535, not {value!r}.")
+    return int(value)
+
+
+def flag(name: str) -> bool:
+    value: str = env.str(name, default="off").strip().lower()
+    if value in ("on", "true", "yes", "1"):
+        return True
+    if value in ("off", "false", "no", "0", ""):
+        return False
+    raise ImproperlyConfigured(f"{name} must be on or off, not {value!r}.")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+# --- Hatchery -------------------------------------------------------------------------------------
+
+PORTAL_DATA_DIR = (BASE_DIR / env.str("PORTAL_DATA_DIR", default="var")).expanduser().resolve()
+PORTAL_BIND_HOST: str = env.str("PORTAL_BIND_HOST", default="127.0.0.1")
+PORTAL_PORT_HELLO = port("PORTAL_PORT_HELLO", 8443)
+PORTAL_PORT_SECURE = port("PORTAL_PORT_SECURE", 8444)
+PORTAL_PORT_PROVISIONING = port("PORTAL_PORT_PROVISIONING", 8445)
+PORTAL_PORT_CONSOLE = port("PORTAL_PORT_CONSOLE", 8446)
+PORTAL_PORT_STATUS = port("PORTAL_PORT_STATUS", 8080)
+PORTAL_LISTENERS: list[str] = env.list(
+    "PORTAL_LISTENERS", default=["hello", "secure", "provisioning", "console", "status"]
+)
+PORTAL_HOSTNAMES: list[str] = [
+    host.strip() for host in env.list("PORTAL_HOSTNAMES", default=["localhost", "127.0.0.1", "::1"])
+]
+if not any(PORTAL_HOSTNAMES):
+    raise ImproperlyConfigured("PORTAL_HOSTNAMES must name at least one host, such as localhost.")
+PORTAL_STATUS_URL: str = env.str(
+    "PORTAL_STATUS_URL", default=f"http://{PORTAL_HOSTNAMES[0]}:{PORTAL_PORT_STATUS}"
+).rstrip("/")
+
+# --- Secrets: given, or made once in the data directory -------------------------------------------
+
+_secrets = PORTAL_DATA_DIR / "secrets"
+SECRET_KEY = env.str("SECRET_KEY", default="") or read_or_make_secret(_secrets / "secret-key")
+
+_passphrase_file = env.str("PORTAL_KEY_PASSPHRASE_FILE", default="")
+if _passphrase_file:
+    try:
+        PORTAL_KEY_PASSPHRASE = Path(_passphrase_file).read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which cannot be read ({error.strerror})."
+        ) from None
+    if not PORTAL_KEY_PASSPHRASE:
+        raise ImproperlyConfigured(f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which is empty.")
+else:
+    PORTAL_KEY_PASSPHRASE = env.str("PORTAL_KEY_PASSPHRASE", default="") or read_or_make_secret(
+        _secrets / "key-passphrase"
+    )
+PORTAL_PASSPHRASE_IS_GENERATED = not (_passphrase_file or env.str("PORTAL_KEY_PASSPHRASE", default=""))
+PORTAL_ADMIN_PASSWORD: str = env.str("PORTAL_ADMIN_PASSWORD", default="")
+
+# --- Django ---------------------------------------------------------------------------------------
+
+DEBUG = flag("DEBUG")
+ALLOWED_HOSTS = [f"[{host}]" if ":" in host else host for host in PORTAL_HOSTNAMES]
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "portal",
+    "pki",
+]
+
+# The console's alone: the other listeners' requests pass no middleware (see portal.wsgi).
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "portal.urls.console"
+WSGI_APPLICATION = "portal.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+try:
+    _database: dict[str, Any] = env.db_url(
+        "DATABASE_URL", default=f"sqlite:///{PORTAL_DATA_DIR / 'db.sqlite3'}"
+    )
+except (ImproperlyConfigured, ValueError, KeyError):
+    raise ImproperlyConfigured(
+        "DATABASE_URL must be a URL such as postgres://user:password@host/name."
+    ) from None
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {
+        # A writer takes the write lock when its transaction begins: a lock that is asked for in the
+        # middle of one cannot be waited for.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds
+        # WAL lets readers read while one writes; FULL keeps a commit through a power cut.
+        "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+    }
+elif _database["ENGINE"] == "django.db.backends.postgresql":
+    _database["CONN_HEALTH_CHECKS"] = True
+else:
+    raise ImproperlyConfigured("DATABASE_URL must name an SQLite or a PostgreSQL database.")
+# A worker's thread keeps its connection: opening one costs more than a whole request.
+_database["CONN_MAX_AGE"] = None
+DATABASES = {"default": _database}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+# Served straight from the installed packages: no build step, no collectstatic.
+WHITENOISE_USE_FINDERS = True
+
+# The console is only ever reached over TLS.
+SECURE_SSL_REDIRECT = True
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+# A browser remembers HSTS for a host, whatever the port: on localhost it would break every other
+# server that a developer runs there.
+SECURE_HSTS_SECONDS = 0 if any(is_loopback(host) for host in PORTAL_HOSTNAMES) else 365 * 86400
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # HSTS preloading is for public sites.
+
+# A CSV of devices is the largest thing that an administrator uploads.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bytes
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # Django mails and logs every 4xx as a warning; refusals have their own log.
+        "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "django.request": {"level": "ERROR"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Hatchery",
+    "SITE_HEADER": "Hatchery",
+    "SITE_SUBHEADER": "Certificates for devices",
+    "SITE_SYMBOL": "egg",
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "pki.admin.warnings.environment_label",
+}

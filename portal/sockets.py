@@ -1,0 +1,216 @@
+"""A client's connection: received by events, answered by a thread.
+
+A thread is given to a connection only once a whole request is there, so that a client that stalls, in
+the handshake, in a header or in a body, holds a file descriptor and nothing else.
+"""
+
+import errno
+import re
+import select
+import selectors
+import socket
+import time
+
+from cryptography import x509
+
+from portal.listeners import Listener
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+DONE = 0
+
+LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
+_CHUNK = 64 * 1024  # bytes received at once
+
+_END_OF_HEAD = b"\r\n\r\n"
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+
+
+class HeadTooLarge(Exception):
+    """The request's head is longer than any that is served."""
+
+
+class ClientSocket:
+    """A connection of a plain listener; `portal.tls.TlsSocket` is one of a TLS listener.
+
+    The system's socket never blocks. `handshake` and `receive_request` do what can be done now and say
+    which event to wait for; `recv` and `sendall`, which gunicorn calls from a thread, wait themselves,
+    until `deadline`.
+    """
+
+    resumed = False  # whether the TLS session is an earlier one, continued
+
+    def __init__(self, raw: socket.socket, listener: Listener, address: str) -> None:
+        raw.setblocking(False)
+        self.raw = raw
+        self.listener = listener
+        self.address = address
+        self.deadline = 0.0  # time.monotonic() at which a waiting call gives up
+        self.whole = False  # whether the request that is being served was received to its end
+        self._received = bytearray()
+        self._ended = False
+        self._continued = False
+
+    # --- What pki.endpoints.peer asks -------------------------------------------------------------
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        return None
+
+    @property
+    def protocol(self) -> str:
+        return "none"
+
+    @property
+    def cipher(self) -> str:
+        return "none"
+
+    # --- By events: never waits -------------------------------------------------------------------
+
+    def handshake(self) -> int:
+        """Go on with the handshake: READ or WRITE to wait for that, DONE when it is over."""
+        return DONE
+
+    def receive_request(self) -> int:
+        """Receive what has come: READ or WRITE to wait for that, DONE when a thread should take over.
+
+        That is when a whole request is there, or one that will be refused unread, or the client ended.
+        Raises HeadTooLarge.
+        """
+        while not self._enough():
+            data, event = self._receive_now(_CHUNK)
+            if event:
+                return event
+            if not data:
+                self._ended = True
+                break
+            self._received += data
+        return DONE
+
+    @property
+    def has_received(self) -> bool:
+        """Whether bytes of a next request are here already, so that no event would announce them."""
+        return bool(self._received)
+
+    def hang_up(self) -> None:
+        """Say that nothing more will be sent, so that the client reads the answer to its end."""
+        self._close_notify()
+        try:
+            self.raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # gone already
+
+    def drained(self) -> bool:
+        """Throw away what still comes; true once the client has hung up too."""
+        try:
+            return not self.raw.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        self.raw.close()
+
+    def _enough(self) -> bool:
+        received = self._received
+        end = received.find(_END_OF_HEAD)
+        if end < 0:
+            if len(received) > LARGEST_HEAD:
+                raise HeadTooLarge
+            return False
+        if end > LARGEST_HEAD:
+            raise HeadTooLarge
+        head = bytes(received[: end + 2])
+        # This only decides when to wake a thread; gunicorn's parser decides what the request is. Where
+        # the two disagreed, a thread would wait for more, until its deadline.
+        if _TRANSFER_ENCODING.search(head):
+            self.whole = False
+            return True
+        length = _CONTENT_LENGTH.search(head)
+        body = int(length[1]) if length else 0
+        if body > self.listener.largest_body:
+            self.whole = False
+            return True
+        self.whole = len(received) >= end + len(_END_OF_HEAD) + body
+        if not self.whole and not self._continued and _EXPECT_CONTINUE.search(head):
+            self._continued = True
+            self.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return self.whole
+
+    # --- By a thread: waits until the deadline ----------------------------------------------------
+
+    def recv(self, size: int) -> bytes:
+        """At most `size` bytes of the request, b"" at its end. Raises OSError when the deadline passes."""
+        if self._received:
+            data = bytes(self._received[:size])
+            del self._received[:size]
+            self._continued = False
+            return data
+        while not self._ended:
+            data, event = self._receive_now(size)
+            if not event:
+                self._ended = not data
+                return data
+            self._wait(event)
+        return b""
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of `data`. Raises OSError when the client is gone or the deadline passes."""
+        view = memoryview(data)
+        while view:
+            sent, event = self._send_now(view)
+            if event:
+                self._wait(event)
+            view = view[sent:]
+
+    def send(self, data: bytes) -> int:
+        self.sendall(data)
+        return len(data)
+
+    def _wait(self, event: int) -> None:
+        poll = select.poll()
+        poll.register(self.raw, select.POLLIN if event == READ else select.POLLOUT)
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0 or not poll.poll(remaining * 1000):
+            # An errno that gunicorn passes over in silence: slow clients must not fill the log.
+            raise BrokenPipeError(errno.EPIPE, "the client was too slow")
+
+    # --- What TLS does otherwise ------------------------------------------------------------------
+
+    def _receive_now(self, size: int) -> tuple[bytes, int]:
+        """What has come, or the event to wait for."""
+        try:
+            return self.raw.recv(size), DONE
+        except BlockingIOError:
+            return b"", READ
+
+    def _send_now(self, data: memoryview) -> tuple[int, int]:
+        """How much could be sent, or the event to wait for."""
+        try:
+            return self.raw.send(data), DONE
+        except BlockingIOError:
+            return 0, WRITE
+
+    def _close_notify(self) -> None:
+        """Plain connections have nothing to say before they end."""
+
+    # --- What gunicorn expects of a socket --------------------------------------------------------
+
+    def fileno(self) -> int:
+        return self.raw.fileno()
+
+    def getsockname(self) -> tuple[str, int]:
+        name: tuple[str, int] = self.raw.getsockname()
+        return name
+
+    def setblocking(self, flag: bool) -> None:
+        """The system's socket never blocks; deadlines take the place of modes."""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """As `setblocking`."""
+
+    def gettimeout(self) -> float | None:
+        return None

@@ -1,0 +1,96 @@
+"""Everything that can stop a start, found before anything listens, each in one sentence."""
+
+import errno
+import socket
+import sys
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.core import checks
+from django.db import DatabaseError
+from django.db.migrations.executor import MigrationExecutor
+
+from pki.core.errors import Refusal
+from pki.keystore import KeystoreError
+from pki.services.profiles import warn_of_open_enrollment
+from portal.listeners import served_listeners
+
+
+class CannotStart(Exception):
+    """Hatchery cannot start; the message is one sentence that says why and what to do."""
+
+
+def check() -> None:
+    """Judge the settings. Raises CannotStart with the first error."""
+    errors = [message for message in checks.run_checks() if message.level >= checks.ERROR]
+    if errors:
+        first = errors[0]
+        raise CannotStart(f"{first.msg} {first.hint or ''} ({first.id})")
+
+
+def check_ports() -> None:
+    """Raises CannotStart if a listener's address cannot be bound."""
+    for listener in served_listeners():
+        setting = f"PORTAL_PORT_{listener.name.upper()}"
+        host = settings.PORTAL_BIND_HOST
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, listener.port))
+            except OSError as error:
+                raise CannotStart(_why_not_bound(error, listener.port, listener.name, setting)) from error
+
+
+def _why_not_bound(error: OSError, port: int, name: str, setting: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} ({name}) is taken by another program; stop it or set {setting} to a free port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} ({name}) needs privileges; set {setting} to a port from 1024 on."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"PORTAL_BIND_HOST is {settings.PORTAL_BIND_HOST}, which is no address of this machine; "
+            "use one of its own, 127.0.0.1, or 0.0.0.0 for all."
+        )
+    return f"Port {port} ({name}) cannot be bound: {error.strerror}; see PORTAL_BIND_HOST and {setting}."
+
+
+def check_database() -> None:
+    """Raises CannotStart if the database cannot be reached, or lacks migrations."""
+    from django.db import connection
+
+    try:
+        executor = MigrationExecutor(connection)
+        missing: Sequence[object] = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        raise CannotStart(database_trouble(error)) from error
+    if missing:
+        raise CannotStart("The database lacks tables; run: python manage.py migrate")
+
+
+def database_trouble(error: DatabaseError) -> str:
+    """One sentence on a database that cannot be used."""
+    # A driver's message goes over several lines and may end with a full stop.
+    message = " ".join(str(error).split()).rstrip(".?")
+    return f"The database cannot be used ({message}); see DATABASE_URL."
+
+
+def check_or_exit() -> None:
+    try:
+        check()
+    except CannotStart as error:
+        sys.exit(f"Hatchery cannot start. {error}")
+
+
+def prepare_or_exit() -> None:
+    """For gunicorn: everything but the settings, which were judged when it read its configuration."""
+    from portal import serving
+    from portal.tls import ListenerNotReady
+
+    try:
+        check_ports()
+        check_database()
+        serving.prepare()
+        warn_of_open_enrollment()
+    except (CannotStart, ListenerNotReady, KeystoreError, Refusal) as error:
+        sys.exit(f"Hatchery cannot start. {error}")

@@ -1,0 +1,255 @@
+"""TLS by pyOpenSSL, in this module alone: contexts, handshakes, client certificates.
+
+A pyOpenSSL callback sees the certificate that is refused, so that we can say which device was turned
+away and why; the standard library's `ssl` tells only that one was.
+"""
+
+import errno
+import logging
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+from OpenSSL import SSL, crypto
+
+from pki.core import pins
+from pki.keystore import keystore
+from pki.models import Certificate, Issuer
+from pki.services import authorities, status
+from portal.listeners import Listener, TlsMode
+from portal.sockets import DONE, READ, WRITE, ClientSocket
+
+log = logging.getLogger("hatchery.tls")
+
+# RFC 9325 4.2: TLS 1.2 with forward-secret AEAD suites only. TLS 1.3 has no others.
+TLS12_SUITES = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
+TLS13_SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+SESSION_LIFETIME = 3600  # seconds
+
+# X509_V_ERR_*, openssl/x509_vfy.h: our reason and a sentence for each that people meet.
+_VERIFY_ERRORS = {
+    2: ("unknown_issuer", "its issuer is not known here"),
+    7: ("bad_signature", "its signature does not verify"),
+    9: ("certificate_not_yet_valid", "it is not valid yet: a clock is wrong"),
+    10: ("certificate_expired", "it has expired"),
+    18: ("unknown_issuer", "it is self-signed"),
+    19: ("unknown_issuer", "its root is not trusted here"),
+    20: ("unknown_issuer", "its issuer is not known here"),
+    21: ("unknown_issuer", "its issuer is not known here"),
+    26: ("wrong_purpose", "it lacks the extended key usage clientAuth"),
+}
+# Part of OpenSSL's reason → our reason and a sentence.
+_HANDSHAKE_ERRORS = {
+    "did not return a certificate": ("no_certificate", "the client sent no certificate"),
+    "unsupported protocol": ("protocol_version", "the client offers no TLS version from 1.2 on"),
+    "protocol version": ("protocol_version", "client and server share no TLS version"),
+    "no shared cipher": ("no_shared_cipher", "the client offers no forward-secret AEAD cipher suite"),
+    "no suitable key share": ("no_shared_group", "client and server share no key exchange group"),
+    "no suitable groups": ("no_shared_group", "client and server share no key exchange group"),
+    "http request": ("plain_http", "the client spoke plain HTTP; the URL must begin with https://"),
+    "unknown ca": ("client_distrusts_us", "the client does not trust our root; give it ca.pem"),
+    "bad certificate": ("client_distrusts_us", "the client refuses our certificate"),
+    "certificate unknown": ("client_distrusts_us", "the client refuses our certificate"),
+    "certificate expired": (
+        "client_distrusts_us",
+        "the client finds our certificate expired: check its clock",
+    ),
+    "wrong version number": ("not_tls", "what the client sent is not TLS"),
+    "packet length too long": ("not_tls", "what the client sent is not TLS"),
+    "unexpected eof": ("aborted", "the client went away during the handshake"),
+}
+
+
+class ListenerNotReady(Exception):
+    """A listener cannot be served; the message says what to do."""
+
+
+class HandshakeFailed(Exception):
+    """A handshake that ended without a connection."""
+
+    def __init__(self, reason: str, explanation: str, refused: "RefusedCertificate | None" = None) -> None:
+        super().__init__(explanation)
+        self.reason = reason
+        self.explanation = explanation
+        self.refused = refused
+
+
+@dataclass(frozen=True)
+class RefusedCertificate:
+    """A client certificate that was refused, and why."""
+
+    certificate: x509.Certificate
+    reason: str
+    explanation: str
+    ours: bool
+
+    @property
+    def fingerprint(self) -> str:
+        return pins.fingerprint_of(self.certificate)
+
+
+def make_context(listener: Listener, certificate: Certificate) -> SSL.Context:
+    """The TLS context of a listener that shows `certificate`. Made before the fork: workers share its
+    ticket keys, so that a session resumes on any of them.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(TLS12_SUITES)
+    context.set_tls13_ciphersuites(TLS13_SUITES)
+    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    # Sessions travel in tickets; nothing is kept here.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_timeout(SESSION_LIFETIME)
+    context.set_session_id(listener.name.encode())
+    context.use_certificate(certificate.parsed)
+    for intermediate in authorities.chain(certificate.issuer):
+        context.add_extra_chain_cert(intermediate)
+    keystore().install(certificate.key_reference, context)
+    context.check_privatekey()
+    if listener.mode is TlsMode.MUTUAL:
+        _require_client_certificates(context)
+    return context
+
+
+def _require_client_certificates(context: SSL.Context) -> None:
+    store = context.get_cert_store()
+    if store is None:
+        raise ListenerNotReady("OpenSSL gave no certificate store.")
+    for issuer in Issuer.objects.exclude(state=Issuer.State.COMPROMISED).order_by("pk"):
+        authority = crypto.X509.from_cryptography(issuer.certificate)
+        store.add_cert(authority)
+        # RFC 8446 4.2.4: the names tell a client which of its certificates to send.
+        context.add_client_ca(authority)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+
+
+def _verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:
+    """OpenSSL's verdict on each certificate of the chain; ours on the client's own."""
+    client: TlsSocket = connection.get_app_data()
+    client.resumed = False  # a resumed session verifies nothing
+    certificate = raw.to_cryptography()
+    if not accepted:
+        reason, explanation = _VERIFY_ERRORS.get(
+            error, ("certificate_refused", f"OpenSSL refuses it with X509_V_ERR number {error}")
+        )
+        client.refused = RefusedCertificate(
+            certificate, reason, explanation, ours=reason == "certificate_expired"
+        )
+        return False
+    if depth == 0:
+        client.refused = _standing_refusal(certificate, timezone.now())
+        return client.refused is None
+    return True
+
+
+def _standing_refusal(certificate: x509.Certificate, now: datetime) -> RefusedCertificate | None:
+    try:
+        close_old_connections()
+        status.standing(pins.fingerprint_of(certificate), now)
+    except (status.SuspendedDevice, status.RetiredDevice):
+        return None  # may connect, and is told by a 403 which of the two it is
+    except status.NotStanding as refusal:
+        ours = not isinstance(refusal, status.UnknownCertificate)
+        return RefusedCertificate(certificate, refusal.code, refusal.detail, ours)
+    except DatabaseError:
+        log.exception("The database did not say whether a client certificate still stands")
+        return RefusedCertificate(certificate, "unavailable", "the database did not answer", ours=False)
+    return None
+
+
+class TlsSocket(ClientSocket):
+    """A connection of a TLS listener."""
+
+    def __init__(self, raw: socket.socket, listener: Listener, address: str, context: SSL.Context) -> None:
+        super().__init__(raw, listener, address)
+        self.resumed = listener.mode is TlsMode.MUTUAL  # until _verify is called
+        self.refused: RefusedCertificate | None = None
+        self._connection = SSL.Connection(context, raw)
+        self._connection.set_app_data(self)
+        self._connection.set_accept_state()
+        self._peer_certificate: x509.Certificate | None = None
+
+    def handshake(self) -> int:
+        """As ClientSocket; raises HandshakeFailed."""
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return READ
+        except SSL.WantWriteError:
+            return WRITE
+        except SSL.SysCallError:
+            raise HandshakeFailed("aborted", "the client went away during the handshake") from None
+        except SSL.Error as error:
+            raise self._failure(error) from error
+        return DONE
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        if self._peer_certificate is None:
+            self._peer_certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        return self._peer_certificate
+
+    @property
+    def protocol(self) -> str:
+        return self._connection.get_protocol_version_name()
+
+    @property
+    def cipher(self) -> str:
+        return self._connection.get_cipher_name() or "none"
+
+    def close(self) -> None:
+        # The connection and this object refer to each other; without this the pair waits for the
+        # garbage collector.
+        self._connection.set_app_data(None)
+        super().close()
+
+    def _failure(self, error: SSL.Error) -> HandshakeFailed:
+        if self.refused is not None:
+            refused = self.refused
+            return HandshakeFailed(refused.reason, refused.explanation, refused)
+        reasons = [str(entry[-1]) for entry in _queue(error)]
+        for reason in reasons:
+            for part, (name, explanation) in _HANDSHAKE_ERRORS.items():
+                if part in reason:
+                    return HandshakeFailed(name, explanation)
+        return HandshakeFailed("handshake_failed", f"OpenSSL says: {', '.join(reasons) or 'nothing'}")
+
+    def _receive_now(self, size: int) -> tuple[bytes, int]:
+        try:
+            return self._connection.recv(size), DONE
+        except SSL.WantReadError:
+            return b"", READ
+        except SSL.WantWriteError:
+            return b"", WRITE
+        except SSL.ZeroReturnError:
+            return b"", DONE
+        except SSL.Error as error:
+            raise _reset(error) from error
+
+    def _send_now(self, data: memoryview) -> tuple[int, int]:
+        try:
+            return self._connection.send(data), DONE
+        except SSL.WantReadError:
+            return 0, READ
+        except SSL.WantWriteError:
+            return 0, WRITE
+        except SSL.Error as error:
+            raise _reset(error) from error
+
+    def _close_notify(self) -> None:
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            pass  # gone already, or its handshake never ended
+
+
+def _queue(error: SSL.Error) -> Iterable[tuple[str, ...]]:
+    return error.args[0] if error.args and isinstance(error.args[0], list) else ()
+
+
+def _reset(error: SSL.Error) -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, f"TLS ended: {error}")

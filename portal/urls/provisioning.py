@@ -1,0 +1,11 @@
+from django.urls import path
+
+from pki.endpoints.enroll import ask_again, sign_csr
+
+urlpatterns = [
+    path("sign-csr", sign_csr),
+    path("enrollments/<uuid:request_id>", ask_again, name="enrollment"),
+]
+handler400 = "pki.endpoints.problems.bad_request"
+handler404 = "pki.endpoints.problems.not_found"
+handler500 = "pki.endpoints.problems.server_error"

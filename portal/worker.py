@@ -1,0 +1,244 @@
+"""gunicorn's threaded worker, with a front that no slow client can hold up.
+
+gthread gives a thread to a connection from its handshake on, and a client that stalls keeps it. Here
+the poller holds every connection that waits for its client, with a deadline; a thread runs only what
+can be run at once. The parser, the WSGI calls, keep-alive and the worker's life stay gunicorn's.
+"""
+
+import errno
+import logging
+import socket
+import time
+from concurrent.futures import Future
+from http import HTTPStatus
+from typing import Any
+
+from django.db import close_old_connections
+from django.utils import timezone
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from pki.endpoints.problems import problem
+from pki.services.handshakes import HandshakeLog, RefusedHandshake
+from portal import serving
+from portal.listeners import TlsMode
+from portal.sockets import DONE, READ, ClientSocket, HeadTooLarge
+from portal.tls import HandshakeFailed, TlsSocket
+
+log = logging.getLogger("hatchery.worker")
+
+HANDSHAKE_SECONDS = 5.0  # from the first byte of a connection to the end of its handshake
+REQUEST_SECONDS = 10.0  # from the end of the handshake, or the first byte of a next request, to its end
+ANSWER_SECONDS = 30.0  # for a thread to read what is left and to send the answer
+GOODBYE_SECONDS = 2.0  # for the client to hang up after the answer
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection and what it waits for."""
+
+    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.shaken = False
+        self.idle = False  # kept alive, and nothing of a next request has come
+        self.leaving = False  # answered; only the client's goodbye is awaited
+        self.deadline = 0.0
+
+    @property
+    def has_leftover(self) -> bool:
+        """Whether gunicorn's parser has read into the next request already."""
+        return self.parser is not None and bool(self.parser.unreader.buf.getvalue())
+
+
+class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves all listeners of this process."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting: set[Connection] = set()
+        self.handshakes = HandshakeLog()
+
+    # --- The poller's thread ----------------------------------------------------------------------
+
+    def accept(self, listener: Any) -> None:
+        try:
+            raw, client = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                raise
+            return
+        self.nr_conns += 1
+        conn = Connection(self.cfg, _wrap(raw, client), client, listener.getsockname())
+        conn.deadline = time.monotonic() + HANDSHAKE_SECONDS
+        self.wait(conn, READ)
+
+    def wait(self, conn: Connection, event: int) -> None:
+        """Hold a connection until the event comes or its deadline passes."""
+        self.waiting.add(conn)
+        self.poller.register(conn.sock, event, lambda _: self.wake(conn))
+
+    def wake(self, conn: Connection) -> None:
+        """The event came."""
+        if conn.leaving:
+            if conn.sock.drained():
+                self.drop(conn)
+            return
+        self.poller.unregister(conn.sock)
+        self.waiting.discard(conn)
+        if conn.idle:
+            conn.idle = False
+            conn.deadline = time.monotonic() + REQUEST_SECONDS
+        self.enqueue_req(conn)
+
+    def finish_request(self, conn: Connection, future: "Future[int | bool]") -> None:
+        """A thread is done with a connection: it waits for an event, for a next request, or leaves."""
+        try:
+            outcome = future.result()
+        except Exception:
+            log.exception("A connection failed")
+            outcome = False
+        if outcome is True:
+            self.keep(conn)
+        elif outcome is False:
+            self.leave(conn)
+        else:
+            self.wait(conn, outcome)
+
+    def keep(self, conn: Connection) -> None:
+        """Keep a connection alive for its next request."""
+        if conn.has_leftover or conn.sock.has_received:
+            conn.deadline = time.monotonic() + REQUEST_SECONDS
+            self.enqueue_req(conn)
+            return
+        conn.idle = True
+        conn.deadline = time.monotonic() + self.cfg.keepalive
+        self.wait(conn, READ)
+
+    def leave(self, conn: Connection) -> None:
+        """Hang up, and give the client a moment to read the answer and do the same.
+
+        Closing while something unread has come would reset the connection, and the answer be lost.
+        """
+        conn.sock.hang_up()
+        conn.leaving = True
+        conn.deadline = time.monotonic() + GOODBYE_SECONDS
+        self.wait(conn, READ)
+
+    def drop(self, conn: Connection) -> None:
+        """Close a waiting connection."""
+        self.poller.unregister(conn.sock)
+        self.waiting.discard(conn)
+        conn.sock.close()
+        self.nr_conns -= 1
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close what waited past its deadline. gunicorn calls this at least once a second."""
+        now = time.monotonic()
+        for conn in list(self.waiting):
+            if force or now >= conn.deadline or (not self.alive and (conn.idle or not conn.shaken)):
+                if not conn.shaken and not conn.leaving and self.alive:
+                    self.tpool.submit(self.note, conn.sock, _timed_out(conn.sock))
+                self.drop(conn)
+
+    def murder_pending(self) -> None:
+        """gunicorn's list of pending connections stays empty; this is its other call once a second."""
+        if self.alive and not self.handshakes.is_idle:
+            self.tpool.submit(self.handshakes.flush, timezone.now())
+
+    # --- The pool's threads -----------------------------------------------------------------------
+
+    def handle(self, conn: Connection) -> int | bool:
+        """Do what can be done now: true to keep the connection, false to end it, or an event to wait for."""
+        try:
+            event = self.receive(conn)
+        except HandshakeFailed as failed:
+            self.note(conn.sock, failed)
+            return False
+        except HeadTooLarge:
+            self.refuse(conn.sock, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            return False
+        except OSError:
+            return False  # the client is gone
+        if event:
+            return event
+        conn.data_ready = True
+        conn.sock.deadline = time.monotonic() + ANSWER_SECONDS
+        keep: bool = super().handle(conn)
+        return keep
+
+    def receive(self, conn: Connection) -> int:
+        """Take the handshake, then the request, as far as they have come."""
+        if not conn.shaken:
+            if event := conn.sock.handshake():
+                return int(event)
+            conn.shaken = True
+            conn.deadline = time.monotonic() + REQUEST_SECONDS
+        return DONE if conn.has_leftover else int(conn.sock.receive_request())
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        # A body that nobody read would have to be drained by a thread; the connection ends instead.
+        return (
+            keepalive and (conn.sock.whole or conn.has_leftover) and super()._keepalive_after(conn, keepalive)
+        )
+
+    def handle_error(self, req: Any, client: ClientSocket, addr: Any, exc: Exception) -> None:
+        """What gunicorn's parser refuses, as a problem (RFC 9457), and what failed, in the log."""
+        status = _STATUS_OF_PARSER_ERROR.get(type(exc).__name__)
+        if status is None and type(exc).__module__ == "gunicorn.http.errors":
+            status = HTTPStatus.BAD_REQUEST
+        if status is None:
+            log.exception("A request failed")
+            self.refuse(client, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error")
+        else:
+            log.info("malformed request from %s: %s", addr[0] if addr else "", type(exc).__name__)
+            self.refuse(client, status, "malformed_request")
+
+    def refuse(self, client: ClientSocket, status: HTTPStatus, code: str) -> None:
+        """Answer a request that never reached Django."""
+        response = problem(status, code, f"{status.description or status.phrase}.")
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+        head += f"Content-Type: {response['Content-Type']}\r\nContent-Length: {len(response.content)}\r\n\r\n"
+        client.deadline = time.monotonic() + GOODBYE_SECONDS
+        try:
+            client.sendall(head.encode() + response.content)
+        except OSError:
+            pass  # nobody is there to read it
+
+    def note(self, sock: ClientSocket, failed: HandshakeFailed) -> None:
+        """Have a refused handshake recorded."""
+        refused = failed.refused
+        close_old_connections()
+        self.handshakes.note(
+            RefusedHandshake(
+                listener=sock.listener.name,
+                address=sock.address,
+                reason=failed.reason,
+                explanation=failed.explanation,
+                ours=refused is not None and refused.ours,
+                fingerprint=refused.fingerprint if refused else "",
+                subject=refused.certificate.subject.rfc4514_string() if refused else "",
+                issuer=refused.certificate.issuer.rfc4514_string() if refused else "",
+                serial=f"{refused.certificate.serial_number:x}" if refused else "",
+            ),
+            timezone.now(),
+        )
+
+
+# By name: gunicorn's own statuses for what its parser refuses; any other of its errors is a 400.
+_STATUS_OF_PARSER_ERROR = {
+    "LimitRequestLine": HTTPStatus.REQUEST_URI_TOO_LONG,
+    "LimitRequestHeaders": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "UnsupportedTransferCoding": HTTPStatus.NOT_IMPLEMENTED,
+    "ExpectationFailed": HTTPStatus.EXPECTATION_FAILED,
+}
+
+
+def _wrap(raw: socket.socket, client: Any) -> ClientSocket:
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener, context = serving.at_port(raw.getsockname()[1])
+    address = client[0] if isinstance(client, tuple) else ""
+    if context is None or listener.mode is TlsMode.PLAIN:
+        return ClientSocket(raw, listener, address)
+    return TlsSocket(raw, listener, address, context)
+
+
+def _timed_out(sock: ClientSocket) -> HandshakeFailed:
+    return HandshakeFailed("timeout", f"no handshake within {HANDSHAKE_SECONDS:.0f} seconds")

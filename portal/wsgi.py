@@ -1,0 +1,58 @@
+"""The WSGI application: each request goes to its listener's URLconf."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+django.setup(set_prefix=False)
+
+from django.core.handlers.exception import convert_exception_to_response  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
+from django.http import HttpRequest, HttpResponse  # noqa: E402
+from django.http.response import HttpResponseBase  # noqa: E402
+
+from portal.listeners import Listener  # noqa: E402
+
+
+def listener_of(environ: dict[str, Any]) -> Listener | None:
+    """The listener that a request came in on: its socket knows, and no header is asked."""
+    return getattr(environ.get("gunicorn.socket"), "listener", None)
+
+
+class DeviceHandler(WSGIHandler):
+    """Django without middleware, for the listeners that devices and relying parties reach.
+
+    They use no sessions, cookies or forms; measured, the console's middleware would cost each of their
+    requests more than its own work.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        self._middleware_chain = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]
+
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        listener = listener_of(request.META)
+        # Deny by default: a request from nowhere finds nothing.
+        request.urlconf = listener.urlconf if listener else "portal.urls.nowhere"
+        response = super().get_response(request)
+        if isinstance(response, HttpResponse) and "Content-Length" not in response:
+            response["Content-Length"] = str(len(response.content))
+        return response
+
+
+_console = WSGIHandler()
+_devices = DeviceHandler()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    listener = listener_of(environ)
+    if listener is not None:
+        environ["wsgi.url_scheme"] = listener.scheme
+    handler = _console if listener is not None and listener.name == "console" else _devices
+    answer: Iterable[bytes] = handler(environ, start_response)
+    return answer

@@ -1,0 +1,110 @@
+"""A real Hatchery: `manage.py serve` in a process of its own, on free ports and a new data directory."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTENERS = ("hello", "secure", "provisioning", "console", "status")
+STARTS_WITHIN = 30.0  # seconds, generous: the tests do not time the start
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@dataclass
+class Server:
+    """One Hatchery and what a test does with it."""
+
+    data: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+
+    def __post_init__(self) -> None:
+        ports = free_ports(len(LISTENERS))
+        self.ports = dict(zip(LISTENERS, ports, strict=True))
+        self.log = self.data / "serve.log"
+
+    @property
+    def demo(self) -> Path:
+        return self.data / "demo"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        ports = {f"PORTAL_PORT_{name.upper()}": str(port) for name, port in self.ports.items()}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PORTAL_") and name not in ("DJANGO_SETTINGS_MODULE", "SECRET_KEY")
+        }
+        return {
+            **kept,
+            "DJANGO_READ_DOT_ENV": "off",
+            "PORTAL_DATA_DIR": str(self.data),
+            **ports,
+            **self.settings,
+        }
+
+    def url(self, listener: str, path: str = "/") -> str:
+        scheme = "http" if listener == "status" else "https"
+        return f"{scheme}://localhost:{self.ports[listener]}{path}"
+
+    def manage(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
+        """Run a management command against this server's data."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def start(self) -> "Server":
+        self.data.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + STARTS_WITHIN
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended: {self.output()}")
+            if "Ctrl-C stops it" in self.output():
+                return self
+            time.sleep(0.05)
+        raise RuntimeError(f"the server did not start: {self.output()}")
+
+    def stop(self, sig: int = signal.SIGINT) -> int:
+        """Stop the server and return its exit status."""
+        if self.process is None:
+            raise RuntimeError("the server was not started")
+        self.process.send_signal(sig)
+        return self.process.wait(timeout=20)
+
+    def output(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def token(self, *words: str) -> str:
+        """A token from `manage.py issue_token`."""
+        done = self.manage("issue_token", *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().strip()
