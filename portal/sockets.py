@@ -20,7 +20,7 @@ WRITE = selectors.EVENT_WRITE
 DONE = 0
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
-_CHUNK = 64 * 1024  # bytes received at once
+_CHUNK = 16 * 1024  # bytes received at once: a TLS record
 
 _END_OF_HEAD = b"\r\n\r\n"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -50,7 +50,6 @@ class ClientSocket:
         self.deadline = 0.0  # time.monotonic() at which a waiting call gives up
         self.whole = False  # whether the request that is being served was received to its end
         self._received = bytearray()
-        self._ended = False
         self._continued = False
 
     # --- What pki.endpoints.peer asks -------------------------------------------------------------
@@ -84,14 +83,17 @@ class ClientSocket:
             if event:
                 return event
             if not data:
-                self._ended = True
                 break
             self._received += data
         return DONE
 
-    @property
-    def has_received(self) -> bool:
-        """Whether bytes of a next request are here already, so that no event would announce them."""
+    def await_next(self, read_too_far: bytes) -> bool:
+        """Make ready for a next request, and take back what was read of it already.
+
+        True if bytes of it are here, so that no event would announce them.
+        """
+        self.whole = self._continued = False
+        self._received[:0] = read_too_far
         return bool(self._received)
 
     def hang_up(self) -> None:
@@ -125,14 +127,12 @@ class ClientSocket:
             raise HeadTooLarge
         head = bytes(received[: end + 2])
         # This only decides when to wake a thread; gunicorn's parser decides what the request is. Where
-        # the two disagreed, a thread would wait for more, until its deadline.
+        # it wanted more than this, it would find the end.
         if _TRANSFER_ENCODING.search(head):
-            self.whole = False
             return True
         length = _CONTENT_LENGTH.search(head)
         body = int(length[1]) if length else 0
         if body > self.listener.largest_body:
-            self.whole = False
             return True
         self.whole = len(received) >= end + len(_END_OF_HEAD) + body
         if not self.whole and not self._continued and _EXPECT_CONTINUE.search(head):
@@ -143,19 +143,13 @@ class ClientSocket:
     # --- By a thread: waits until the deadline ----------------------------------------------------
 
     def recv(self, size: int) -> bytes:
-        """At most `size` bytes of the request, b"" at its end. Raises OSError when the deadline passes."""
-        if self._received:
-            data = bytes(self._received[:size])
-            del self._received[:size]
-            self._continued = False
-            return data
-        while not self._ended:
-            data, event = self._receive_now(size)
-            if not event:
-                self._ended = not data
-                return data
-            self._wait(event)
-        return b""
+        """At most `size` bytes of what was received, b"" when there are no more.
+
+        A thread never waits for a client to send: what `receive_request` let through unread ends here.
+        """
+        data = bytes(self._received[:size])
+        del self._received[:size]
+        return data
 
     def sendall(self, data: bytes) -> None:
         """Send all of `data`. Raises OSError when the client is gone or the deadline passes."""

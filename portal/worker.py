@@ -21,7 +21,7 @@ from pki.endpoints.problems import problem
 from pki.services.handshakes import HandshakeLog, RefusedHandshake
 from portal import serving
 from portal.listeners import TlsMode
-from portal.sockets import DONE, READ, ClientSocket, HeadTooLarge
+from portal.sockets import READ, ClientSocket, HeadTooLarge
 from portal.tls import HandshakeFailed, TlsSocket
 
 log = logging.getLogger("hatchery.worker")
@@ -41,11 +41,6 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.idle = False  # kept alive, and nothing of a next request has come
         self.leaving = False  # answered; only the client's goodbye is awaited
         self.deadline = 0.0
-
-    @property
-    def has_leftover(self) -> bool:
-        """Whether gunicorn's parser has read into the next request already."""
-        return self.parser is not None and bool(self.parser.unreader.buf.getvalue())
 
 
 class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -104,7 +99,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def keep(self, conn: Connection) -> None:
         """Keep a connection alive for its next request."""
-        if conn.has_leftover or conn.sock.has_received:
+        # gunicorn's parser may have read into the next request already.
+        if conn.sock.await_next(conn.parser.unreader.take_buffered()):
             conn.deadline = time.monotonic() + REQUEST_SECONDS
             self.enqueue_req(conn)
             return
@@ -166,18 +162,17 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def receive(self, conn: Connection) -> int:
         """Take the handshake, then the request, as far as they have come."""
+        sock: ClientSocket = conn.sock
         if not conn.shaken:
-            if event := conn.sock.handshake():
-                return int(event)
+            if event := sock.handshake():
+                return event
             conn.shaken = True
             conn.deadline = time.monotonic() + REQUEST_SECONDS
-        return DONE if conn.has_leftover else int(conn.sock.receive_request())
+        return sock.receive_request()
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         # A body that nobody read would have to be drained by a thread; the connection ends instead.
-        return (
-            keepalive and (conn.sock.whole or conn.has_leftover) and super()._keepalive_after(conn, keepalive)
-        )
+        return keepalive and conn.sock.whole and super()._keepalive_after(conn, keepalive)
 
     def handle_error(self, req: Any, client: ClientSocket, addr: Any, exc: Exception) -> None:
         """What gunicorn's parser refuses, as a problem (RFC 9457), and what failed, in the log."""
