@@ -28,7 +28,7 @@ format: $(VENV)/.installed-dev ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed ## Measure the server's CPU time per operation.
+bench: $(VENV)/.installed-dev ## Measure the server's CPU time per operation.
 	$(BIN)/python -m benchmarks.operations
 
 clean: ## Remove the virtual environment; var/ stays.

@@ -40,5 +40,10 @@ def run(*command: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> su
         if not name.startswith(("PORTAL_", "SSL_CERT", "CURL_CA")) and name != "DJANGO_SETTINGS_MODULE"
     }
     return subprocess.run(
-        [str(word) for word in command], cwd=cwd, input=stdin, capture_output=True, timeout=60, env=environment
+        [str(word) for word in command],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        env=environment,
     )

@@ -28,7 +28,7 @@ def moment() -> datetime:
 
 @pytest.fixture
 def ca(db, settings, tmp_path, actor, now):
-    """A bootstrapped authority in a data directory of its own: two issuers, two profiles, an administrator."""
+    """A bootstrapped authority in a data directory of its own."""
     settings.PORTAL_DATA_DIR = tmp_path
     keystore.cache_clear()
     bootstrap.bootstrap(tmp_path, ["hello", "secure"], ["localhost", "127.0.0.1"], "a-password", actor, now)

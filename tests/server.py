@@ -74,8 +74,23 @@ class Server:
             timeout=60,
         )
 
+    def inside(self, function: str, *words: str, stdin: bytes = b"") -> str:
+        """Run a function of tests.live.inside against this server's data, and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.live.inside", function, *words],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.decode())
+        return done.stdout.decode()
+
     def start(self) -> "Server":
         self.data.mkdir(parents=True, exist_ok=True)
+        before = len(self.output())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "serve"],
@@ -88,7 +103,7 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {self.output()}")
-            if "Ctrl-C stops it" in self.output():
+            if "Ctrl-C stops it" in self.output()[before:]:
                 return self
             time.sleep(0.05)
         raise RuntimeError(f"the server did not start: {self.output()}")
@@ -102,6 +117,15 @@ class Server:
 
     def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+    def logs(self, text: str, within: float = 10.0) -> bool:
+        """Whether the log shows `text` in time: what a client is told comes before what is written of it."""
+        deadline = time.monotonic() + within
+        while text not in self.output():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def token(self, *words: str) -> str:
         """A token from `manage.py issue_token`."""

@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -37,6 +38,12 @@ class Authority:
 
     certificate: x509.Certificate
     pointers: Pointers
+
+
+@lru_cache(maxsize=256)
+def parsed(der: bytes) -> x509.Certificate:
+    """A DER certificate, parsed once for all who ask. Raises ValueError."""
+    return x509.load_der_x509_certificate(der)
 
 
 def new_serial() -> int:

@@ -28,7 +28,7 @@ IMMUTABLE: dict[str, tuple[str, ...] | None] = {
         "issued_at",
         "der",
     ),
-    "pki_issuer": ("key_reference", "key_identifier", "certificate_der", "fingerprint"),
+    "pki_issuer": ("parent_id", "key_reference", "key_identifier", "certificate_der", "fingerprint"),
 }
 
 

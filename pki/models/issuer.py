@@ -1,10 +1,10 @@
 """Issuers: CA certificates with a signing key."""
 
-from functools import cached_property
-
 from cryptography import x509
 from django.db import models
 from django.db.models import F, Q
+
+from pki.core import certificates
 
 
 class Issuer(models.Model):
@@ -50,9 +50,9 @@ class Issuer(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @cached_property
+    @property
     def certificate(self) -> x509.Certificate:
-        return x509.load_der_x509_certificate(bytes(self.certificate_der))
+        return certificates.parsed(bytes(self.certificate_der))
 
     @property
     def is_root(self) -> bool:

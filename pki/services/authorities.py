@@ -1,6 +1,7 @@
 """Issuers: making them, and what their certificates must know of them."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -38,12 +39,19 @@ def chain(issuer: Issuer) -> list[x509.Certificate]:
 
     RFC 5246 7.4.2 lets the root be left out: who trusts it has it.
     """
-    certificates_above: list[x509.Certificate] = []
-    current: Issuer | None = issuer
+    return list(_chain(issuer.pk, issuer.fingerprint))
+
+
+# By the fingerprint as well, because a database that was restored may give a number to another issuer.
+# What is kept never changes (pki.models.immutable).
+@lru_cache(maxsize=256)
+def _chain(issuer_id: int, fingerprint: str) -> tuple[x509.Certificate, ...]:
+    above: list[x509.Certificate] = []
+    current: Issuer | None = Issuer.objects.get(pk=issuer_id)
     while current is not None and not current.is_root:
-        certificates_above.append(current.certificate)
+        above.append(current.certificate)
         current = current.parent
-    return certificates_above
+    return tuple(above)
 
 
 def root_of(issuer: Issuer) -> Issuer:

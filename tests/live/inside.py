@@ -1,0 +1,86 @@
+"""What a test does inside a server's installation, in a process of its own.
+
+`Server.inside("function", ...)` runs one of these against the server's data directory; each prints its
+result.
+"""
+
+import os
+import sys
+from datetime import timedelta
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+django.setup()
+
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: E402
+from pki.keystore import keystore  # noqa: E402
+from pki.models import AuditEvent, Certificate, Device, Profile  # noqa: E402
+from pki.models.immutable import make_triggers  # noqa: E402
+from pki.services import authorities, devices, issuance  # noqa: E402
+from pki.services.audit import Actor  # noqa: E402
+
+ACTOR = Actor("shell:test")
+
+
+def change_state(name: str, state: str) -> None:
+    """Suspend, resume or retire a device."""
+    devices.change_state(Device.objects.get(name=name), Device.State(state), ACTOR, timezone.now())
+
+
+def newest_refusal(name: str) -> None:
+    """A device's newest refused handshake, from the audit trail."""
+    event = AuditEvent.objects.filter(kind="handshake.refused", device__name=name).latest("pk")
+    told = (event.detail[key] for key in ("reason", "subject", "issuer", "certificate_serial"))
+    print(event.address, event.certificate.serial, *told, sep="\n")
+
+
+def end_now(name: str) -> None:
+    """Let a certificate's record have ended, past the trigger that forbids it, as only a test may."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER pki_certificate_immutable")
+    Certificate.objects.filter(common_name=name).update(not_after=timezone.now() - timedelta(seconds=1))
+    make_triggers(using="default")
+
+
+def issue_in_the_past(name: str, days: str) -> None:
+    """A device's certificate for the CSR on standard input, as it was issued so many days ago."""
+    then = timezone.now() - timedelta(days=int(days))
+    device = devices.register(name, devices.default_profile(), ACTOR, then)
+    issued, _ = issuance.issue(device, csr.verify(sys.stdin.buffer.read()), ACTOR, then)
+    print(issued.pem.decode())
+
+
+def sign_off_the_record(name: str) -> None:
+    """A certificate for the CSR on standard input that our issuer signs and nobody stores."""
+    profile = devices.default_profile()
+    request = csr.verify(sys.stdin.buffer.read())
+    granted = profiles.grant(profile.rules, profiles.Record(name), request)
+    _print_signed(profile, granted, request.key)
+
+
+def sign_a_server(name: str) -> None:
+    """A server certificate by the right issuer, and its key."""
+    key = keys.generate("P-256")
+    granted = profiles.Grant(names.subject({"CN": name}), (names.host_san(name),), ())
+    _print_signed(Profile.objects.get(name="server"), granted, key.public_key())
+    print("#")
+    print(bundles.private_key_pem(key).decode())
+
+
+def open_enrollment() -> None:
+    """Let the device profile sign for anybody."""
+    Profile.objects.filter(name="device").update(enrollment_policy=Profile.Policy.OPEN)
+
+
+def _print_signed(profile: Profile, granted: profiles.Grant, key: keys.CertifiedKey) -> None:
+    authority = authorities.authority(profile.issuer)
+    to_be_signed = certificates.end_entity(profile.rules, granted, key, authority, timezone.now())
+    print(bundles.pem([keystore().sign(profile.issuer.key_reference, to_be_signed)]).decode())
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
