@@ -5,6 +5,7 @@ be judged once Django runs is a system check, in `portal.checks`.
 """
 
 import ipaddress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def flag(name: str) -> bool:
     if value in ("off", "false", "no", "0", ""):
         return False
     raise ImproperlyConfigured(f"{name} must be on or off, not {value!r}.")
+
+
+def static_file(path: str) -> Callable[[object], str]:
+    """Where a static file is served, for settings that are read at each request."""
+
+    def href(request: object) -> str:
+        from django.templatetags.static import static
+
+        return static(path)
+
+    return href
 
 
 def is_loopback(host: str) -> bool:
@@ -170,7 +182,8 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
-USE_I18N = True
+USE_I18N = False
+FORMAT_MODULE_PATH = ["portal.formats"]
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -210,4 +223,6 @@ UNFOLD = {
     "SITE_SYMBOL": "egg",
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "pki.admin.warnings.environment_label",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": static_file("hatchery/favicon.svg")}],
+    "STYLES": [static_file("hatchery/console.css")],
 }

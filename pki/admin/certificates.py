@@ -1,12 +1,12 @@
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
-from pki.admin.pages import ReadOnlyAdmin, ReasonForm, administrator, ask_first, labelled
+from pki.admin.pages import ReadOnlyAdmin, ReasonForm, administrator, ask_first, labelled, pem_block
 from pki.core import pins
 from pki.models import Certificate, Revocation
 from pki.services import revocation
@@ -33,7 +33,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 @admin.register(Certificate)
 class CertificateAdmin(ReadOnlyAdmin):
-    list_display = ("common_name", "standing", "serial", "issuer", "profile", "not_after", "issued_at")
+    list_display = ("common_name", "standing", "serial", "profile", "not_after")
     list_filter = (StandingFilter, "profile", "issuer")
     list_select_related = ("issuer", "profile", "revocation")
     search_fields = ("common_name__startswith", "serial__startswith", "fingerprint__startswith")
@@ -42,7 +42,7 @@ class CertificateAdmin(ReadOnlyAdmin):
     actions = ("revoke_selected",)
     fields = (
         "common_name",
-        "standing",
+        "standing_in_words",
         "device",
         "listener",
         "subject",
@@ -57,7 +57,7 @@ class CertificateAdmin(ReadOnlyAdmin):
         "issued_at",
         "pem",
     )
-    readonly_fields = ("standing", "subject", "spki_pin", "pem")
+    readonly_fields = ("standing_in_words", "subject", "spki_pin", "pem")
 
     @labelled(description="standing", label={"valid": "success", "expired": "info", "revoked": "danger"})
     def standing(self, certificate: Certificate) -> tuple[str, str]:
@@ -66,6 +66,10 @@ class CertificateAdmin(ReadOnlyAdmin):
             return "revoked", f"revoked: {revoked.reason}"
         word = "expired" if certificate.not_after < timezone.now() else "valid"
         return word, word
+
+    @admin.display(description="standing")
+    def standing_in_words(self, certificate: Certificate) -> str:
+        return self.standing(certificate)[1]
 
     @admin.display(description="subject")
     def subject(self, certificate: Certificate) -> str:
@@ -76,8 +80,8 @@ class CertificateAdmin(ReadOnlyAdmin):
         return pins.spki_pin(certificate.parsed.public_key())
 
     @admin.display(description="PEM")
-    def pem(self, certificate: Certificate) -> str:
-        return certificate.parsed.public_bytes(Encoding.PEM).decode()
+    def pem(self, certificate: Certificate) -> SafeString:
+        return pem_block(certificate.parsed)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("pki.add_revocation")
@@ -97,8 +101,7 @@ class CertificateAdmin(ReadOnlyAdmin):
             self,
             request,
             title="Revoke certificates",
-            question="Revoke these certificates? They are refused from the next request on, and that "
-            "cannot be undone.",
+            question="Revoke these certificates? They are refused from the next request on.",
             items=queryset,
             button="Revoke",
             act=act,

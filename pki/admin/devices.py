@@ -135,7 +135,7 @@ class DeviceAdmin(ConsoleAdmin):
             self,
             request,
             title="Revoke certificates",
-            question="Revoke all living certificates of these devices? That cannot be undone.",
+            question="Revoke all living certificates of these devices? They are refused from the next request on.",
             items=queryset,
             button="Revoke",
             act=act,

@@ -1,7 +1,7 @@
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.contrib import admin
+from django.utils.safestring import SafeString
 
-from pki.admin.pages import ReadOnlyAdmin, labelled
+from pki.admin.pages import ReadOnlyAdmin, labelled, pem_block
 from pki.core import keys, pins
 from pki.models import Issuer
 
@@ -40,5 +40,5 @@ class IssuerAdmin(ReadOnlyAdmin):
         return pins.spki_pin(issuer.certificate.public_key())
 
     @admin.display(description="PEM")
-    def pem(self, issuer: Issuer) -> str:
-        return issuer.certificate.public_bytes(Encoding.PEM).decode()
+    def pem(self, issuer: Issuer) -> SafeString:
+        return pem_block(issuer.certificate)

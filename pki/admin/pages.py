@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -11,7 +13,8 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
@@ -28,6 +31,11 @@ def labelled(description: str, label: dict[str, str], ordering: str | None = Non
     """A column whose words are coloured: unfold's `display`, with a type."""
     decorate: Callable[[View], View] = display(description=description, label=label, ordering=ordering)
     return decorate
+
+
+def pem_block(certificate: x509.Certificate) -> SafeString:
+    """A certificate's PEM, to copy."""
+    return format_html("<pre>{}</pre>", certificate.public_bytes(Encoding.PEM).decode())
 
 
 def on_page(**options: Any) -> Callable[[View], View]:
@@ -117,7 +125,7 @@ def ask_first(
         "console/ask_first.html",
         {
             **page.admin_site.each_context(request),
-            "title": gettext(title),
+            "title": title,
             "question": question,
             "items": items,
             "button": button,

@@ -62,8 +62,8 @@ class ProfileAdmin(ConsoleAdmin):
         label={"token": "success", "approval": "info", "open": "danger"},
         ordering="name",
     )
-    def policy(self, profile: Profile) -> tuple[str, str]:
-        return profile.enrollment_policy, Profile.Policy(profile.enrollment_policy).label
+    def policy(self, profile: Profile) -> str:
+        return profile.enrollment_policy
 
     def save_model(self, request: HttpRequest, obj: Profile, form: Any, change: bool) -> None:
         profiles.save(obj, form.changed_data, administrator(request), timezone.now())

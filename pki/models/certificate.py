@@ -19,7 +19,9 @@ class Certificate(models.Model):
 
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="certificates")
     serial = models.CharField(max_length=40, help_text="Lower-case hex, without leading zeros.")
-    fingerprint = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the DER, hex.")
+    fingerprint = models.CharField(
+        "fingerprint (SHA-256)", max_length=64, unique=True, help_text="Of the DER, hex."
+    )
     profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="certificates")
     device = models.ForeignKey(
         Device,
@@ -38,7 +40,7 @@ class Certificate(models.Model):
         help_text="Where the keystore finds its key; empty for a device's, which never leaves the device.",
     )
     common_name = models.CharField(max_length=64, db_index=True)
-    sans = models.JSONField(default=list)
+    sans = models.JSONField("SANs", default=list)
     spki_sha256 = models.CharField(max_length=64, db_index=True)
     not_before = models.DateTimeField()
     not_after = models.DateTimeField(db_index=True)

@@ -24,6 +24,7 @@ class Device(models.Model):
         help_text='More of its subject, as {"O": "Example", "OU": "Line 3"}; the CN is its name.',
     )
     sans = models.JSONField(
+        "SANs",
         default=list,
         blank=True,
         help_text='Its subject alternative names, as ["DNS:door.example", "IP:10.0.0.7"].',

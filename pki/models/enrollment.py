@@ -78,7 +78,7 @@ class EnrollmentRequest(models.Model):
         Certificate, on_delete=models.PROTECT, null=True, blank=True, related_name="request"
     )
     csr_der = models.BinaryField(null=True, blank=True)
-    spki_sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    spki_sha256 = models.CharField("SPKI (SHA-256)", max_length=64, blank=True, db_index=True)
     ignored = models.JSONField(default=list, help_text="Wishes of the CSR that were not granted.")
     code = models.CharField(max_length=64, blank=True, help_text="Why it was refused.")
     reason = models.CharField(max_length=500, blank=True)

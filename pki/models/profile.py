@@ -21,9 +21,9 @@ class Profile(models.Model):
     class Policy(models.TextChoices):
         """What proves that a device may enroll."""
 
-        TOKEN = "token", "a one-time token"
-        APPROVAL = "approval", "an administrator approves"
-        OPEN = "open", "nothing: signs for anybody"
+        TOKEN = "token", "token: a secret given by an administrator"
+        APPROVAL = "approval", "approval: an administrator looks at each"
+        OPEN = "open", "open: signs for anybody"
 
     name = models.SlugField(max_length=64, unique=True)
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="profiles")
@@ -44,7 +44,10 @@ class Profile(models.Model):
         default=list, blank=True, help_text="Subject attributes that a CSR may choose: C, ST, L, O, OU."
     )
     sans_from_request = models.JSONField(
-        default=list, blank=True, help_text="Kinds of SAN that a CSR may choose: DNS, IP, email, URI."
+        "SANs from request",
+        default=list,
+        blank=True,
+        help_text="Kinds of SAN that a CSR may choose: DNS, IP, email, URI.",
     )
 
     class Meta:

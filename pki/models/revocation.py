@@ -18,7 +18,7 @@ class Revocation(models.Model):
         AFFILIATION_CHANGED = "affiliationChanged", "affiliationChanged: its names are no longer true"
         SUPERSEDED = "superseded", "superseded: a newer certificate replaces it"
         CESSATION_OF_OPERATION = "cessationOfOperation", "cessationOfOperation: the device is gone"
-        CERTIFICATE_HOLD = "certificateHold", "certificateHold: stopped for now, may come back"
+        CERTIFICATE_HOLD = "certificateHold", "certificateHold: stopped for the time being"
         PRIVILEGE_WITHDRAWN = "privilegeWithdrawn", "privilegeWithdrawn: it may no longer do this"
 
     certificate = models.OneToOneField(Certificate, on_delete=models.PROTECT, related_name="revocation")
