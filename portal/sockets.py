@@ -75,15 +75,15 @@ class ClientSocket:
     def receive_request(self) -> int:
         """Receive what has come: READ or WRITE to wait for that, DONE when a thread should take over.
 
-        That is when a whole request is there, or one that will be refused unread, or the client ended.
-        Raises HeadTooLarge.
+        That is when a whole request is there, or one that will be refused unread. Raises HeadTooLarge, or
+        OSError when the client is gone.
         """
         while not self._enough():
             data, event = self._receive_now(_CHUNK)
             if event:
                 return event
             if not data:
-                break
+                raise ConnectionResetError(errno.ECONNRESET, "the client ended before its request did")
             self._received += data
         return DONE
 

@@ -1,6 +1,7 @@
 """Everything that can stop a start, found before anything listens, each in one sentence."""
 
 import errno
+import resource
 import socket
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services.profiles import warn_of_open_enrollment
 from portal.listeners import served_listeners
+
+# Database connections, log, listening sockets, pipes.
+_DESCRIPTORS_BESIDES = 200
 
 
 class CannotStart(Exception):
@@ -73,6 +77,20 @@ def database_trouble(error: DatabaseError) -> str:
     # A driver's message goes over several lines and may end with a full stop.
     message = " ".join(str(error).split()).rstrip(".?")
     return f"The database cannot be used ({message}); see DATABASE_URL."
+
+
+def connections_within_limits(wanted: int) -> int:
+    """How many connections a worker may hold at once, with descriptors left for files and databases.
+
+    Raises the soft limit of open files as far as the hard one lets it; one connection too many would
+    otherwise end a worker, and all others with it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = wanted + _DESCRIPTORS_BESIDES
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        soft = enough if hard == resource.RLIM_INFINITY else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - _DESCRIPTORS_BESIDES))
 
 
 def check_or_exit() -> None:

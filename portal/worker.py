@@ -58,11 +58,12 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             raw, client = listener.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
-                raise
+                log.exception("A connection could not be accepted")
             return
         self.nr_conns += 1
         conn = Connection(self.cfg, _wrap(raw, client), client, listener.getsockname())
-        conn.deadline = time.monotonic() + HANDSHAKE_SECONDS
+        conn.shaken = conn.sock.listener.mode is TlsMode.PLAIN
+        conn.deadline = time.monotonic() + (REQUEST_SECONDS if conn.shaken else HANDSHAKE_SECONDS)
         self.wait(conn, READ)
 
     def wait(self, conn: Connection, event: int) -> None:

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from pki.admin.pages import ReadOnlyAdmin, ReasonForm, administrator, ask_first, labelled, pem_block
+from pki.admin.pages import ReadOnlyAdmin, ReasonForm, administrator, ask_first, counted, labelled, pem_block
 from pki.core import pins
 from pki.models import Certificate, Revocation
 from pki.services import revocation
@@ -95,13 +95,13 @@ class CertificateAdmin(ReadOnlyAdmin):
                 administrator(request),
                 timezone.now(),
             )
-            return f"Revoked {len(revoked)} certificates."
+            return counted("Revoked", len(revoked), "certificate")
 
         return ask_first(
             self,
             request,
             title="Revoke certificates",
-            question="Revoke these certificates? They are refused from the next request on.",
+            question="Revoke these certificates? They are refused at once.",
             items=queryset,
             button="Revoke",
             act=act,

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
-from pki.admin.pages import ConsoleAdmin, ReasonForm, administrator, ask_first, labelled, on_page
+from pki.admin.pages import ConsoleAdmin, ReasonForm, administrator, ask_first, counted, labelled, on_page
 from pki.core import names
 from pki.models import Device, Revocation
 from pki.services import devices, revocation, tokens
@@ -105,7 +105,7 @@ class DeviceAdmin(ConsoleAdmin):
         def act(_: dict[str, Any]) -> str:
             for device in queryset:
                 devices.change_state(device, state, administrator(request), timezone.now())
-            return f"Done: {queryset.count()} now {state}."
+            return counted(f"Now {state}:", len(queryset), "device")
 
         return ask_first(
             self,
@@ -129,13 +129,13 @@ class DeviceAdmin(ConsoleAdmin):
             revoked = revocation.revoke(
                 certificates, Revocation.Reason(cleaned["reason"]), administrator(request), now
             )
-            return f"Revoked {len(revoked)} certificates."
+            return counted("Revoked", len(revoked), "certificate")
 
         return ask_first(
             self,
             request,
             title="Revoke certificates",
-            question="Revoke all living certificates of these devices? They are refused from the next request on.",
+            question="Revoke all living certificates of these devices? They are refused at once.",
             items=queryset,
             button="Revoke",
             act=act,

@@ -11,6 +11,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -80,6 +81,11 @@ class MessageForm(forms.Form):
     message = forms.CharField(
         max_length=500, widget=UnfoldAdminTextareaWidget, help_text="The device is shown this sentence."
     )
+
+
+def counted(verb: str, number: int, noun: str) -> str:
+    """`Revoked 2 certificates.`"""
+    return f"{verb} {number} {noun}{pluralize(number)}."
 
 
 def administrator(request: HttpRequest) -> Actor:

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from pki.admin.pages import MessageForm, ReadOnlyAdmin, administrator, ask_first, labelled
+from pki.admin.pages import MessageForm, ReadOnlyAdmin, administrator, ask_first, counted, labelled
 from pki.models import EnrollmentRequest
 from pki.services import approval
 
@@ -56,7 +56,10 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
             ids = list(queryset.values_list("pk", flat=True))
             for request_id in ids:
                 approval.approve(request_id, administrator(request), timezone.now())
-            return f"Approved {len(ids)}. Each device gets its certificate when it asks again."
+            return (
+                counted("Approved", len(ids), "request")
+                + " Its device gets the certificate when it asks again."
+            )
 
         return ask_first(
             self,
@@ -74,7 +77,7 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
             ids = list(queryset.values_list("pk", flat=True))
             for request_id in ids:
                 approval.reject(request_id, cleaned["message"], administrator(request), timezone.now())
-            return f"Rejected {len(ids)}."
+            return counted("Rejected", len(ids), "request")
 
         return ask_first(
             self,
