@@ -1,6 +1,7 @@
 """System checks: a misconfiguration stops the start, and says what to change."""
 
 import ipaddress
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from pki.core import names
 from portal.listeners import all_listeners
 
 SHORTEST_PASSPHRASE = 20  # characters
+LONGEST_PASSPHRASE = 1023  # bytes; OpenSSL's PEM_BUFSIZE less one
 
 
 @register
@@ -37,6 +39,14 @@ def listeners_are_known_and_apart(**_: Any) -> list[CheckMessage]:
                 )
             )
         taken[listener.port] = listener.name
+    if len(set(settings.PORTAL_LISTENERS)) < len(settings.PORTAL_LISTENERS):
+        messages.append(
+            Error(
+                "PORTAL_LISTENERS names a listener twice.",
+                hint="Name each that this process serves once.",
+                id="portal.E008",
+            )
+        )
     if not settings.PORTAL_LISTENERS:
         messages.append(
             Error(
@@ -72,9 +82,7 @@ def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
                 id="portal.E005",
             )
         )
-    url = urlsplit(settings.PORTAL_STATUS_URL)
-    # RFC 5280 8: an https URL here would need its own status checked first, and so on for ever.
-    if url.scheme != "http" or not url.hostname or url.query or url.fragment:
+    if not _is_http_url(settings.PORTAL_STATUS_URL):
         messages.append(
             Error(
                 f"PORTAL_STATUS_URL is {settings.PORTAL_STATUS_URL!r}, which is not an http:// URL.",
@@ -85,8 +93,28 @@ def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
     return messages
 
 
+def _is_http_url(text: str) -> bool:
+    # RFC 5280 4.2.1.13: an IA5String. 8: an https URL would need its own status checked first, and so on.
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        return False
+    try:
+        url = urlsplit(text)
+        _ = url.port  # raises for what is no port
+    except ValueError:
+        return False
+    return url.scheme == "http" and bool(url.hostname) and not (url.query or url.fragment)
+
+
 @register(Tags.security)
-def passphrase_is_long(**_: Any) -> list[CheckMessage]:
+def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
+    if len(settings.PORTAL_KEY_PASSPHRASE.encode()) > LONGEST_PASSPHRASE:
+        return [
+            Error(
+                f"PORTAL_KEY_PASSPHRASE has more than {LONGEST_PASSPHRASE} bytes, which OpenSSL cannot use.",
+                hint="32 random bytes are plenty; try: openssl rand -base64 32",
+                id="portal.E009",
+            )
+        ]
     if len(settings.PORTAL_KEY_PASSPHRASE) >= SHORTEST_PASSPHRASE:
         return []
     return [

@@ -5,6 +5,8 @@ from enum import Enum
 
 from django.conf import settings
 
+from pki.core.names import url_host
+
 
 class TlsMode(Enum):
     PLAIN = "plain"
@@ -29,13 +31,11 @@ class Listener:
     @property
     def url(self) -> str:
         """Where it is reached under the first of PORTAL_HOSTNAMES, without a trailing slash."""
-        host = settings.PORTAL_HOSTNAMES[0]
-        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{self.scheme}://{url_host(settings.PORTAL_HOSTNAMES[0])}:{self.port}"
 
     @property
     def bind(self) -> str:
-        host = settings.PORTAL_BIND_HOST
-        return f"{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{url_host(settings.PORTAL_BIND_HOST)}:{self.port}"
 
 
 SMALL = 64 * 1024

@@ -15,7 +15,6 @@ def read_or_make_secret(path: Path) -> str:
     be read nor made.
     """
     try:
-        make_private_folder(path.parent.parent)
         make_private_folder(path.parent)
         if not path.exists():
             try:

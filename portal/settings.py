@@ -12,6 +12,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from pki.core.names import url_host
 from portal.secrets import read_or_make_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -73,7 +74,7 @@ PORTAL_HOSTNAMES: list[str] = [
 if not any(PORTAL_HOSTNAMES):
     raise ImproperlyConfigured("PORTAL_HOSTNAMES must name at least one host, such as localhost.")
 PORTAL_STATUS_URL: str = env.str(
-    "PORTAL_STATUS_URL", default=f"http://{PORTAL_HOSTNAMES[0]}:{PORTAL_PORT_STATUS}"
+    "PORTAL_STATUS_URL", default=f"http://{url_host(PORTAL_HOSTNAMES[0])}:{PORTAL_PORT_STATUS}"
 ).rstrip("/")
 
 # --- Secrets: given, or made once in the data directory -------------------------------------------
@@ -89,6 +90,11 @@ if _passphrase_file:
         raise ImproperlyConfigured(
             f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which cannot be read ({error.strerror})."
         ) from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(
+            f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which is not text; "
+            "make one with openssl rand -base64 32."
+        ) from None
     if not PORTAL_KEY_PASSPHRASE:
         raise ImproperlyConfigured(f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which is empty.")
 else:
@@ -101,7 +107,7 @@ PORTAL_ADMIN_PASSWORD: str = env.str("PORTAL_ADMIN_PASSWORD", default="")
 # --- Django ---------------------------------------------------------------------------------------
 
 DEBUG = flag("DEBUG")
-ALLOWED_HOSTS = [f"[{host}]" if ":" in host else host for host in PORTAL_HOSTNAMES]
+ALLOWED_HOSTS = [url_host(host) for host in PORTAL_HOSTNAMES]
 
 INSTALLED_APPS = [
     "unfold",
@@ -145,10 +151,15 @@ TEMPLATES = [
     }
 ]
 
-try:
-    _database: dict[str, Any] = env.db_url(
-        "DATABASE_URL", default=f"sqlite:///{PORTAL_DATA_DIR / 'db.sqlite3'}"
+_database_url: str = env.str("DATABASE_URL", default=f"sqlite:///{PORTAL_DATA_DIR / 'db.sqlite3'}")
+if not _database_url.startswith(("sqlite:///", "postgres://", "postgresql://")):
+    # Said without the URL: there may be a password in it.
+    raise ImproperlyConfigured(
+        "DATABASE_URL must name an SQLite or a PostgreSQL database, "
+        "such as postgres://user:password@host/name or sqlite:////srv/hatchery.sqlite3."
     )
+try:
+    _database: dict[str, Any] = env.db_url_config(_database_url)
 except (ImproperlyConfigured, ValueError, KeyError):
     raise ImproperlyConfigured(
         "DATABASE_URL must be a URL such as postgres://user:password@host/name."
@@ -162,10 +173,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # WAL lets readers read while one writes; FULL keeps a commit through a power cut.
         "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
     }
-elif _database["ENGINE"] == "django.db.backends.postgresql":
-    _database["CONN_HEALTH_CHECKS"] = True
 else:
-    raise ImproperlyConfigured("DATABASE_URL must name an SQLite or a PostgreSQL database.")
+    _database["CONN_HEALTH_CHECKS"] = True
 # A worker's thread keeps its connection: opening one costs more than a whole request.
 _database["CONN_MAX_AGE"] = None
 DATABASES = {"default": _database}

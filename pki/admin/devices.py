@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
@@ -103,9 +104,8 @@ class DeviceAdmin(ConsoleAdmin):
         self, request: HttpRequest, queryset: QuerySet[Device], state: Device.State, verb: str
     ) -> HttpResponse:
         def act(_: dict[str, Any]) -> str:
-            for device in queryset:
-                devices.change_state(device, state, administrator(request), timezone.now())
-            return counted(f"Now {state}:", len(queryset), "device")
+            changed = devices.change_states(queryset, state, administrator(request), timezone.now())
+            return counted(f"Now {state}:", changed, "device")
 
         return ask_first(
             self,
@@ -190,6 +190,5 @@ class DeviceAdmin(ConsoleAdmin):
 
     @staticmethod
     def _sign_csr_url() -> str:
-        from django.conf import settings
-
-        return f"https://{settings.PORTAL_HOSTNAMES[0]}:{settings.PORTAL_PORT_PROVISIONING}/sign-csr"
+        host = names.url_host(settings.PORTAL_HOSTNAMES[0])
+        return f"https://{host}:{settings.PORTAL_PORT_PROVISIONING}/sign-csr"

@@ -35,12 +35,18 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             "sans_from_request",
         )
 
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if self.initial.get("name") in profiles.GONE_BY_NAME and name != self.initial["name"]:
+            raise forms.ValidationError("Hatchery goes by this profile's name; make another profile.")
+        return name
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for field, words in _WORDS.items():
-            value = cleaned.get(field)
-            if value is None:
-                continue
+            if field not in cleaned:
+                continue  # has its error already
+            value = cleaned[field] = cleaned[field] or []
             if not isinstance(value, list) or not set(map(str, value)) <= set(words):
                 self.add_error(field, f"A JSON list with words of: {', '.join(words)}.")
         for field in ("key_kinds", "extended_key_usages"):

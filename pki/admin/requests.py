@@ -53,13 +53,10 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
     @admin.action(description="Approve", permissions=["decide"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[EnrollmentRequest]) -> HttpResponse:
         def act(_: dict[str, Any]) -> str:
-            ids = list(queryset.values_list("pk", flat=True))
-            for request_id in ids:
-                approval.approve(request_id, administrator(request), timezone.now())
-            return (
-                counted("Approved", len(ids), "request")
-                + " Its device gets the certificate when it asks again."
-            )
+            ids = queryset.values_list("pk", flat=True)
+            approved = approval.approve_all(ids, administrator(request), timezone.now())
+            done = counted("Approved", approved, "request")
+            return f"{done} A device gets its certificate when it asks again."
 
         return ask_first(
             self,
@@ -74,10 +71,9 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
     @admin.action(description="Reject", permissions=["decide"])
     def reject_selected(self, request: HttpRequest, queryset: QuerySet[EnrollmentRequest]) -> HttpResponse:
         def act(cleaned: dict[str, Any]) -> str:
-            ids = list(queryset.values_list("pk", flat=True))
-            for request_id in ids:
-                approval.reject(request_id, cleaned["message"], administrator(request), timezone.now())
-            return counted("Rejected", len(ids), "request")
+            ids = queryset.values_list("pk", flat=True)
+            message, actor = cleaned["message"], administrator(request)
+            return counted("Rejected", approval.reject_all(ids, message, actor, timezone.now()), "request")
 
         return ask_first(
             self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.core import keys, names, pins
@@ -19,6 +20,17 @@ LARGEST_CSR = 64 * 1024  # bytes
 # RFC 7468 7: explanatory text may stand around the block, and NEW is an older label.
 _LABELS = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _CSR_LABELS = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
+
+# What cryptography raises for a structure that it cannot read, KeyError included (an unknown TLS feature).
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class CsrMissing(Refusal):
@@ -96,20 +108,26 @@ def verify_der(der: bytes) -> VerifiedRequest:
     """The same for a CSR in DER, as it is stored."""
     try:
         return _verified(x509.load_der_x509_csr(der))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise CsrMalformed("This is not a PKCS#10 request.") from error
 
 
 def _verified(csr: x509.CertificateSigningRequest) -> VerifiedRequest:
     try:
         public_key = csr.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise keys.KeyRefused(_unreadable_key(error)) from error
     key_kind, key = keys.certified(public_key)
+    if key_kind is keys.KeyKind.RSA and pins.spki(key) not in csr.tbs_certrequest_bytes:
+        # RFC 4055 1.2: the certificate would be for rsaEncryption, and not fit a key that is bound to PSS.
+        raise keys.KeyRefused("The RSA key is bound to RSASSA-PSS; use a plain one.")
     try:
-        signed = csr.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm) as error:
+        weak = isinstance(csr.signature_hash_algorithm, hashes.MD5 | hashes.SHA1)
+        signed = not weak and csr.is_signature_valid
+    except _UNREADABLE as error:
         raise CsrForged("The CSR's signature algorithm is not supported; use SHA-256.") from error
+    if weak:
+        raise CsrForged("The CSR is signed with a broken hash; use SHA-256.")
     if not signed:
         # RFC 2986 3: the signature is the proof of possession.
         raise CsrForged("The CSR's signature does not match its key; make the CSR anew.")
@@ -145,7 +163,7 @@ def _parse(pem: bytes) -> x509.CertificateSigningRequest:
         )
     try:
         return x509.load_pem_x509_csr(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise CsrMalformed("The PEM block is cut short or is not a PKCS#10 request.") from error
 
 
@@ -155,10 +173,8 @@ def _wishes(
     try:
         subject = names.subject_attributes(csr.subject)
         extensions = csr.extensions
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CsrMalformed("The CSR's subject or extensions are malformed.") from error
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise CsrMalformed("The CSR's extensions are malformed or stand twice.") from error
+    except _UNREADABLE as error:
+        raise CsrMalformed("The CSR's subject or extensions are malformed, or stand twice.") from error
     sans: list[names.San] = []
     ignored: list[str] = []
     for extension in extensions:

@@ -19,7 +19,8 @@ DEVICE_PATTERN = re.compile(r"[A-Za-z0-9._:@+*?-]{1,64}")
 _DNS_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _DNS_NAME = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 # RFC 5321 4.1.2, without quoted local parts and address literals: nobody puts those in a certificate.
-_EMAIL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_DNS_LABEL}(?:\.{_DNS_LABEL})+")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_DNS_LABEL}(?:\.{_DNS_LABEL})+")
 # RFC 3986 3: a scheme, then printable ASCII.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
 _LONGEST_SAN = 253
@@ -117,13 +118,19 @@ def _checked_san(kind: SanKind, value: str) -> San:
         raise NameRefused(f"A SAN has at most {_LONGEST_SAN} characters.")
     if kind is SanKind.IP:
         try:
-            return San(kind, str(ipaddress.ip_address(value)))
+            # RFC 5280 4.2.1.6: the octets of an address, which have no room for a zone (RFC 4007 11).
+            return San(kind, str(ipaddress.ip_address(value.replace("%", " "))))
         except ValueError:
             raise NameRefused("A SAN of kind IP must be an IPv4 or IPv6 address.") from None
     rule = {SanKind.DNS: _DNS_NAME, SanKind.EMAIL: _EMAIL, SanKind.URI: _URI}[kind]
     if not rule.fullmatch(value):
         raise NameRefused(f"A SAN of kind {kind} is malformed.")
     return San(kind, value)
+
+
+def url_host(host: str) -> str:
+    """A host as URLs write it: an IPv6 address in brackets (RFC 3986 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def host_san(host: str) -> San:
@@ -177,10 +184,11 @@ def checked_subject(attributes: Mapping[str, str]) -> dict[str, str]:
         attribute = SUBJECT_ATTRIBUTES.get(short)
         if attribute is None:
             raise NameRefused(f"A subject has {', '.join(SUBJECT_ATTRIBUTES)}; not {short[:32]!r}.")
-        if not 1 <= len(value) <= attribute.longest:
-            raise NameRefused(f"{short} has 1 to {attribute.longest} characters.")
         if not value.isprintable():
             raise NameRefused(f"{short} must be printable text.")
+        # cryptography counts a CN's bytes, where RFC 5280 counts characters.
+        if not 1 <= len(value.encode() if short == "CN" else value) <= attribute.longest:
+            raise NameRefused(f"{short} has 1 to {attribute.longest} characters.")
         if short == "C" and not re.fullmatch(r"[A-Z]{2}", value):
             raise NameRefused("C is a country's two capital letters (ISO 3166).")
     return dict(attributes)

@@ -8,9 +8,14 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
+def spki(key: PublicKeyTypes) -> bytes:
+    """A key's SubjectPublicKeyInfo (RFC 5280 4.1.2.7), DER."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def spki_sha256(key: PublicKeyTypes) -> str:
-    """SHA-256 of a key's DER SubjectPublicKeyInfo (RFC 5280 4.1.2.7), 64 lower-case hex digits."""
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    """SHA-256 of the same, 64 lower-case hex digits."""
+    return hashlib.sha256(spki(key)).hexdigest()
 
 
 def spki_pin(key: PublicKeyTypes) -> str:

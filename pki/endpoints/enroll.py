@@ -45,14 +45,14 @@ def ask_again(request: HttpRequest, request_id: uuid.UUID) -> HttpResponse:
         return _wait(found)
     if found.state == EnrollmentRequest.State.REJECTED:
         raise enrollment.EnrollmentRejected(found.reason)
-    return _certificate(enrollment.given_again(found))
+    return _certificate(enrollment.given_again(found, timezone.now()))
 
 
 def _body_refused(request: HttpRequest) -> BodyTooLarge | LengthRequired | None:
     if "HTTP_TRANSFER_ENCODING" in request.META:
         return LengthRequired("Send the CSR with a Content-Length, not chunked.")
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdigit() or int(length) > csr.LARGEST_CSR:
+    if not re.fullmatch(r"[0-9]{1,18}", length) or int(length) > csr.LARGEST_CSR:
         return BodyTooLarge(f"A CSR has at most {csr.LARGEST_CSR} bytes.")
     return None
 

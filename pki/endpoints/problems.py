@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 
 from pki.core import certificates, csr, keys, names, profiles
 from pki.core.errors import Refusal
@@ -61,6 +61,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     enrollment.NameNotAllowed: HTTPStatus.FORBIDDEN,
     enrollment.AlreadyEnrolled: HTTPStatus.FORBIDDEN,
     enrollment.CertificateRevoked: HTTPStatus.FORBIDDEN,
+    enrollment.CertificateExpired: HTTPStatus.FORBIDDEN,
     enrollment.EnrollmentRejected: HTTPStatus.FORBIDDEN,
     enrollment.TooManyWaiting: HTTPStatus.SERVICE_UNAVAILABLE,
     status.NotStanding: HTTPStatus.FORBIDDEN,
@@ -127,6 +128,8 @@ def endpoint(*methods: str) -> Callable[[Endpoint], Endpoint]:
                 return view(request, *args, **kwargs)
             except Refusal as refusal:
                 return refused(refusal)
+            except UnreadablePostError:
+                return bad_request(request)  # the client is gone
             except DatabaseError:
                 log.exception("The database did not answer")
                 return unavailable()

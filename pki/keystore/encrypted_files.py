@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from pki.core import keys
 from pki.keystore.base import KeystoreError
@@ -53,7 +54,7 @@ class EncryptedFiles:
         return to_be_signed.sign(key, keys.signature_hash(key))
 
     def install(self, reference: str, context: SSL.Context) -> None:
-        context.use_privatekey(crypto.PKey.from_cryptography_key(self._open(reference)))
+        context.use_privatekey(self._open(reference))
 
     def _open(self, reference: str) -> keys.IssuerKey:
         with self._lock:
@@ -71,7 +72,7 @@ class EncryptedFiles:
             ) from error
         try:
             key = load_pem_private_key(pem, self._passphrase)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise KeystoreError(
                 f"The key file {path} does not open with this passphrase, or is damaged; "
                 "check PORTAL_KEY_PASSPHRASE, or restore the file from a backup."

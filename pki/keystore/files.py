@@ -6,8 +6,10 @@ from pathlib import Path
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder, and those above it, that only its owner enters (0700)."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder, and those above it that are missing, that only its owner enters (0700)."""
+    if not path.parent.exists():
+        make_private_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:

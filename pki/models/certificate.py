@@ -56,7 +56,7 @@ class Certificate(models.Model):
         )
         indexes = (
             models.Index(
-                fields=["listener", "-not_after"],
+                fields=["listener", "-issued_at"],
                 condition=~Q(listener=""),
                 name="certificate_of_listener",
             ),

@@ -1,6 +1,7 @@
 """Deciding on enrollment requests that wait for an administrator."""
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 
 from pki.core import csr
@@ -40,6 +41,22 @@ def approve(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
         waiting.save()
         audit.record("enrollment.approved", actor, now, device=device, request=str(waiting.pk))
     return issued
+
+
+def approve_all(request_ids: Iterable[uuid.UUID], actor: Actor, now: datetime) -> int:
+    """Approve all of these or none; how many. Raises as `approve`."""
+    with writing():
+        return len([approve(request_id, actor, now) for request_id in request_ids])
+
+
+def reject_all(request_ids: Iterable[uuid.UUID], message: str, actor: Actor, now: datetime) -> int:
+    """Reject all of these or none; how many. Raises NotWaiting."""
+    rejected = 0
+    with writing():
+        for request_id in request_ids:
+            reject(request_id, message, actor, now)
+            rejected += 1
+    return rejected
 
 
 def reject(request_id: uuid.UUID, message: str, actor: Actor, now: datetime) -> None:

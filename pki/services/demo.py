@@ -1,15 +1,19 @@
 """The demo device and the files of the README's walk. `--no-demo` leaves them out."""
 
+import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 
 from pki.core import bundles, csr, keys, names, pins
+from pki.core.errors import Refusal
 from pki.keystore.files import make_private_folder, write_private
 from pki.models import Certificate, Device, EnrollmentToken
 from pki.services import authorities, devices, issuance, tokens
 from pki.services.audit import Actor
+
+log = logging.getLogger("hatchery.demo")
 
 DEVICE = "demo-iphone"
 P12_PASSWORD = "demo"  # noqa: S105  printed in the README: it protects nothing, and is not meant to
@@ -33,7 +37,11 @@ def make(folder: Path, actor: Actor, now: datetime) -> None:
         folder / "ca-chain.pem", bundles.pem([*authorities.chain(profile.issuer), root.certificate])
     )
     if device.state == Device.State.ACTIVE and _is_worn(folder, now):
-        _enroll(folder, device, actor, now)
+        try:
+            _enroll(folder, device, actor, now)
+        except Refusal as refusal:
+            # The demo is an extra; an administrator may have set the profile to what it does not fit.
+            log.warning("The demo device has no certificate: %s", refusal.detail)
     if not _token_is_good(folder / "token", now):
         secret, _ = tokens.make(
             actor, now, profile, name_pattern="*", uses=TOKEN_USES, lifetime=TOKEN_LIFETIME

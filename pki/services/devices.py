@@ -1,6 +1,6 @@
 """Registering devices, and changing their state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError
@@ -20,6 +20,12 @@ class DeviceExists(Refusal):
     """There is a device of this name already."""
 
     code = "device_exists"
+
+
+class RetiredForGood(Refusal):
+    """A retired device does not come back."""
+
+    code = "device_retired"
 
 
 class DeviceUnknown(Refusal):
@@ -65,13 +71,27 @@ def default_profile() -> Profile:
     return Profile.objects.select_related("issuer").get(name=DEFAULT_PROFILE)
 
 
-def change_state(device: Device, state: Device.State, actor: Actor, now: datetime) -> None:
-    """Suspend, resume or retire a device. It takes effect at the device's next request."""
+def change_state(device: Device, state: Device.State, actor: Actor, now: datetime) -> bool:
+    """Suspend, resume or retire a device; whether it was in another state before.
+
+    It takes effect at the device's next request. Raises RetiredForGood.
+    """
     with writing():
-        changed = Device.objects.filter(pk=device.pk).exclude(state=state).update(state=state)
-        if changed:
-            device.state = state
-            audit.record(f"device.{state}", actor, now, device=device)
+        held = Device.objects.select_for_update().get(pk=device.pk)
+        if held.state == state:
+            return False
+        if held.state == Device.State.RETIRED:
+            raise RetiredForGood(f"The device {device} is retired, and stays so; register a new one.")
+        Device.objects.filter(pk=device.pk).update(state=state)
+        audit.record(f"device.{state}", actor, now, device=device)
+    device.state = state
+    return True
+
+
+def change_states(devices: Iterable[Device], state: Device.State, actor: Actor, now: datetime) -> int:
+    """The same for several, all or none; how many were in another state before."""
+    with writing():
+        return sum([change_state(device, state, actor, now) for device in devices])
 
 
 def amend(device: Device, changed: Sequence[str], actor: Actor, now: datetime) -> None:

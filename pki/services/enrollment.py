@@ -46,6 +46,12 @@ class CertificateRevoked(Refusal):
     code = "certificate_revoked"
 
 
+class CertificateExpired(Refusal):
+    """The certificate that this enrollment had given has ended since."""
+
+    code = "certificate_expired"
+
+
 class EnrollmentRejected(Refusal):
     """An administrator said no."""
 
@@ -90,7 +96,7 @@ def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: da
     attempt.profile = device.profile if device else token.profile
     if device is not None:
         attempt.name = device.name
-    if token.uses and (healed := _issued_before(request, token=token)):
+    if token.uses and (healed := _issued_before(request, now, token=token)):
         return healed
     try:
         with writing():
@@ -103,7 +109,7 @@ def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: da
     except (tokens.TokenInvalid, devices.DeviceExists, IntegrityError):
         # Somebody else was quicker. If that was the same device sending the same CSR twice, both
         # get the one certificate.
-        if healed := _issued_before(request, token=token):
+        if healed := _issued_before(request, now, token=token):
             return healed
         raise
 
@@ -142,20 +148,29 @@ def _open(
     profile: Profile,
     now: datetime,
 ) -> Issued:
-    if device is not None:
-        if healed := _issued_before(request, name=name):
-            return healed
-        _refuse_if_enrolled(device)
     actor = Actor.anonymous(attempt.address)
-    with writing():
-        device = device or devices.register(name, profile, actor, now)
-        issued = _issue(device, request, None, actor, now)
+    try:
+        with writing():
+            if device is None:
+                device = devices.register(name, profile, actor, now)
+            else:
+                # Held until the end: of many keys that want this name at once, one gets it.
+                Device.objects.select_for_update().get(pk=device.pk)
+                if healed := _living_before(request, name, now):
+                    return healed
+                _refuse_another_key(device, request)
+            issued = _issue(device, request, None, actor, now)
+    except devices.DeviceExists:  # made this moment, perhaps by the same CSR sent twice
+        if healed := _living_before(request, name, now):
+            return healed
+        raise
     log.warning("OPEN enrollment: signed for %s, whoever that was, from %s", name, attempt.address)
     return issued
 
 
-def _refuse_if_enrolled(device: Device) -> None:
-    if Certificate.objects.filter(device=device).exists():
+def _refuse_another_key(device: Device, request: VerifiedRequest) -> None:
+    others = Certificate.objects.filter(device=device).exclude(spki_sha256=request.spki_sha256)
+    if others.exists():
         raise AlreadyEnrolled(
             "This device has a certificate for another key; ask an administrator for a token."
         )
@@ -169,11 +184,13 @@ def _await_approval(
     profile: Profile,
     now: datetime,
 ) -> Issued | EnrollmentRequest:
+    if device is not None:
+        issuance.require_active_device(device)
     known = EnrollmentRequest.objects.filter(name=name, spki_sha256=request.spki_sha256)
     waiting = known.filter(state=EnrollmentRequest.State.WAITING).first()
     if waiting is not None:
         return waiting
-    if healed := _issued_before(request, name=name):
+    if healed := _living_before(request, name, now):
         return healed
     rejected = known.filter(state=EnrollmentRequest.State.REJECTED).first()
     if rejected is not None:
@@ -233,12 +250,24 @@ def _issue(
     return issued
 
 
+def _living_before(request: VerifiedRequest, name: str, now: datetime) -> Issued | None:
+    """As `_issued_before`, where an enrollment whose certificate has ended may simply be made anew."""
+    try:
+        return _issued_before(request, now, name=name)
+    except CertificateExpired:
+        return None
+
+
 def _issued_before(
-    request: VerifiedRequest, *, token: EnrollmentToken | None = None, name: str | None = None
+    request: VerifiedRequest,
+    now: datetime,
+    *,
+    token: EnrollmentToken | None = None,
+    name: str | None = None,
 ) -> Issued | None:
     """What this same enrollment was given before, if its answer was lost; a token or a name says whose.
 
-    Raises CertificateRevoked or DeviceInactive where giving it again would be wrong.
+    Raises CertificateRevoked, CertificateExpired or DeviceInactive where giving it again would be wrong.
     """
     earlier = EnrollmentRequest.objects.filter(
         state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256
@@ -247,10 +276,10 @@ def _issued_before(
     if not earlier.exists():  # as nearly always: asked without the joins, which cost more than the rest
         return None
     found = earlier.select_related("certificate__issuer", "device").latest("created_at")
-    return given_again(found, request)
+    return given_again(found, now, request)
 
 
-def given_again(found: EnrollmentRequest, request: VerifiedRequest | None = None) -> Issued:
+def given_again(found: EnrollmentRequest, now: datetime, request: VerifiedRequest | None = None) -> Issued:
     """The certificate of an enrollment that was granted. Raises as `_issued_before`."""
     certificate, device = found.certificate, found.device
     if certificate is None or device is None:
@@ -259,8 +288,7 @@ def given_again(found: EnrollmentRequest, request: VerifiedRequest | None = None
         raise NameNotAllowed("This key was enrolled under another name.")
     if Revocation.objects.filter(certificate=certificate).exists():
         raise CertificateRevoked("The certificate of this enrollment was revoked; ask for a new token.")
-    if device.state != Device.State.ACTIVE:
-        raise issuance.DeviceInactive(
-            f"This device is {device.state}; an administrator must resume it first."
-        )
+    if certificate.not_after <= now:
+        raise CertificateExpired("The certificate of this enrollment has expired; ask for a new token.")
+    issuance.require_active_device(device)
     return Issued(certificate, authorities.chain(certificate.issuer))

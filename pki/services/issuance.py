@@ -47,10 +47,9 @@ def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime)
 
     Raises DeviceInactive, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
     """
-    if device.state != Device.State.ACTIVE:
-        raise DeviceInactive(f"This device is {device.state}; an administrator must resume it first.")
+    require_active_device(device)
     profile = device.profile
-    require_active(profile.issuer)
+    require_active_issuer(profile.issuer)
     rules = profile.rules
     granted = grant(rules, device.record, request)
     authority = authorities.authority(profile.issuer)
@@ -61,7 +60,15 @@ def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime)
     return Issued(certificate, authorities.chain(profile.issuer)), granted
 
 
-def require_active(issuer: Issuer) -> None:
+def require_active_device(device: Device) -> None:
+    """Raise DeviceInactive unless `device` may have certificates."""
+    if device.state == Device.State.RETIRED:
+        raise DeviceInactive("This device is retired.")
+    if device.state != Device.State.ACTIVE:
+        raise DeviceInactive(f"This device is {device.state}; an administrator must resume it first.")
+
+
+def require_active_issuer(issuer: Issuer) -> None:
     """Raise IssuerInactive unless `issuer` may sign."""
     if issuer.state != Issuer.State.ACTIVE:
         raise IssuerInactive("The issuer of this profile is not active; an administrator must replace it.")

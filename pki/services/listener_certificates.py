@@ -18,11 +18,11 @@ _LATEST = 50
 
 
 def current(listener: str, now: datetime) -> Certificate | None:
-    """The listener's certificate that ends last, of those that stand and whose key is on this node."""
+    """The listener's newest certificate, of those that stand and whose key is on this node."""
     candidates = Certificate.objects.filter(
         listener=listener, not_after__gt=now, revocation=None
     ).select_related("issuer")
-    for certificate in candidates.order_by("-not_after")[:_LATEST]:
+    for certificate in candidates.order_by("-issued_at", "-pk")[:_LATEST]:
         if keystore().has(certificate.key_reference):
             return certificate
     return None
@@ -45,7 +45,7 @@ def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime)
 
 def _issue(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime) -> Certificate:
     profile = Profile.objects.select_related("issuer").get(name=SERVER_PROFILE)
-    issuance.require_active(profile.issuer)
+    issuance.require_active_issuer(profile.issuer)
     reference = keystore().create(f"listener-{listener}", KEY_SPEC)
     key = keystore().public_key(reference)
     granted = Grant(

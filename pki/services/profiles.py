@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pki.models import Profile
-from pki.services import audit
+from pki.services import audit, devices, listener_certificates
 from pki.services.audit import Actor
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.enrollment")
+
+
+# Strangers' enrollment goes by the one, the listeners' own certificates by the other.
+GONE_BY_NAME = (devices.DEFAULT_PROFILE, listener_certificates.SERVER_PROFILE)
 
 
 def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) -> None:

@@ -73,7 +73,9 @@ def network(address: str | None) -> str:
     if address is None:
         return ""
     parsed = ipaddress.ip_address(address)
-    if parsed.version == 6:
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
 

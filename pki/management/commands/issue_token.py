@@ -6,9 +6,10 @@ from django.utils import timezone
 
 from pki.core.errors import Refusal
 from pki.management.arguments import lifetime
-from pki.models import Profile
+from pki.models import Device, Profile
 from pki.services import devices, tokens
 from pki.services.audit import Actor
+from pki.services.transactions import writing
 
 
 class Command(BaseCommand):
@@ -43,13 +44,14 @@ class Command(BaseCommand):
                 if profile
                 else devices.default_profile()
             )
-            if device is None:
-                secret, _ = tokens.make(
-                    actor, now, chosen, name_pattern=pattern or "", uses=uses, lifetime=ttl
-                )
-            else:
-                found = self._device(device, chosen, profile, actor)
-                secret, _ = tokens.make(actor, now, found.profile, device=found, uses=uses, lifetime=ttl)
+            with writing():  # a device that is registered for a token that is refused is not
+                if device is None:
+                    secret, _ = tokens.make(
+                        actor, now, chosen, name_pattern=pattern or "", uses=uses, lifetime=ttl
+                    )
+                else:
+                    found = self._device(device, chosen, profile, actor)
+                    secret, _ = tokens.make(actor, now, found.profile, device=found, uses=uses, lifetime=ttl)
         except Profile.DoesNotExist as error:
             raise CommandError(
                 f"There is no profile {profile!r}." if profile else "Run first: python manage.py bootstrap"
@@ -58,7 +60,7 @@ class Command(BaseCommand):
             raise CommandError(refusal.detail) from refusal
         self.stdout.write(secret)
 
-    def _device(self, name: str, chosen: Profile, profile: str | None, actor: Actor) -> Any:
+    def _device(self, name: str, chosen: Profile, profile: str | None, actor: Actor) -> Device:
         try:
             found = devices.find(name)
         except devices.DeviceUnknown:

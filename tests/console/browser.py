@@ -1,0 +1,80 @@
+"""An administrator's browser, as far as these tests need one: pages, their forms, and nothing else."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+
+@dataclass
+class Browser:
+    """Somebody at the console, over TLS."""
+
+    client: Client
+    pages: list[str] = field(default_factory=list)  # the text of every page that was seen
+
+    def get(self, url: str, **query: str):
+        return self._seen(self.client.get(url, query, secure=True))
+
+    def post(self, url: str, **fields):
+        return self._seen(self.client.post(url, fields, secure=True))
+
+    def act(self, model: type[Model], action: str, *rows: Model, **more):
+        """Choose rows of a list and an action for them, as the list's own form does."""
+        fields = {"action": action, "_selected_action": [row.pk for row in rows], "index": "0", **more}
+        return self.post(changelist(model), **fields)
+
+    def confirm(self, asked, url: str, **filled):
+        """Press the button of a page that asks first, with its own hidden fields."""
+        return self.post(url, **{**fields_of(asked.content.decode()), **filled})
+
+    def _seen(self, response):
+        self.pages.append(response.content.decode())
+        return response
+
+
+def changelist(model: type[Model]) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def page(row: Model, view: str = "change") -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{view}", args=[row.pk])
+
+
+def add(model: type[Model]) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
+
+
+def new_token(device: Model) -> str:
+    return f"{changelist(type(device))}{device.pk}/new-token/"
+
+
+def registered_models(*labels: str) -> list[type[Model]]:
+    """Models of the console, of these apps or of all."""
+    return [model for model in admin.site._registry if not labels or model._meta.app_label in labels]
+
+
+class _Forms(HTMLParser):
+    """The hidden fields of the form that asks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[dict[str, list[str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag == "form":
+            self.forms.append({})
+        elif tag == "input" and attributes.get("type") == "hidden" and self.forms and attributes.get("name"):
+            self.forms[-1].setdefault(str(attributes["name"]), []).append(attributes.get("value") or "")
+
+
+def fields_of(html: str) -> dict[str, list[str]]:
+    """What the form of a page that asks first sends along."""
+    parser = _Forms()
+    parser.feed(html)
+    (form,) = [form for form in parser.forms if "confirmed" in form]
+    return form

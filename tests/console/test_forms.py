@@ -1,0 +1,191 @@
+"""The forms of the console: what they take, what they refuse at which field, and what is put on record."""
+
+import pytest
+
+from pki.models import AuditEvent, Device, Profile
+from pki.services import devices, enrollment
+from tests.clients import make_csr
+from tests.console.browser import add, changelist, page
+from tests.services.cast import ADDRESS, everything, registered
+
+
+@pytest.fixture
+def door(ca, now):
+    return registered("door-1", now)
+
+
+def profile():
+    return devices.default_profile()
+
+
+def events(kind):
+    return AuditEvent.objects.filter(kind=kind, actor="administrator:admin")
+
+
+# --- Devices --------------------------------------------------------------------------------------
+
+
+def form(**fields):
+    """The form of a device as a browser sends it: with what the fields held before, hidden."""
+    return {
+        "name": "lock-1",
+        "profile": str(profile().pk),
+        "subject": "{}",
+        "initial-subject": "{}",
+        "sans": "[]",
+        "initial-sans": "[]",
+        **fields,
+    }
+
+
+def test_a_device_is_registered_with_its_names_and_on_record(ada, door):
+    posted = form(subject='{"O": "Example"}', sans='["dns:lock.example", "IP:10.0.0.7"]')
+    assert ada.post(add(Device), **posted).status_code == 302
+    lock = Device.objects.get(name="lock-1")
+    assert (lock.subject, lock.sans) == ({"O": "Example"}, ["DNS:lock.example", "IP:10.0.0.7"])
+    assert events("device.registered").get().device == lock
+
+
+@pytest.mark.parametrize("left_out", ["subject", "sans"])
+def test_a_device_needs_no_more_than_a_name(ada, door, left_out):
+    assert ada.post(add(Device), **form(**{left_out: ""})).status_code == 302
+    assert Device.objects.filter(name="lock-1").exists()
+
+
+BAD = {
+    "a blank in its name": ("name", "lock 1"),
+    "no name": ("name", ""),
+    "a name that is too long": ("name", "l" * 65),
+    "a name that is taken": ("name", "door-1"),
+    "a name with a line break": ("name", "lock-1\nlock-2"),
+    "a name with a NUL": ("name", "lock\0"),
+    "a script": ("name", "<script>"),
+    "no profile": ("profile", ""),
+    "a profile that there is not": ("profile", "999999"),
+    "a subject that is no JSON": ("subject", "O=Example"),
+    "a subject that is a list": ("subject", '["O"]'),
+    "a subject that is a text": ("subject", '"O"'),
+    "a subject with a number": ("subject", '{"O": 1}'),
+    "a subject with an unknown attribute": ("subject", '{"X": "1"}'),
+    "a subject with a CN": ("subject", '{"CN": "lock-2"}'),
+    "a country of three letters": ("subject", '{"C": "DEU"}'),
+    "an organization that is too long": ("subject", '{"O": "%s"}' % ("o" * 65)),
+    "a NUL in the subject": ("subject", '{"O": "a\\u0000b"}'),
+    "SANs that are no JSON": ("sans", "DNS:lock.example"),
+    "SANs that are an object": ("sans", '{"DNS": "lock.example"}'),
+    "a SAN that is a number": ("sans", "[1]"),
+    "a SAN without a kind": ("sans", '["lock.example"]'),
+    "a SAN that is no address": ("sans", '["IP:300.0.0.1"]'),
+    "a SAN that is no name": ("sans", '["DNS:lock example"]'),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), BAD.values(), ids=BAD)
+def test_a_bad_device_shows_an_error_at_its_field_and_is_not_registered(ada, door, field, value):
+    before = everything()
+    response = ada.post(add(Device), **form(**{field: value}))
+    assert response.status_code == 200
+    assert set(response.context["adminform"].form.errors) == {field}
+    assert everything() == before
+
+
+def test_a_devices_names_are_amended_on_record(ada, door):
+    response = ada.post(page(door), **form(sans='["DNS:door.example"]'))
+    assert response.status_code == 302
+    door.refresh_from_db()
+    assert door.sans == ["DNS:door.example"]
+    assert events("device.amended").get().detail["changed"] == ["sans"]
+
+
+def test_a_bad_amendment_shows_an_error(ada, door):
+    before = everything()
+    response = ada.post(page(door), **form(sans='["nonsense"]'))
+    assert set(response.context["adminform"].form.errors) == {"sans"}
+    assert everything() == before
+
+
+def test_who_may_only_look_registers_and_amends_nothing(viewer, door):
+    before = everything()
+    assert viewer.get(add(Device)).status_code == 403
+    assert viewer.post(add(Device), **form()).status_code == 403
+    assert viewer.post(page(door), **form(sans='["DNS:x"]')).status_code == 403
+    assert viewer.post(page(profile()), enrollment_policy="open").status_code == 403
+    assert everything() == before
+
+
+def test_a_page_of_somebody_else_registers_and_opens_nothing(unprotected, door):
+    before = everything()
+    assert unprotected.post(add(Device), **form()).status_code == 403
+    assert unprotected.post(page(profile()), **profile_form(profile())).status_code == 403
+    assert everything() == before
+
+
+# --- Profiles -------------------------------------------------------------------------------------
+
+
+def profile_form(profile, **fields):
+    return {
+        "name": profile.name,
+        "issuer": str(profile.issuer_id),
+        "enrollment_policy": "open",
+        "lifetime_seconds": "86400",
+        "key_kinds": '["P-256"]',
+        "extended_key_usages": '["clientAuth"]',
+        "subject_from_request": "[]",
+        "sans_from_request": "[]",
+        **fields,
+    }
+
+
+def test_a_profile_that_is_opened_is_on_record_and_said_at_once(ada, door):
+    assert ada.post(page(profile()), **profile_form(profile())).status_code == 302
+    event = events("profile.saved").get()
+    assert event.detail["enrollment_policy"] == "open"
+    assert "enrollment_policy" in event.detail["changed"]
+    assert "OPEN ENROLLMENT: device" in ada.get(changelist(Profile)).content.decode()
+    answer = enrollment.enroll(make_csr("kiosk-1"), None, ADDRESS, door.created_at)
+    assert answer.certificate.device.name == "kiosk-1"
+
+
+@pytest.mark.parametrize("field", ["subject_from_request", "sans_from_request"])
+def test_a_list_of_a_profile_may_be_left_empty(ada, door, field):
+    response = ada.post(page(profile()), **profile_form(profile(), **{field: ""}))
+    assert response.status_code == 302
+    assert getattr(Profile.objects.get(pk=profile().pk), field) == []
+
+
+BAD_PROFILES = {
+    "a key kind that is not certified": ("key_kinds", '["P-521"]'),
+    "no key kind": ("key_kinds", "[]"),
+    "key kinds that are an object": ("key_kinds", '{"P-256": 1}'),
+    "key kinds within key kinds": ("key_kinds", '[["P-256"]]'),
+    "a usage that there is not": ("extended_key_usages", '["codeSigning"]'),
+    "no usage": ("extended_key_usages", "[]"),
+    "a CN from the request": ("subject_from_request", '["CN"]'),
+    "subjects that are null": ("subject_from_request", "null"),
+    "a SAN kind that there is not": ("sans_from_request", '["FAX"]'),
+    "a policy that there is not": ("enrollment_policy", "nonsense"),
+    "a life of a second": ("lifetime_seconds", "1"),
+    "a life of a century": ("lifetime_seconds", str(100 * 366 * 86400)),
+    "a name with a blank": ("name", "my device"),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), BAD_PROFILES.values(), ids=BAD_PROFILES)
+def test_a_bad_profile_shows_an_error_at_its_field_or_is_understood(ada, door, field, value):
+    before = Profile.objects.filter(pk=profile().pk).values().get()
+    response = ada.post(page(profile()), **profile_form(profile(), **{field: value}))
+    if response.status_code == 302:  # `null` may be taken for an empty list
+        assert getattr(Profile.objects.get(pk=profile().pk), field) == []
+        assert value == "null"
+    else:
+        assert set(response.context["adminform"].form.errors) == {field}
+        assert Profile.objects.filter(pk=profile().pk).values().get() == before
+
+
+@pytest.mark.parametrize("name", ["device", "server"])
+def test_a_profile_that_hatchery_goes_by_keeps_its_name(ada, door, name):
+    """Strangers' enrollment goes by `device` and the listeners' own certificates by `server`."""
+    profile = Profile.objects.get(name=name)
+    ada.post(page(profile), **profile_form(profile, name="renamed", enrollment_policy="token"))
+    assert Profile.objects.filter(name=name).exists()

@@ -1,0 +1,47 @@
+"""The listeners' endpoints in this process: a request goes through everything but sockets."""
+
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.test.client import ClientHandler
+
+from portal.listeners import all_listeners
+from portal.wsgi import DeviceHandler
+
+
+class InProcessHandler(ClientHandler, DeviceHandler):
+    """Django's test client over the handler that serves devices, which finds the listener's URLconf."""
+
+
+class ListenerClient(Client):
+    """A client of one listener. Whatever fails, it sees what a client on the wire would see.
+
+    `provisioning.post("/sign-csr", pem, token=secret)` is `curl --data-binary`; everything else is
+    `django.test.Client`.
+    """
+
+    def __init__(self, listener: str) -> None:
+        # All that the handler asks of gunicorn's socket.
+        socket = SimpleNamespace(listener=all_listeners()[listener], peer_certificate=None)
+        super().__init__(raise_request_exception=False, **{"gunicorn.socket": socket})
+        self.handler = InProcessHandler()
+
+    def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().generic(method, path, *args, **{**kwargs, "secure": True})
+
+    def post(self, path: str, body: bytes = b"", *, token: str | None = None, **environ: Any) -> HttpResponse:
+        """Post bytes; `environ` overrides what WSGI says of the request."""
+        environ.setdefault("wsgi.input", BytesIO(body))
+        if token is not None:
+            environ = {"HTTP_AUTHORIZATION": f"Bearer {token}", **environ}
+        return self.generic("POST", path, body, "application/x-www-form-urlencoded", **environ)
+
+
+@pytest.fixture
+def provisioning(ca) -> ListenerClient:
+    """A client of the provisioning listener, in front of a bootstrapped CA."""
+    return ListenerClient("provisioning")

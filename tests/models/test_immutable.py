@@ -1,0 +1,106 @@
+"""What was signed or recorded is not changed: not by `save`, not by a queryset, not by SQL."""
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+
+from pki.models import AuditEvent, Certificate, Issuer
+from pki.models.immutable import make_triggers
+from tests.services.cast import everything
+
+
+def columns(model, *but):
+    return [
+        (model, field.column) for field in model._meta.concrete_fields if field.column not in ("id", *but)
+    ]
+
+
+SIGNED_OR_RECORDED = [
+    *columns(AuditEvent),
+    *columns(Certificate),
+    (Issuer, "certificate_der"),
+    (Issuer, "fingerprint"),
+    (Issuer, "key_identifier"),
+    (Issuer, "key_reference"),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    SIGNED_OR_RECORDED,
+    ids=[f"{model.__name__}.{column}" for model, column in SIGNED_OR_RECORDED],
+)
+def test_a_column_of_it_is_not_updated_by_sql(stored, model, column):
+    """Not even to the value that it has: only the trigger can be what refuses here."""
+    with (
+        pytest.raises(IntegrityError, match="never changes"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"UPDATE {model._meta.db_table} SET {column} = {column}")  # noqa: S608
+
+
+CHANGES = {
+    "an event's actor": (AuditEvent, {"actor": "nobody"}),
+    "an event's detail": (AuditEvent, {"detail": {}}),
+    "an event's device": (AuditEvent, {"device": None}),
+    "a certificate's bytes": (Certificate, {"der": b"\x30\x00"}),
+    "a certificate's end": (Certificate, {"not_after": "2099-01-01T00:00:00Z"}),
+    "whose a certificate is": (Certificate, {"device": None}),
+    "an issuer's bytes": (Issuer, {"certificate_der": b"\x30\x00"}),
+    "an issuer's key": (Issuer, {"key_reference": "file:another"}),
+}
+
+
+@pytest.mark.parametrize(("model", "change"), CHANGES.values(), ids=CHANGES)
+def test_it_is_not_updated_by_a_queryset(stored, model, change):
+    before = everything()
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        model.objects.update(**change)
+    assert everything() == before
+
+
+def test_it_is_not_updated_in_bulk(stored):
+    stored.event.actor = "nobody"
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        AuditEvent.objects.bulk_update([stored.event], ["actor"])
+
+
+def test_it_is_not_saved_again(stored):
+    stored.certificate.der = b"\x30\x00"
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        stored.certificate.save()
+    with pytest.raises(TypeError):
+        stored.event.save()
+
+
+def test_an_audit_event_is_not_deleted(stored):
+    with pytest.raises(TypeError):
+        stored.event.delete()
+
+
+def test_an_issuers_state_may_change(stored):
+    """It is not what was signed."""
+    assert Issuer.objects.filter(pk=stored.issuing.pk).update(state=Issuer.State.RETIRED) == 1
+
+
+def drop_triggers():
+    with connection.cursor() as cursor:
+        for model in (AuditEvent, Certificate, Issuer):
+            table = model._meta.db_table
+            on = f" ON {table}" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"DROP TRIGGER {table}_immutable{on}")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [lambda: make_triggers(using="default"), lambda: call_command("migrate", verbosity=0)],
+    ids=["make_triggers", "migrate"],
+)
+def test_the_triggers_come_back_after_a_table_was_rebuilt(stored, again):
+    drop_triggers()
+    assert AuditEvent.objects.update(count=1), "without them it would change"
+    again()
+    with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
+        AuditEvent.objects.update(count=1)
+    again()  # and doing it twice is no error

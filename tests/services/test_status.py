@@ -1,0 +1,144 @@
+"""Whether a certificate stands: a table of everything that may be wrong with one."""
+
+import pytest
+
+from pki.models import Device, Profile, Revocation
+from pki.services import devices, listener_certificates, revocation, status
+from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
+
+pytestmark = pytest.mark.usefixtures("ca")
+
+
+@pytest.fixture
+def door(ca, now):
+    return registered("door-1", now)
+
+
+@pytest.fixture
+def certificate(door, now):
+    return issue(door, now)
+
+
+def test_a_certificate_that_stands_says_whose_it_is(certificate, now):
+    assert status.standing(certificate.fingerprint, now) == status.Identity(
+        device="door-1",
+        serial=f"{certificate.parsed.serial_number:x}",
+        issuer=certificate.issuer.name,
+        not_before=certificate.parsed.not_valid_before_utc,
+        not_after=certificate.parsed.not_valid_after_utc,
+    )
+
+
+def test_renewal_is_due_after_two_thirds_of_a_certificates_life(certificate, now):
+    identity = status.standing(certificate.fingerprint, now)
+    over, left = identity.renew_at - identity.not_before, identity.not_after - identity.renew_at
+    assert abs(over - 2 * left) < SECOND
+
+
+def revoke(certificate, now):
+    revocation.revoke([certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+
+
+def suspend(certificate, now):
+    change_state(certificate.device, Device.State.SUSPENDED, now)
+
+
+def retire(certificate, now):
+    change_state(certificate.device, Device.State.RETIRED, now)
+
+
+def nothing(certificate, now):
+    pass
+
+
+def first_moment(certificate):
+    return certificate.not_before
+
+
+def last_moment(certificate):
+    return certificate.not_after
+
+
+def too_early(certificate):
+    return certificate.not_before - SECOND
+
+
+def too_late(certificate):
+    return certificate.not_after + SECOND
+
+
+def at_issue(certificate):
+    return certificate.issued_at
+
+
+SITUATIONS = {
+    # RFC 5280 4.1.2.5: both ends of the validity belong to it.
+    "in its first moment": (nothing, first_moment, None),
+    "in its last moment": (nothing, last_moment, None),
+    "before its time": (nothing, too_early, status.NotYetValidCertificate),
+    "after its time": (nothing, too_late, status.ExpiredCertificate),
+    "revoked": (revoke, at_issue, status.RevokedCertificate),
+    "of a suspended device": (suspend, at_issue, status.SuspendedDevice),
+    "of a retired device": (retire, at_issue, status.RetiredDevice),
+    "revoked and expired": (revoke, too_late, status.RevokedCertificate),
+    "expired, of a suspended device": (suspend, too_late, status.ExpiredCertificate),
+}
+
+
+@pytest.mark.parametrize(("happens", "moment", "refusal"), SITUATIONS.values(), ids=SITUATIONS)
+def test_a_certificate_is_judged_by_what_happened_and_when(certificate, now, happens, moment, refusal):
+    happens(certificate, now)
+    when = moment(certificate)
+    if refusal is None:
+        assert status.standing(certificate.fingerprint, when).device == "door-1"
+    else:
+        with pytest.raises(refusal):
+            status.standing(certificate.fingerprint, when)
+
+
+@pytest.mark.parametrize("fingerprint", ["0" * 64, "", "not hex"])
+def test_a_certificate_that_is_not_on_record_does_not_stand(certificate, now, fingerprint):
+    with pytest.raises(status.UnknownCertificate):
+        status.standing(fingerprint, now)
+
+
+def test_a_listeners_own_certificate_is_no_device(now):
+    own = listener_certificates.current("hello", now)
+    with pytest.raises(status.NoDeviceCertificate):
+        status.standing(own.fingerprint, now)
+
+
+def test_a_revoked_certificate_says_why_it_was_revoked(certificate, now):
+    revoke(certificate, now)
+    with pytest.raises(status.RevokedCertificate, match="keyCompromise"):
+        status.standing(certificate.fingerprint, now)
+
+
+def test_a_device_that_is_resumed_stands_again(door, certificate, now):
+    suspend(certificate, now)
+    change_state(door, Device.State.ACTIVE, now)
+    assert status.standing(certificate.fingerprint, now).device == "door-1"
+
+
+def test_every_refusal_has_a_code_of_its_own():
+    kinds = status.NotStanding.__subclasses__()
+    assert len({kind.code for kind in kinds} | {status.NotStanding.code}) == len(kinds) + 1
+
+
+def test_one_certificates_fate_is_not_its_neighbours(door, certificate, now):
+    neighbour = issue(door, now)
+    revoke(certificate, now)
+    assert status.standing(neighbour.fingerprint, now).serial == neighbour.serial
+
+
+def test_it_is_asked_with_one_query_whatever_the_answer(certificate, now, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        status.standing(certificate.fingerprint, now)
+    revoke(certificate, now)
+    with django_assert_num_queries(1), pytest.raises(status.RevokedCertificate):
+        status.standing(certificate.fingerprint, now)
+
+
+def test_a_profile_that_was_changed_since_changes_nothing_for_what_was_issued(certificate, now):
+    Profile.objects.filter(name=devices.DEFAULT_PROFILE).update(lifetime_seconds=300)
+    assert status.standing(certificate.fingerprint, now + DAY).not_after == certificate.not_after

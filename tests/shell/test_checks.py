@@ -1,0 +1,300 @@
+"""A wrong setting stops the start with a sentence that names it: a table of settings."""
+
+import runpy
+import socket
+
+import pytest
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+
+from portal import start
+from tests.server import ROOT, free_ports
+
+# --- Judged when the settings are read ------------------------------------------------------------
+
+
+@pytest.fixture
+def read(monkeypatch, tmp_path):
+    """Read portal/settings.py in an environment of these names alone."""
+
+    def settings(**environment):
+        monkeypatch.delenv("DATABASE_URL", raising=False)
+        monkeypatch.setenv("DJANGO_READ_DOT_ENV", "off")
+        monkeypatch.setenv("PORTAL_DATA_DIR", str(tmp_path / "data"))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(ROOT / "portal" / "settings.py"))
+
+    return settings
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Files and folders that a setting may wrongly name."""
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "blank").write_text(" \n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "file").write_text("a file")
+    return tmp_path
+
+
+def test_the_defaults_are_accepted(read):
+    settings = read()
+    assert settings["PORTAL_PORT_HELLO"] == 8443
+    assert settings["PORTAL_BIND_HOST"] == "127.0.0.1"
+    assert settings["DEBUG"] is False
+
+
+UNREADABLE = [
+    ("PORTAL_PORT_HELLO", "http"),
+    ("PORTAL_PORT_HELLO", ""),
+    ("PORTAL_PORT_SECURE", "0"),
+    ("PORTAL_PORT_PROVISIONING", "65536"),
+    ("PORTAL_PORT_CONSOLE", "-1"),
+    ("PORTAL_PORT_STATUS", "80 80"),
+    ("PORTAL_PORT_STATUS", "\uff18\uff10"),
+    ("DEBUG", "maybe"),
+    ("PORTAL_HOSTNAMES", ""),
+    ("PORTAL_HOSTNAMES", " , "),
+    ("DATABASE_URL", "mysql://user@host/name"),
+    ("DATABASE_URL", "nonsense"),
+    ("DATABASE_URL", ""),
+    ("DATABASE_URL", "postgres://host:port/name"),
+    ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/missing"),
+    ("PORTAL_KEY_PASSPHRASE_FILE", "{files}"),
+    ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/empty"),
+    ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/blank"),
+    ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/binary"),
+    ("PORTAL_DATA_DIR", "{files}/file"),
+    ("PORTAL_DATA_DIR", "{files}/file/below"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), UNREADABLE, ids=[f"{name}={value}" for name, value in UNREADABLE])
+def test_a_value_that_makes_no_sense_is_refused_by_name(read, files, name, value):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(**{name: value.format(files=files)})
+    message = str(refused.value)
+    assert name in message
+    assert len(message.splitlines()) == 1
+    assert message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user:hunter2@host:port/name",
+        "mysql://user:hunter2@host/name",
+        "nonsense://user:hunter2@host/name",
+        "//user:hunter2@host/name",
+    ],
+)
+def test_a_database_password_is_neither_in_the_refusal_nor_in_a_warning(read, url):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(DATABASE_URL=url)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_secrets_that_are_not_given_are_made_once(read):
+    first, second = read(), read()
+    for name in ("SECRET_KEY", "PORTAL_KEY_PASSPHRASE"):
+        assert len(first[name]) >= 50
+        assert first[name] == second[name]
+    assert first["SECRET_KEY"] != first["PORTAL_KEY_PASSPHRASE"]
+    assert first["PORTAL_PASSPHRASE_IS_GENERATED"]
+
+
+def test_made_secrets_are_for_their_owner_alone(read, tmp_path):
+    read()
+    made = list((tmp_path / "data" / "secrets").iterdir())
+    assert {path.name for path in made} == {"secret-key", "key-passphrase"}
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+
+
+def test_secrets_that_are_given_are_not_written_down(read, tmp_path):
+    given = read(SECRET_KEY="s" * 50, PORTAL_KEY_PASSPHRASE="p" * 30)
+    assert (given["SECRET_KEY"], given["PORTAL_KEY_PASSPHRASE"]) == ("s" * 50, "p" * 30)
+    assert not given["PORTAL_PASSPHRASE_IS_GENERATED"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_passphrase_file_goes_before_a_passphrase(read, tmp_path):
+    file = tmp_path / "passphrase"
+    file.write_text("from the file, and long enough\n")
+    given = read(PORTAL_KEY_PASSPHRASE_FILE=str(file), PORTAL_KEY_PASSPHRASE="from the environment")
+    assert given["PORTAL_KEY_PASSPHRASE"] == "from the file, and long enough"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url"),
+    [
+        ("ca.example,10.0.0.5", "http://ca.example:8080"),
+        ("10.0.0.5", "http://10.0.0.5:8080"),
+        # RFC 3986 3.2.2: an IPv6 address stands in brackets.
+        ("::1", "http://[::1]:8080"),
+    ],
+)
+def test_the_status_url_follows_the_first_hostname(read, hosts, url):
+    assert read(PORTAL_HOSTNAMES=hosts)["PORTAL_STATUS_URL"] == url
+
+
+@pytest.mark.parametrize(
+    ("hosts", "remembered"), [("localhost", False), ("ca.example,::1", False), ("ca.example", True)]
+)
+def test_browsers_are_told_to_remember_tls_unless_the_host_is_this_machine(read, hosts, remembered):
+    assert (read(PORTAL_HOSTNAMES=hosts)["SECURE_HSTS_SECONDS"] > 0) is remembered
+
+
+# --- Judged by the system checks ------------------------------------------------------------------
+
+WRONG = [
+    ("PORTAL_LISTENERS", ["hello", "nonsense"], "portal.E001"),
+    ("PORTAL_LISTENERS", ["Hello"], "portal.E001"),
+    ("PORTAL_PORT_SECURE", 8443, "portal.E002"),
+    ("PORTAL_LISTENERS", [], "portal.E003"),
+    ("PORTAL_HOSTNAMES", ["localhost", "not a host"], "portal.E004"),
+    ("PORTAL_HOSTNAMES", ["localhost", ""], "portal.E004"),
+    ("PORTAL_HOSTNAMES", ["https://ca.example"], "portal.E004"),
+    ("PORTAL_HOSTNAMES", ["ca.example:8443"], "portal.E004"),
+    ("PORTAL_HOSTNAMES", ["h" * 64], "portal.E004"),
+    ("PORTAL_BIND_HOST", "localhost", "portal.E005"),
+    ("PORTAL_BIND_HOST", "", "portal.E005"),
+    ("PORTAL_STATUS_URL", "https://status.example", "portal.E006"),
+    ("PORTAL_STATUS_URL", "status.example:8080", "portal.E006"),
+    ("PORTAL_STATUS_URL", "", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://status.example/?a=b", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://status.example/#a", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://[::1", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://status.example:99999", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://status.example:port", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://status example", "portal.E006"),
+    # A URI in a certificate is ASCII (RFC 5280 4.2.1.6, an IA5String).
+    ("PORTAL_STATUS_URL", "http://stätus.example", "portal.E006"),
+    ("PORTAL_KEY_PASSPHRASE", "too short", "portal.E007"),
+    ("PORTAL_KEY_PASSPHRASE", "", "portal.E007"),
+]
+
+
+def named(setting: str) -> str:
+    return "PORTAL_PORT" if setting.startswith("PORTAL_PORT") else setting
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "identifier"), WRONG, ids=[f"{name}={value!r}" for name, value, _ in WRONG]
+)
+def test_a_wrong_setting_is_found_by_a_check_that_names_it(settings, name, value, identifier):
+    assert identifier not in {message.id for message in checks.run_checks()}
+    setattr(settings, name, value)
+    found = [message for message in checks.run_checks() if message.id == identifier]
+    assert found
+    assert found[0].level >= checks.ERROR
+    assert named(name) in f"{found[0].msg} {found[0].hint}"
+    with pytest.raises(start.CannotStart, match=named(name)) as refused:
+        start.check()
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_listener_that_is_named_twice_is_found(settings):
+    """It would be bound twice, and the second time find its port taken by itself."""
+    settings.PORTAL_LISTENERS = ["hello", "hello"]
+    with pytest.raises(start.CannotStart, match="PORTAL_LISTENERS"):
+        start.check()
+
+
+def test_a_passphrase_longer_than_openssl_takes_is_found(settings):
+    """OpenSSL takes 1,023 bytes; more would stop a bootstrap with a traceback."""
+    settings.PORTAL_KEY_PASSPHRASE = "p" * 1024
+    with pytest.raises(start.CannotStart, match="PORTAL_KEY_PASSPHRASE"):
+        start.check()
+
+
+RIGHT = [
+    ("PORTAL_LISTENERS", ["status"]),
+    ("PORTAL_HOSTNAMES", ["ca.example", "10.0.0.5", "2001:db8::1"]),
+    ("PORTAL_BIND_HOST", "0.0.0.0"),  # noqa: S104  a setting that is judged, not used
+    ("PORTAL_BIND_HOST", "::"),
+    ("PORTAL_STATUS_URL", "http://status.example"),
+    ("PORTAL_STATUS_URL", "http://[2001:db8::1]:8080"),
+    ("PORTAL_STATUS_URL", "http://status.example/pki"),
+    ("PORTAL_KEY_PASSPHRASE", "as long as can be asked of it"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), RIGHT, ids=[f"{name}={value!r}" for name, value in RIGHT])
+def test_a_right_setting_passes(settings, name, value):
+    setattr(settings, name, value)
+    start.check()
+
+
+# --- Judged by trying -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ports(settings):
+    """Free ports for all listeners."""
+    names = ("HELLO", "SECURE", "PROVISIONING", "CONSOLE", "STATUS")
+    for name, port in zip(names, free_ports(len(names)), strict=True):
+        setattr(settings, f"PORTAL_PORT_{name}", port)
+    return settings
+
+
+def test_free_ports_pass(ports):
+    start.check_ports()
+
+
+@pytest.mark.parametrize("name", ["HELLO", "STATUS"])
+def test_a_port_that_is_taken_is_named_with_the_setting_that_moves_it(ports, name):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", getattr(ports, f"PORTAL_PORT_{name}")))
+        other.listen()
+        with pytest.raises(start.CannotStart) as refused:
+            start.check_ports()
+    assert str(getattr(ports, f"PORTAL_PORT_{name}")) in str(refused.value)
+    assert f"PORTAL_PORT_{name}" in str(refused.value)
+
+
+def test_the_port_of_a_listener_that_is_served_elsewhere_may_be_taken(ports):
+    ports.PORTAL_LISTENERS = ["secure"]
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", ports.PORTAL_PORT_HELLO))
+        other.listen()
+        start.check_ports()
+
+
+def test_an_address_of_another_machine_is_named(ports):
+    ports.PORTAL_BIND_HOST = "192.0.2.1"  # RFC 5737: nobody's
+    with pytest.raises(start.CannotStart, match="PORTAL_BIND_HOST"):
+        start.check_ports()
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_migrated_passes():
+    start.check_database()
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["unable to open database file", "connection failed: refused\n\tIs the server running?\n", "gone."],
+)
+def test_a_database_that_can_not_be_used_is_told_in_one_sentence(message):
+    told = start.database_trouble(DatabaseError(message))
+    assert len(told.splitlines()) == 1
+    assert "DATABASE_URL" in told
+    assert told.endswith(".")
+    assert not told.endswith("..")
+
+
+# --- For production -------------------------------------------------------------------------------
+
+
+def deploy_warnings():
+    return {message.id for message in checks.run_checks(include_deployment_checks=True)}
+
+
+def test_a_passphrase_beside_the_keys_is_a_warning_for_production(settings):
+    settings.PORTAL_PASSPHRASE_IS_GENERATED = True
+    assert "portal.W001" in deploy_warnings()
+    settings.PORTAL_PASSPHRASE_IS_GENERATED = False
+    assert "portal.W001" not in deploy_warnings()
