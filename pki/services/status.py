@@ -76,9 +76,8 @@ def standing(fingerprint: str, now: datetime) -> Identity:
 
     Raises the subclass of NotStanding that says why it must be refused.
     """
-    row = (
-        Certificate.objects.filter(fingerprint=fingerprint)
-        .values_list(
+    try:
+        row = Certificate.objects.values_list(
             "serial",
             "not_before",
             "not_after",
@@ -86,11 +85,9 @@ def standing(fingerprint: str, now: datetime) -> Identity:
             "device__name",
             "device__state",
             "revocation__reason",
-        )
-        .first()
-    )
-    if row is None:
-        raise UnknownCertificate("This certificate is not on record here; enroll the device again.")
+        ).get(fingerprint=fingerprint)
+    except Certificate.DoesNotExist:
+        raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
     serial, not_before, not_after, issuer, device, state, reason = row
     if reason is not None:
         raise RevokedCertificate(f"This certificate was revoked ({reason}).")

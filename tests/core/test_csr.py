@@ -277,7 +277,7 @@ def extended_der(*oids_and_values):
     ids=["signed", "cryptography's vector"],
 )
 def test_a_request_of_another_version_is_refused(made):
-    # DEFECT: x509.InvalidVersion is no ValueError, and becomes a 500.
+    # cryptography's InvalidVersion is no ValueError.
     assert type(refused(made())) is csr.CsrMalformed
 
 
@@ -287,7 +287,7 @@ def test_a_request_of_another_version_is_refused(made):
         (
             "1.3.6.1.5.5.7.1.24",
             "3003020107",
-        ),  # DEFECT: a TLS feature that nobody knows is a KeyError, and a 500
+        ),  # a TLS feature that cryptography does not know: KeyError
         ("2.5.29.17", "3003820180"),  # a DNS name that is not ASCII
         ("2.5.29.17", "ffff"),
         ("2.5.29.19", "04"),
@@ -311,7 +311,7 @@ def test_extensions_that_stand_twice_are_refused():
 
 @pytest.mark.parametrize("kind", ["rsa:2048", "ec"])
 def test_a_signature_with_sha1_is_refused_for_its_hash(kind, tmp_path):
-    # DEFECT: cryptography answers "not valid", so the sentence that names the hash is never said.
+    # cryptography only says that it is not valid; the device's owner must hear why.
     options = ["-pkeyopt", "ec_paramgen_curve:prime256v1"] if kind == "ec" else []
     made = run(
         *("openssl", "req", "-new", "-newkey", kind, *options, "-noenc", "-keyout", "sha1.key"),
@@ -325,7 +325,7 @@ def test_a_signature_with_sha1_is_refused_for_its_hash(kind, tmp_path):
 
 
 def test_an_rsa_pss_key_is_refused_because_its_certificate_would_not_fit_it(tmp_path):
-    # DEFECT: the certificate would say rsaEncryption (RFC 8017 A.1) where the device's key says RSASSA-PSS,
+    # The certificate would say rsaEncryption (RFC 8017 A.1) where the device's key says RSASSA-PSS,
     # and OpenSSL does not let the two be used together.
     run("openssl", "genpkey", "-algorithm", "RSA-PSS", "-out", "pss.key", cwd=tmp_path)
     made = run("openssl", "req", "-new", "-key", "pss.key", "-subj", "/CN=door-1", cwd=tmp_path)

@@ -54,9 +54,9 @@ def secret(provisioning, now):
 
 
 @hostile
-@example(in_pem(OTHER_VERSION), "good", None)  # DEFECT: 500
-@example(in_pem(UNKNOWN_FEATURE), "good", None)  # DEFECT: 500
-@example(b"", None, "²")  # DEFECT: 500, if a server lets such a length through
+@example(in_pem(OTHER_VERSION), "good", None)
+@example(in_pem(UNKNOWN_FEATURE), "good", None)
+@example(b"", None, "²")
 @given(bodies, headers, lengths)
 def test_no_input_gives_a_failure(provisioning, secret, body, header, length):
     environ = {} if header is None else {"HTTP_AUTHORIZATION": header.replace("good", f"Bearer {secret}")}

@@ -32,7 +32,6 @@ def test_the_corpus_is_there():
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
 def test_it_is_certified_or_refused(provisioning, now, path):
-    # DEFECT: bad-version.pem is a 500.
     for body in bodies(path):
         response = provisioning.post("/sign-csr", body, token=pattern_token("*", now))
         assert response.status_code < 500

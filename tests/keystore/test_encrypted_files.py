@@ -137,7 +137,6 @@ def test_it_signs_with_the_hash_that_belongs_to_the_key(store, folder, kind, alg
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listeners_key_fits_its_certificate_in_a_tls_context(store, kind):
-    # DEFECT: pyOpenSSL warns of the PKey that it is given; it takes the key itself.
     reference = store.create("listener", kind)
     context = SSL.Context(SSL.TLS_METHOD)
     signed = store.sign(reference, root_of(store, reference))
@@ -215,7 +214,7 @@ def test_a_damaged_key_file_is_an_error_that_names_it(folder, reference, damage,
 
 
 def test_a_key_file_damaged_anywhere_is_an_error_that_names_it(folder, reference):
-    # DEFECT: some bytes decrypt to a key of an unknown kind, and UnsupportedAlgorithm comes through.
+    # Some of the bytes then decrypt to a key of a kind that nobody knows.
     path = only_file(folder)
     whole = path.read_bytes()
     for byte in range(len(base64.b64decode(b"".join(whole.splitlines()[1:-1])))):

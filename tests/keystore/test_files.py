@@ -114,7 +114,7 @@ def test_a_folder_is_its_owners_alone(tmp_path):
 
 
 def test_the_folders_above_it_that_it_makes_are_their_owners_alone_too(tmp_path):
-    # DEFECT: Path.mkdir(parents=True) gives the mode to the last folder alone.
+    # Path.mkdir(parents=True) would give the mode to the last one alone.
     make_private_folder(tmp_path / "data" / "keys")
     assert mode(tmp_path / "data") == 0o700
 
