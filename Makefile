@@ -34,12 +34,14 @@ bench: $(VENV)/.installed-dev ## Measure the server's CPU time per operation.
 clean: ## Remove the virtual environment; var/ stays.
 	rm -rf $(VENV)
 
-$(VENV)/bin/python:
+$(VENV)/.made:
+	@test -w . || { echo "The folder $$(pwd) is not writable; clone Hatchery to one of your own." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hatchery needs Python 3.11 or newer; try: make serve PYTHON=python3.12")'
 	@echo "Making $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
 
-$(VENV)/.installed: $(VENV)/bin/python requirements.txt
+$(VENV)/.installed: $(VENV)/.made requirements.txt
 	@echo "Installing requirements.txt ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

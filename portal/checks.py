@@ -12,6 +12,7 @@ from pki.core import names
 from portal.listeners import all_listeners
 
 SHORTEST_PASSPHRASE = 20  # characters
+SHORTEST_SECRET_KEY = 50  # characters, as Django advises
 LONGEST_PASSPHRASE = 1023  # bytes; OpenSSL's PEM_BUFSIZE less one
 
 
@@ -122,6 +123,19 @@ def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
             f"PORTAL_KEY_PASSPHRASE has fewer than {SHORTEST_PASSPHRASE} characters.",
             hint="PKCS#8 files resist guessing only by the passphrase's length; try: openssl rand -base64 32",
             id="portal.E007",
+        )
+    ]
+
+
+@register(Tags.security)
+def secret_key_is_long(**_: Any) -> list[CheckMessage]:
+    if len(settings.SECRET_KEY) >= SHORTEST_SECRET_KEY:
+        return []
+    return [
+        Error(
+            f"SECRET_KEY has fewer than {SHORTEST_SECRET_KEY} characters.",
+            hint="It signs the console's sessions; try: openssl rand -base64 48",
+            id="portal.E010",
         )
     ]
 

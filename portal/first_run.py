@@ -6,6 +6,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
+from pki.core.names import url_host
 from pki.services import bootstrap, demo, devices, tokens
 from pki.services.audit import Actor
 from portal.listeners import TlsMode, all_listeners
@@ -35,7 +36,13 @@ def run(*, with_demo: bool) -> Outcome:
     )
     if not with_demo:
         return Outcome(made, None)
-    demo.make(demo_folder(), actor, now)
+    try:
+        demo.make(demo_folder(), actor, now)
+    except OSError as error:
+        raise OSError(
+            f"The folder {demo_folder()} cannot be used ({error.strerror}); "
+            "make it writable, or use --no-demo."
+        ) from error
     token = None
     if made.issuers:
         token, _ = tokens.make(actor, now, devices.default_profile(), name_pattern="*")
@@ -51,17 +58,18 @@ def welcome(outcome: Outcome) -> str:
     """What a newcomer does next, to paste into a second terminal."""
     listeners = all_listeners()
     hello, secure = listeners["hello"], listeners["secure"]
-    host = settings.PORTAL_HOSTNAMES[0]
+    host = url_host(settings.PORTAL_HOSTNAMES[0])
     lines = [
         "",
         "Hatchery is serving. Ctrl-C stops it.",
         "",
-        f"  Console      {listeners['console'].url}/admin/   (its certificate comes from demo/ca.pem)",
+        f"  Console      {listeners['console'].url}/admin/   (the browser warns until it trusts demo/ca.pem)",
         f"  User         {bootstrap.ADMINISTRATOR}",
         f"  Password     {_password(outcome)}",
     ]
     if outcome.token:
         lines.append(f"  Token        {outcome.token}   (one new device, 24 hours)")
+        lines.append(f"               {_relative(demo_folder())}/token is another, for ten")
     else:
         lines.append(
             "  Token        for one more device: .venv/bin/python manage.py issue_token --device NAME"
@@ -72,8 +80,8 @@ def welcome(outcome: Outcome) -> str:
         "",
         f"  cd {_relative(demo_folder())}",
         f"  curl --cacert ca.pem {hello.url}/hello",
-        f"  curl {hello.url}/hello                                  # exit 60: not trusted",
-        f"  curl --cacert ca.pem {secure.url}/secure                # exit 56: no client certificate",
+        f"  curl {hello.url}/hello                     # exit 60: not trusted",
+        f"  curl --cacert ca.pem {secure.url}/secure    # exit 56: no client certificate",
         f"  curl --cacert ca.pem --cert client.pem --key client.key {secure.url}/secure",
         f"  curl --cacert ca.pem --cert client.p12:{demo.P12_PASSWORD} --cert-type P12 {secure.url}/secure",
         f"  openssl s_client -connect {host}:{hello.port} -CAfile ca.pem </dev/null",

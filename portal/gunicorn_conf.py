@@ -16,6 +16,8 @@ try:
 except ImproperlyConfigured as error:
     sys.exit(f"Hatchery cannot start. {error}")
 
+from django.conf import settings
+
 from portal import start
 from portal.listeners import served_listeners
 from portal.sockets import LARGEST_HEAD
@@ -24,7 +26,7 @@ start.check_or_exit()
 
 bind = [listener.bind for listener in served_listeners()]
 worker_class = "portal.worker.PortalWorker"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = settings.PORTAL_WORKERS
 threads = 8  # each keeps a database connection; clients that wait need none
 worker_connections = start.connections_within_limits(2000)
 keepalive = 30  # seconds

@@ -21,11 +21,16 @@ def read_or_make_secret(path: Path) -> str:
                 write_private(path, secrets.token_urlsafe(48).encode() + b"\n", replace=False)
             except FileExistsError:
                 pass  # another process was quicker
-        secret = path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"PORTAL_DATA_DIR: {path.parent.parent} cannot be written ({error.strerror}); "
             "make it writable or set PORTAL_DATA_DIR to another folder."
+        ) from error
+    try:
+        secret = path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The file {path} cannot be read ({error.strerror}); run as its owner, or make it readable."
         ) from error
     if not secret:
         raise ImproperlyConfigured(f"The file {path} is empty; restore it from a backup.")

@@ -5,6 +5,7 @@ be judged once Django runs is a system check, in `portal.checks`.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,15 @@ if env.str("DJANGO_READ_DOT_ENV", default="on") == "on":  # the tests turn it of
     environ.Env.read_env(BASE_DIR / ".env")
 
 
-def port(name: str, default: int) -> int:
+def number(name: str, default: int, least: int, most: int, what: str) -> int:
     value: str = env.str(name, default=str(default))
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
-        raise ImproperlyConfigured(f"{name} must be a port from 1 to 65535, not {value!r}.")
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+        raise ImproperlyConfigured(f"{name} must be {what} from {least} to {most}, not {value!r}.")
     return int(value)
+
+
+def port(name: str, default: int) -> int:
+    return number(name, default, 1, 65535, "a port")
 
 
 def flag(name: str) -> bool:
@@ -49,6 +54,14 @@ def static_file(path: str) -> Callable[[object], str]:
     return href
 
 
+def everywhere_valid(hosts: list[str]) -> str:
+    """The first host that is an address or has a dot; the first of all if there is none.
+
+    Linters refuse a name of one label, such as localhost, in the URL of a pointer.
+    """
+    return next((host for host in hosts if "." in host or ":" in host), hosts[0])
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -65,16 +78,18 @@ PORTAL_PORT_SECURE = port("PORTAL_PORT_SECURE", 8444)
 PORTAL_PORT_PROVISIONING = port("PORTAL_PORT_PROVISIONING", 8445)
 PORTAL_PORT_CONSOLE = port("PORTAL_PORT_CONSOLE", 8446)
 PORTAL_PORT_STATUS = port("PORTAL_PORT_STATUS", 8080)
-PORTAL_LISTENERS: list[str] = env.list(
-    "PORTAL_LISTENERS", default=["hello", "secure", "provisioning", "console", "status"]
-)
+PORTAL_LISTENERS: list[str] = [
+    name.strip()
+    for name in env.list("PORTAL_LISTENERS", default=["hello", "secure", "provisioning", "console", "status"])
+]
+PORTAL_WORKERS = number("WEB_CONCURRENCY", 2, 1, 256, "a number of worker processes")
 PORTAL_HOSTNAMES: list[str] = [
     host.strip() for host in env.list("PORTAL_HOSTNAMES", default=["localhost", "127.0.0.1", "::1"])
 ]
 if not any(PORTAL_HOSTNAMES):
     raise ImproperlyConfigured("PORTAL_HOSTNAMES must name at least one host, such as localhost.")
 PORTAL_STATUS_URL: str = env.str(
-    "PORTAL_STATUS_URL", default=f"http://{url_host(PORTAL_HOSTNAMES[0])}:{PORTAL_PORT_STATUS}"
+    "PORTAL_STATUS_URL", default=f"http://{url_host(everywhere_valid(PORTAL_HOSTNAMES))}:{PORTAL_PORT_STATUS}"
 ).rstrip("/")
 
 # --- Secrets: given, or made once in the data directory -------------------------------------------
@@ -151,19 +166,26 @@ TEMPLATES = [
     }
 ]
 
-_database_url: str = env.str("DATABASE_URL", default=f"sqlite:///{PORTAL_DATA_DIR / 'db.sqlite3'}")
-if not _database_url.startswith(("sqlite:///", "postgres://", "postgresql://")):
+_database_url: str = env.str("DATABASE_URL", default="")
+if _database_url and not _database_url.startswith(("sqlite:///", "postgres://", "postgresql://")):
     # Said without the URL: there may be a password in it.
     raise ImproperlyConfigured(
         "DATABASE_URL must name an SQLite or a PostgreSQL database, "
         "such as postgres://user:password@host/name or sqlite:////srv/hatchery.sqlite3."
     )
 try:
-    _database: dict[str, Any] = env.db_url_config(_database_url)
+    # A path is no URL: a # or a % in it would be taken for something else.
+    _database: dict[str, Any] = (
+        env.db_url_config(_database_url)
+        if _database_url
+        else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(PORTAL_DATA_DIR / "db.sqlite3")}
+    )
 except (ImproperlyConfigured, ValueError, KeyError):
     raise ImproperlyConfigured(
         "DATABASE_URL must be a URL such as postgres://user:password@host/name."
     ) from None
+if _database["NAME"] in ("", ":memory:"):
+    raise ImproperlyConfigured("DATABASE_URL must name the database, or the file, that Hatchery is to use.")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         # A writer takes the write lock when its transaction begins: a lock that is asked for in the
@@ -216,9 +238,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "null": {"class": "logging.NullHandler"},
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
+        # Anybody can send a Host that is not ours; templates/400.html says what to do.
+        "django.security.DisallowedHost": {"handlers": ["null"], "propagate": False},
         # Django mails and logs every 4xx as a warning; refusals have their own log.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},

@@ -1,15 +1,14 @@
 """A client's connection: received by events, answered by a thread.
 
-A thread is given to a connection only once a whole request is there, so that a client that stalls, in
-the handshake, in a header or in a body, holds a file descriptor and nothing else.
+A thread is given to a connection only once a whole request is there, and is done when the answer is made:
+a client that stalls, in the handshake, in a header, in a body or in reading, holds a file descriptor and
+some memory, and never a thread.
 """
 
 import errno
 import re
-import select
 import selectors
 import socket
-import time
 
 from cryptography import x509
 
@@ -20,6 +19,7 @@ WRITE = selectors.EVENT_WRITE
 DONE = 0
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
+LARGEST_ANSWER = 8 * 1024 * 1024  # bytes kept for a client that does not read them yet
 _CHUNK = 16 * 1024  # bytes received at once: a TLS record
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -35,9 +35,9 @@ class HeadTooLarge(Exception):
 class ClientSocket:
     """A connection of a plain listener; `portal.tls.TlsSocket` is one of a TLS listener.
 
-    The system's socket never blocks. `handshake` and `receive_request` do what can be done now and say
-    which event to wait for; `recv` and `sendall`, which gunicorn calls from a thread, wait themselves,
-    until `deadline`.
+    The system's socket never blocks. `handshake`, `receive_request` and `flush` do what can be done now and
+    say which event to wait for. gunicorn calls `recv` and `sendall` from a thread, and neither waits: the
+    one takes from what was received, the other keeps what the client does not take yet, for `flush`.
     """
 
     resumed = False  # whether the TLS session is an earlier one, continued
@@ -47,9 +47,9 @@ class ClientSocket:
         self.raw = raw
         self.listener = listener
         self.address = address
-        self.deadline = 0.0  # time.monotonic() at which a waiting call gives up
         self.whole = False  # whether the request that is being served was received to its end
         self._received = bytearray()
+        self._outgoing = bytearray()
         self._continued = False
 
     # --- What pki.endpoints.peer asks -------------------------------------------------------------
@@ -140,7 +140,19 @@ class ClientSocket:
             self.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         return self.whole
 
-    # --- By a thread: waits until the deadline ----------------------------------------------------
+    def flush(self) -> int:
+        """Send what is kept: READ or WRITE to wait for that, DONE when the client has taken all of it.
+
+        Raises OSError when the client is gone.
+        """
+        while self._outgoing:
+            sent, event = self._send_now(bytes(self._outgoing[:_CHUNK]))
+            if event:
+                return event
+            del self._outgoing[:sent]
+        return DONE
+
+    # --- By a thread, for gunicorn ----------------------------------------------------------------
 
     def recv(self, size: int) -> bytes:
         """At most `size` bytes of what was received, b"" when there are no more.
@@ -152,25 +164,18 @@ class ClientSocket:
         return data
 
     def sendall(self, data: bytes) -> None:
-        """Send all of `data`. Raises OSError when the client is gone or the deadline passes."""
-        view = memoryview(data)
-        while view:
-            sent, event = self._send_now(view)
-            if event:
-                self._wait(event)
-            view = view[sent:]
+        """Send `data` as far as the client takes it now, and keep the rest.
+
+        Raises OSError when the client is gone, or leaves more unread than any answer is long.
+        """
+        self._outgoing += data
+        if self.flush() and len(self._outgoing) > LARGEST_ANSWER:
+            # An errno that gunicorn passes over in silence: slow clients must not fill the log.
+            raise BrokenPipeError(errno.EPIPE, "the client does not read")
 
     def send(self, data: bytes) -> int:
         self.sendall(data)
         return len(data)
-
-    def _wait(self, event: int) -> None:
-        poll = select.poll()
-        poll.register(self.raw, select.POLLIN if event == READ else select.POLLOUT)
-        remaining = self.deadline - time.monotonic()
-        if remaining <= 0 or not poll.poll(remaining * 1000):
-            # An errno that gunicorn passes over in silence: slow clients must not fill the log.
-            raise BrokenPipeError(errno.EPIPE, "the client was too slow")
 
     # --- What TLS does otherwise ------------------------------------------------------------------
 
@@ -181,7 +186,7 @@ class ClientSocket:
         except BlockingIOError:
             return b"", READ
 
-    def _send_now(self, data: memoryview) -> tuple[int, int]:
+    def _send_now(self, data: bytes) -> tuple[int, int]:
         """How much could be sent, or the event to wait for."""
         try:
             return self.raw.send(data), DONE

@@ -1,6 +1,7 @@
 """Everything that can stop a start, found before anything listens, each in one sentence."""
 
 import errno
+import os
 import resource
 import socket
 import sys
@@ -106,9 +107,11 @@ def prepare_or_exit() -> None:
     from portal.tls import ListenerNotReady
 
     try:
-        check_ports()
+        # A new master that SIGUSR2 started is handed the sockets of the old one.
+        if "GUNICORN_FD" not in os.environ:
+            check_ports()
         check_database()
         serving.prepare()
         warn_of_open_enrollment()
-    except (CannotStart, ListenerNotReady, KeystoreError, Refusal) as error:
+    except (CannotStart, ListenerNotReady, KeystoreError, Refusal, OSError) as error:
         sys.exit(f"Hatchery cannot start. {error}")

@@ -7,9 +7,11 @@ away and why; the standard library's `ssl` tells only that one was.
 import errno
 import logging
 import socket
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from cryptography import x509
 from django.db import DatabaseError, close_old_connections
@@ -29,6 +31,7 @@ log = logging.getLogger("hatchery.tls")
 TLS12_SUITES = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 TLS13_SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 SESSION_LIFETIME = 3600  # seconds
+_LONGEST_NAME = 512  # characters of a stranger's name that are kept
 
 # X509_V_ERR_*, openssl/x509_vfy.h: our reason and a sentence for each that people meet.
 _VERIFY_ERRORS = {
@@ -91,6 +94,25 @@ class RefusedCertificate:
     def fingerprint(self) -> str:
         return pins.fingerprint_of(self.certificate)
 
+    @property
+    def subject(self) -> str:
+        return _in_words(self.certificate, "subject")
+
+    @property
+    def issuer(self) -> str:
+        return _in_words(self.certificate, "issuer")
+
+
+def _in_words(certificate: x509.Certificate, which: Literal["subject", "issuer"]) -> str:
+    """A name in RFC 4514's writing, cut to what a log line can bear; strangers choose what is in it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on names that are too long, or empty
+            name: x509.Name = getattr(certificate, which)
+            return name.rfc4514_string()[:_LONGEST_NAME]
+    except (ValueError, TypeError):
+        return "unreadable"
+
 
 def make_context(listener: Listener, certificate: Certificate) -> SSL.Context:
     """The TLS context of a listener that shows `certificate`. Made before the fork: workers share its
@@ -131,7 +153,12 @@ def _verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int
     """OpenSSL's verdict on each certificate of the chain; ours on the client's own."""
     client: TlsSocket = connection.get_app_data()
     client.resumed = False  # a resumed session verifies nothing
-    certificate = raw.to_cryptography()
+    try:
+        certificate = raw.to_cryptography()
+    except (ValueError, TypeError, x509.InvalidVersion):
+        # OpenSSL reads more than cryptography does: what cannot be read is not trusted either.
+        client.malformed = True
+        return False
     if not accepted:
         reason, explanation = _VERIFY_ERRORS.get(
             error, ("certificate_refused", f"OpenSSL refuses it with X509_V_ERR number {error}")
@@ -168,6 +195,7 @@ class TlsSocket(ClientSocket):
         super().__init__(raw, listener, address)
         self.resumed = listener.mode is TlsMode.MUTUAL  # until _verify is called
         self.refused: RefusedCertificate | None = None
+        self.malformed = False  # whether a certificate came that cannot be read
         self._connection = SSL.Connection(context, raw)
         self._connection.set_app_data(self)
         self._connection.set_accept_state()
@@ -211,6 +239,8 @@ class TlsSocket(ClientSocket):
         if self.refused is not None:
             refused = self.refused
             return HandshakeFailed(refused.reason, refused.explanation, refused)
+        if self.malformed:
+            return HandshakeFailed("certificate_malformed", "its certificate is not one by RFC 5280")
         reasons = [str(entry[-1]) for entry in _queue(error)]
         for reason in reasons:
             for part, (name, explanation) in _HANDSHAKE_ERRORS.items():
@@ -230,7 +260,7 @@ class TlsSocket(ClientSocket):
         except SSL.Error as error:
             raise _reset(error) from error
 
-    def _send_now(self, data: memoryview) -> tuple[int, int]:
+    def _send_now(self, data: bytes) -> tuple[int, int]:
         try:
             return self._connection.send(data), DONE
         except SSL.WantReadError:

@@ -17,6 +17,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from pki.endpoints.peer import without_zone
 from pki.endpoints.problems import problem
 from pki.services.handshakes import HandshakeLog, RefusedHandshake
 from portal import serving
@@ -28,7 +29,7 @@ log = logging.getLogger("hatchery.worker")
 
 HANDSHAKE_SECONDS = 5.0  # from the first byte of a connection to the end of its handshake
 REQUEST_SECONDS = 10.0  # from the end of the handshake, or the first byte of a next request, to its end
-ANSWER_SECONDS = 30.0  # for a thread to read what is left and to send the answer
+ANSWER_SECONDS = 10.0  # for the client to read the answer
 GOODBYE_SECONDS = 2.0  # for the client to hang up after the answer
 
 
@@ -39,7 +40,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(cfg, sock, client, server)
         self.shaken = False
         self.idle = False  # kept alive, and nothing of a next request has come
-        self.leaving = False  # answered; only the client's goodbye is awaited
+        self.answered: bool | None = None  # the answer is made; whether to keep the connection after it
+        self.leaving = False  # the client has the answer; only its goodbye is awaited
         self.deadline = 0.0
 
 
@@ -79,6 +81,9 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         self.poller.unregister(conn.sock)
         self.waiting.discard(conn)
+        if conn.answered is not None:
+            self.settle(conn)
+            return
         if conn.idle:
             conn.idle = False
             conn.deadline = time.monotonic() + REQUEST_SECONDS
@@ -91,12 +96,30 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except Exception:
             log.exception("A connection failed")
             outcome = False
-        if outcome is True:
-            self.keep(conn)
-        elif outcome is False:
-            self.leave(conn)
+        if outcome is True or outcome is False:
+            conn.answered = outcome
+            conn.deadline = time.monotonic() + ANSWER_SECONDS
+            self.settle(conn)
         else:
             self.wait(conn, outcome)
+
+    def settle(self, conn: Connection) -> None:
+        """Let the client take the answer to its end, then keep the connection or leave it."""
+        try:
+            event = conn.sock.flush()
+        except OSError:
+            self.waiting.discard(conn)
+            conn.sock.close()
+            self.nr_conns -= 1
+            return
+        if event:
+            self.wait(conn, event)
+            return
+        keep, conn.answered = conn.answered, None
+        if keep:
+            self.keep(conn)
+        else:
+            self.leave(conn)
 
     def keep(self, conn: Connection) -> None:
         """Keep a connection alive for its next request."""
@@ -157,7 +180,6 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if event:
             return event
         conn.data_ready = True
-        conn.sock.deadline = time.monotonic() + ANSWER_SECONDS
         keep: bool = super().handle(conn)
         return keep
 
@@ -192,7 +214,6 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         response = problem(status, code, f"{status.description or status.phrase}.")
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
         head += f"Content-Type: {response['Content-Type']}\r\nContent-Length: {len(response.content)}\r\n\r\n"
-        client.deadline = time.monotonic() + GOODBYE_SECONDS
         try:
             client.sendall(head.encode() + response.content)
         except OSError:
@@ -210,8 +231,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 explanation=failed.explanation,
                 ours=refused is not None and refused.ours,
                 fingerprint=refused.fingerprint if refused else "",
-                subject=refused.certificate.subject.rfc4514_string() if refused else "",
-                issuer=refused.certificate.issuer.rfc4514_string() if refused else "",
+                subject=refused.subject if refused else "",
+                issuer=refused.issuer if refused else "",
                 serial=f"{refused.certificate.serial_number:x}" if refused else "",
             ),
             timezone.now(),
@@ -230,7 +251,7 @@ _STATUS_OF_PARSER_ERROR = {
 def _wrap(raw: socket.socket, client: Any) -> ClientSocket:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener, context = serving.at_port(raw.getsockname()[1])
-    address = client[0] if isinstance(client, tuple) else ""
+    address = without_zone(client[0]) if isinstance(client, tuple) else ""
     if context is None or listener.mode is TlsMode.PLAIN:
         return ClientSocket(raw, listener, address)
     return TlsSocket(raw, listener, address, context)

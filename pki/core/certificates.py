@@ -10,7 +10,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from pki.core.errors import Refusal
 from pki.core.keys import CertifiedKey
-from pki.core.profiles import ExtendedKeyUsage, Grant, Rules
+from pki.core.profiles import Grant, Rules
 
 # Clocks differ: a certificate is valid a little before it was made.
 BACKDATED = timedelta(minutes=5)
@@ -133,15 +133,6 @@ def sans(certificate: x509.Certificate) -> list[x509.GeneralName]:
         return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         return []
-
-
-def is_server_certificate(certificate: x509.Certificate) -> bool:
-    """Whether a certificate says that it may authenticate a TLS server."""
-    try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return False
-    return ExtendedKeyUsage.SERVER_AUTH.oid in usages
 
 
 def _base(

@@ -21,8 +21,8 @@ _DNS_NAME = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 # RFC 5321 4.1.2, without quoted local parts and address literals: nobody puts those in a certificate.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_DNS_LABEL}(?:\.{_DNS_LABEL})+")
-# RFC 3986 3: a scheme, then printable ASCII.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
+# RFC 3986 2 and 3: a scheme, then unreserved and reserved characters and percent-encoded ones.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 _LONGEST_SAN = 253
 
 
@@ -136,8 +136,8 @@ def url_host(host: str) -> str:
 def host_san(host: str) -> San:
     """The SAN of a host that is written as a DNS name or as an address."""
     try:
-        return San(SanKind.IP, str(ipaddress.ip_address(host)))
-    except ValueError:
+        return _checked_san(SanKind.IP, host)
+    except NameRefused:
         return _checked_san(SanKind.DNS, host)
 
 

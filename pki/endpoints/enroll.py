@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from pki.core import csr
+from pki.core.errors import Refusal
 from pki.endpoints.peer import address
 from pki.endpoints.problems import BodyTooLarge, LengthRequired, NotFound, endpoint
 from pki.models import EnrollmentRequest
@@ -20,13 +21,15 @@ ASK_AGAIN = 30  # seconds
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
 
-@endpoint("POST")
+def _keep(request: HttpRequest, refusal: Refusal) -> Refusal:
+    return enrollment.refuse(refusal, address(request), timezone.now())
+
+
+@endpoint("POST", keep=_keep)
 def sign_csr(request: HttpRequest) -> HttpResponse:
-    now = timezone.now()
-    source = address(request)
     if (refusal := _body_refused(request)) is not None:
-        raise enrollment.refuse(refusal, source, now)
-    outcome = enrollment.enroll(request.body, _token(request), source, now)
+        raise _keep(request, refusal)
+    outcome = enrollment.enroll(request.body, _token(request), address(request), timezone.now())
     return _certificate(outcome) if isinstance(outcome, Issued) else _wait(outcome)
 
 

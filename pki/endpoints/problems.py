@@ -55,6 +55,8 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     certificates.IssuerExpired: HTTPStatus.SERVICE_UNAVAILABLE,
     issuance.IssuerInactive: HTTPStatus.SERVICE_UNAVAILABLE,
     issuance.DeviceInactive: HTTPStatus.FORBIDDEN,
+    issuance.KeyCompromised: HTTPStatus.FORBIDDEN,
+    issuance.KeyInUse: HTTPStatus.FORBIDDEN,
     devices.DeviceExists: HTTPStatus.FORBIDDEN,
     tokens.TokenMissing: HTTPStatus.UNAUTHORIZED,
     tokens.TokenInvalid: HTTPStatus.UNAUTHORIZED,
@@ -108,9 +110,12 @@ def refused(refusal: Refusal) -> HttpResponse:
     return problem(status_of(refusal), refusal.code, refusal.detail)
 
 
-def endpoint(*methods: str) -> Callable[[Endpoint], Endpoint]:
+def endpoint(
+    *methods: str, keep: Callable[[HttpRequest, Refusal], Refusal] | None = None
+) -> Callable[[Endpoint], Endpoint]:
     """Make a view that answers `methods` only, and every error with a problem.
 
+    `keep` is told of a method that was refused, for views whose refusals are kept.
     What is not a Refusal is logged here, with its traceback, and becomes an opaque 500 or 503.
     """
     allowed = (*methods, "HEAD") if "GET" in methods else methods
@@ -120,9 +125,8 @@ def endpoint(*methods: str) -> Callable[[Endpoint], Endpoint]:
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 if request.method not in allowed:
-                    response = refused(
-                        MethodNotAllowed(f"Use {' or '.join(methods)} here, not {request.method}.")
-                    )
+                    refusal = MethodNotAllowed(f"Use {' or '.join(methods)} here, not {request.method}.")
+                    response = refused(keep(request, refusal) if keep else refusal)
                     response["Allow"] = ", ".join(allowed)
                     return response
                 return view(request, *args, **kwargs)

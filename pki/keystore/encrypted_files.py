@@ -39,12 +39,23 @@ class EncryptedFiles:
         encrypted = key.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._passphrase)
         )
-        make_private_folder(self._folder)
-        write_private(self._path(reference), encrypted, replace=False)
+        try:
+            make_private_folder(self._folder)
+            write_private(self._path(reference), encrypted, replace=False)
+        except OSError as error:
+            raise KeystoreError(
+                f"The key folder {self._folder} cannot be written ({error.strerror}); make it writable."
+            ) from error
         return reference
 
     def has(self, reference: str) -> bool:
-        return self._path(reference).exists()
+        path = self._path(reference)
+        try:
+            return path.exists()
+        except OSError as error:
+            raise KeystoreError(
+                f"The key folder {path.parent} cannot be entered ({error.strerror}); run as its owner."
+            ) from error
 
     def public_key(self, reference: str) -> keys.CertifiedKey:
         return keys.certified(self._open(reference).public_key())[1]

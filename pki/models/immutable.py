@@ -12,6 +12,7 @@ from django.db import connections
 # Table → the columns that never change, or None for all of them.
 IMMUTABLE: dict[str, tuple[str, ...] | None] = {
     "pki_auditevent": None,
+    "pki_revocation": None,
     "pki_certificate": (
         "issuer_id",
         "serial",

@@ -38,7 +38,7 @@ def find(name: str) -> Device:
     """The device of this name. Raises DeviceUnknown."""
     device = Device.objects.select_related("profile__issuer").filter(name=name).first()
     if device is None:
-        raise DeviceUnknown(f"There is no device {name!r}; register it first.")
+        raise DeviceUnknown(f"There is no device {name!r}.")
     return device
 
 

@@ -11,7 +11,7 @@ from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant, grant
 from pki.keystore import keystore
-from pki.models import Certificate, Device, Issuer, Profile
+from pki.models import Certificate, Device, Issuer, Profile, Revocation
 from pki.services import audit, authorities
 from pki.services.audit import Actor
 from pki.services.transactions import writing
@@ -27,6 +27,18 @@ class DeviceInactive(Refusal):
     """The device is suspended or retired."""
 
     code = "device_inactive"
+
+
+class KeyCompromised(Refusal):
+    """A certificate for this key was revoked because the key is in wrong hands."""
+
+    code = "key_compromised"
+
+
+class KeyInUse(Refusal):
+    """Another device has a certificate for this key."""
+
+    code = "key_in_use"
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,8 @@ class Issued:
 def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime) -> tuple[Issued, Grant]:
     """Sign `request` for `device` under its profile; the certificate and its audit event are one transaction.
 
-    Raises DeviceInactive, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
+    Raises DeviceInactive, KeyCompromised, KeyInUse, IssuerInactive, IssuerExpired and what
+    `profiles.grant` raises.
     """
     require_active_device(device)
     profile = device.profile
@@ -54,10 +67,20 @@ def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime)
     granted = grant(rules, device.record, request)
     authority = authorities.authority(profile.issuer)
     with writing():
+        _require_own_key(device, request)
         to_be_signed = certificates.end_entity(rules, granted, request.key, authority, now)
         signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
         certificate = store(signed, granted, profile, device, actor, now, spki_sha256=request.spki_sha256)
     return Issued(certificate, authorities.chain(profile.issuer)), granted
+
+
+def _require_own_key(device: Device, request: VerifiedRequest) -> None:
+    earlier = Certificate.objects.filter(spki_sha256=request.spki_sha256)
+    for device_id, reason in earlier.values_list("device_id", "revocation__reason"):
+        if reason == Revocation.Reason.KEY_COMPROMISE:
+            raise KeyCompromised("This key was revoked as compromised; make a new key.")
+        if device_id != device.pk:
+            raise KeyInUse("This key has a certificate under another name; each device needs its own key.")
 
 
 def require_active_device(device: Device) -> None:

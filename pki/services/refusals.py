@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from pki.core.csr import VerifiedRequest
@@ -39,33 +40,46 @@ def keep(attempt: Attempt, refusal: Refusal, now: datetime) -> None:
     request = attempt.request
     fold = _fold(attempt.address, refusal.code, name, request.spki_sha256 if request else "")
     with writing():
-        again = EnrollmentRequest.objects.filter(fold=fold).update(count=F("count") + 1, last_at=now)
-        if not again:
-            EnrollmentRequest.objects.create(
-                state=EnrollmentRequest.State.REFUSED,
-                name=name,
-                device=attempt.device,
-                profile=attempt.profile,
-                token=attempt.token,
-                csr_der=request.der if request else None,
-                spki_sha256=request.spki_sha256 if request else "",
-                code=refusal.code,
-                reason=refusal.detail[:500],
-                address=attempt.address,
-                fold=fold,
-                created_at=now,
-                last_at=now,
-            )
-            audit.record(
-                "enrollment.refused",
-                Actor.anonymous(attempt.address),
-                now,
-                device=attempt.device,
-                level=logging.WARNING,
-                code=refusal.code,
-                name=name,
-                reason=refusal.detail,
-            )
+        if _counted(fold, now):
+            return
+        try:
+            with transaction.atomic():
+                _keep_new(attempt, refusal, name, fold, now)
+        except IntegrityError:  # another request kept the same this moment
+            _counted(fold, now)
+
+
+def _counted(fold: str, now: datetime) -> bool:
+    return EnrollmentRequest.objects.filter(fold=fold).update(count=F("count") + 1, last_at=now) > 0
+
+
+def _keep_new(attempt: Attempt, refusal: Refusal, name: str, fold: str, now: datetime) -> None:
+    request = attempt.request
+    EnrollmentRequest.objects.create(
+        state=EnrollmentRequest.State.REFUSED,
+        name=name,
+        device=attempt.device,
+        profile=attempt.profile,
+        token=attempt.token,
+        csr_der=request.der if request else None,
+        spki_sha256=request.spki_sha256 if request else "",
+        code=refusal.code,
+        reason=refusal.detail[:500],
+        address=attempt.address,
+        fold=fold,
+        created_at=now,
+        last_at=now,
+    )
+    audit.record(
+        "enrollment.refused",
+        Actor.anonymous(attempt.address),
+        now,
+        device=attempt.device,
+        level=logging.WARNING,
+        code=refusal.code,
+        name=name,
+        reason=refusal.detail,
+    )
 
 
 def network(address: str | None) -> str:

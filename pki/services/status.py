@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pki.core.errors import Refusal
-from pki.models import Certificate, Device
+from pki.models import Certificate, Device, Issuer
 
 
 class NotStanding(Refusal):
@@ -43,6 +43,12 @@ class NoDeviceCertificate(NotStanding):
     code = "certificate_of_no_device"
 
 
+class CompromisedIssuer(NotStanding):
+    """Its issuer's key is in wrong hands, so anybody could have made it."""
+
+    code = "issuer_compromised"
+
+
 class SuspendedDevice(NotStanding):
     """Its device is suspended."""
 
@@ -61,7 +67,6 @@ class Identity:
 
     device: str
     serial: str  # hex
-    issuer: str  # name of the issuer
     not_before: datetime
     not_after: datetime
 
@@ -81,7 +86,7 @@ def standing(fingerprint: str, now: datetime) -> Identity:
             "serial",
             "not_before",
             "not_after",
-            "issuer__name",
+            "issuer__state",
             "device__name",
             "device__state",
             "revocation__reason",
@@ -91,6 +96,8 @@ def standing(fingerprint: str, now: datetime) -> Identity:
     serial, not_before, not_after, issuer, device, state, reason = row
     if reason is not None:
         raise RevokedCertificate(f"This certificate was revoked ({reason}).")
+    if issuer == Issuer.State.COMPROMISED:
+        raise CompromisedIssuer("The issuer of this certificate is compromised; enroll the device again.")
     if now > not_after:
         raise ExpiredCertificate(
             f"This certificate expired at {not_after:%Y-%m-%d %H:%M:%S} UTC; enroll the device again."
@@ -106,4 +113,4 @@ def standing(fingerprint: str, now: datetime) -> Identity:
         raise SuspendedDevice("This device is suspended; ask an administrator to resume it.")
     if state == Device.State.RETIRED:
         raise RetiredDevice("This device is retired.")
-    return Identity(device, serial, issuer, not_before, not_after)
+    return Identity(device, serial, not_before, not_after)

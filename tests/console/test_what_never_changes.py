@@ -81,7 +81,9 @@ def test_a_device_keeps_its_name_and_its_state_whatever_is_posted_to_its_page(ad
 def test_somebody_who_is_named_in_a_record_is_not_deleted(ada, world):
     """A name that was free again could be given to somebody else, and the records would lie."""
     bob = User.objects.create_user("bob", is_staff=True)
-    Revocation.objects.filter(pk=world.revocation.pk).update(revoked_by=bob)
+    Revocation.objects.create(
+        certificate=world.other, reason="superseded", revoked_at=world.revocation.revoked_at, revoked_by=bob
+    )
     ada.post(page(bob, "delete"), post="yes")
     assert User.objects.filter(username="bob").exists()
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -237,14 +237,6 @@ def test_only_a_ca_may_sign_certificates_and_the_issuing_one_no_ca(make, constra
     assert (basic.ca, basic.path_length) == constraints
     asserted = value(certificate, x509.KeyUsage)
     assert {name for name in USAGES if getattr(asserted, name)} == usage
-
-
-def test_a_device_is_a_client_and_a_server_is_a_server():
-    assert list(value(device(), x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.CLIENT_AUTH]
-    assert list(value(server(), x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.SERVER_AUTH]
-    assert certificates.is_server_certificate(server())
-    assert not certificates.is_server_certificate(device())
-    assert not certificates.is_server_certificate(ca().root)
 
 
 def test_a_certificate_has_the_sans_that_it_was_granted():

@@ -217,7 +217,9 @@ sans_that_parse = st.one_of(
     st.tuples(st.from_regex(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}", fullmatch=True), dns_names)
     .filter(lambda parts: "." in parts[1])
     .map("email:{0[0]}@{0[1]}".format),
-    st.from_regex(r"URI:[a-z][a-z0-9+.-]{0,5}:[!-~]{1,40}", fullmatch=True),
+    st.from_regex(
+        r"URI:[a-z][a-z0-9+.-]{0,5}:([a-z0-9._~:/?#@!$&()*+,;=-]|%[0-9A-F]{2}){1,40}", fullmatch=True
+    ),
 )
 texts_for_sans = st.one_of(
     any_text,

@@ -313,7 +313,7 @@ def test_other_methods_are_refused_with_those_that_are_allowed(provisioning, met
     assert response["Content-Type"] == "application/problem+json"
     if method != "HEAD":
         assert_problem(response, 405, "method_not_allowed")
-    assert not EnrollmentRequest.objects.exists()
+    assert EnrollmentRequest.objects.get().code == "method_not_allowed"
 
 
 @pytest.mark.parametrize(

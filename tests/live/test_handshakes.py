@@ -1,5 +1,6 @@
 """Handshakes that are refused: what the client sees, and what the log knows of it."""
 
+import base64
 import json
 
 import pytest
@@ -76,6 +77,20 @@ def test_a_listeners_own_certificate_is_no_client_certificate(server, tmp_path):
     assert server.logs('"subject": "CN=a-server"')
     (event,) = [event for event in events(server) if event.get("subject") == "CN=a-server"]
     assert event["reason"] == "wrong_purpose"
+
+
+def test_a_certificate_that_cannot_be_read_is_refused_without_a_traceback(server, tmp_path):
+    """Version 5, which X.509 does not have: OpenSSL takes it, and nothing else does."""
+    strangers_certificate(tmp_path, "vfive")
+    pem = x509.load_pem_x509_certificate((tmp_path / "vfive.pem").read_bytes())
+    der = pem.public_bytes(Encoding.DER).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04", 1)
+    body = base64.encodebytes(der)
+    (tmp_path / "vfive.pem").write_bytes(
+        b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+    )
+    assert Device("vfive", server, tmp_path).curl().returncode == RECEIVE_FAILED
+    assert server.logs('"reason": "certificate_malformed"')
+    assert "Traceback" not in server.output()
 
 
 @pytest.mark.parametrize(

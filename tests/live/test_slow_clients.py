@@ -1,5 +1,6 @@
 """Clients that stall. Each holds a connection for seconds, and never a thread."""
 
+import contextlib
 import socket
 import ssl
 import time
@@ -62,6 +63,35 @@ def test_fifty_stalled_clients_are_cut_off_and_harm_nobody(server, stall, deadli
             assert connection.recv(1) == b""
     finally:
         for connection in stalled:
+            connection.close()
+
+
+def does_not_read(server, context, request):
+    """A client that sends many requests at once and reads no answer."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    raw.connect(("127.0.0.1", server.ports["console"]))
+    connection = context.wrap_socket(raw, server_hostname="localhost")
+    connection.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantWriteError, BlockingIOError):
+        for _ in range(100):
+            connection.send(request * 100)
+    return connection
+
+
+def test_thirty_clients_that_do_not_read_harm_nobody(server):
+    """More than there are threads, each asking for more than any socket's buffer holds."""
+    context = ssl.create_default_context(cafile=str(server.demo / "ca.pem"))
+    request = b"GET /static/unfold/css/styles.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    deaf = [does_not_read(server, context, request) for _ in range(30)]
+    try:
+        answer = run(
+            *("curl", "-sS", "--max-time", "5", "--cacert", "ca.pem", server.url("hello", "/hello")),
+            cwd=server.demo,
+        )
+        assert answer.returncode == 0, answer.stderr
+    finally:
+        for connection in deaf:
             connection.close()
 
 

@@ -149,7 +149,6 @@ WORDS = {
     "an issuer's state": ("issuing", "state"),
     "a request's state": ("waiting", "state"),
     "a profile's policy": ("profile", "enrollment_policy"),
-    "a revocation's reason": ("revocation", "reason"),
 }
 
 
@@ -169,6 +168,17 @@ def test_every_word_of_the_model_is_known_to_the_database(stored, who, column):
     for word, _ in row._meta.get_field(column).choices:
         if who != "waiting" or word != "issued":  # which needs a certificate
             assert update(row, **{column: word}) == 1
+
+
+@pytest.mark.parametrize("word", ["", "nonsense", "removeFromCRL"])
+def test_a_certificate_is_not_revoked_for_a_reason_that_nobody_knows(stored, word):
+    with refused():
+        copy(stored.revocation, certificate_id=stored.certificate.pk, reason=word)
+
+
+@pytest.mark.parametrize("word", Revocation.Reason.values)
+def test_a_certificate_is_revoked_for_every_reason_of_the_model(stored, word):
+    assert copy(stored.revocation, certificate_id=stored.certificate.pk, reason=word).pk
 
 
 def test_reasons_are_those_of_rfc_5280_that_an_end_entity_can_have():
@@ -228,7 +238,7 @@ def test_a_profile_has_a_lifetime(stored):
 )
 def test_what_something_else_rests_on_is_not_deleted(stored, who):
     if who == "user":
-        update(stored.revocation, revoked_by=stored.user)
+        copy(stored.revocation, certificate_id=stored.certificate.pk, revoked_by_id=stored.user.pk)
     with pytest.raises(ProtectedError):
         getattr(stored, who).delete()
 

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
-from pki.models import AuditEvent, Certificate, Issuer
+from pki.models import AuditEvent, Certificate, Issuer, Revocation
 from pki.models.immutable import make_triggers
 from tests.services.cast import everything
 
@@ -18,6 +18,7 @@ def columns(model, *but):
 SIGNED_OR_RECORDED = [
     *columns(AuditEvent),
     *columns(Certificate),
+    *columns(Revocation),
     (Issuer, "certificate_der"),
     (Issuer, "fingerprint"),
     (Issuer, "key_identifier"),
@@ -47,6 +48,9 @@ CHANGES = {
     "a certificate's bytes": (Certificate, {"der": b"\x30\x00"}),
     "a certificate's end": (Certificate, {"not_after": "2099-01-01T00:00:00Z"}),
     "whose a certificate is": (Certificate, {"device": None}),
+    "why a certificate was revoked": (Revocation, {"reason": "unspecified"}),
+    "since when": (Revocation, {"revoked_at": "2099-01-01T00:00:00Z"}),
+    "which certificate": (Revocation, {"certificate": None}),
     "an issuer's bytes": (Issuer, {"certificate_der": b"\x30\x00"}),
     "an issuer's key": (Issuer, {"key_reference": "file:another"}),
 }
@@ -86,7 +90,7 @@ def test_an_issuers_state_may_change(stored):
 
 def drop_triggers():
     with connection.cursor() as cursor:
-        for model in (AuditEvent, Certificate, Issuer):
+        for model in (AuditEvent, Certificate, Issuer, Revocation):
             table = model._meta.db_table
             on = f" ON {table}" if connection.vendor == "postgresql" else ""
             cursor.execute(f"DROP TRIGGER {table}_immutable{on}")

@@ -243,6 +243,37 @@ def test_a_token_is_judged_under_every_policy(door, now, policy):
     assert isinstance(Gadget("door-1").enroll(token_for(door, now), now), Issued)
 
 
+def test_a_key_that_was_revoked_as_compromised_gets_no_certificate_again(door, now):
+    gadget, secret = Gadget("door-1"), token_for(door, now)
+    issued = gadget.enroll(token_for(door, now), now)
+    revocation.revoke([issued.certificate], revocation.Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    with pytest.raises(issuance.KeyCompromised):
+        gadget.enroll(secret, now)
+    assert uses_of(secret) == 0
+    assert Gadget("door-1").enroll(secret, now).certificate.device == door, "another key of it may"
+
+
+def test_a_key_that_was_revoked_for_another_reason_may_enroll_again(door, now):
+    gadget = Gadget("door-1")
+    issued = gadget.enroll(token_for(door, now), now)
+    revocation.revoke([issued.certificate], revocation.Revocation.Reason.SUPERSEDED, TESTER, now)
+    assert gadget.enroll(token_for(door, now), now).certificate != issued.certificate
+
+
+@pytest.mark.parametrize("kind", ["bound", "pattern"])
+def test_a_key_that_another_device_has_gets_no_certificate(door, now, kind):
+    gadget = Gadget("door-1")
+    gadget.enroll(token_for(door, now), now)
+    gadget.name = "door-2"
+    secret = token_for(registered("door-2", now), now) if kind == "bound" else pattern_token("*", now)
+    if kind == "pattern":
+        gadget.name = "door-3"
+    with pytest.raises(issuance.KeyInUse):
+        gadget.enroll(secret, now)
+    assert uses_of(secret) == 0
+    assert not Device.objects.filter(name="door-3").exists()
+
+
 # --- Making tokens --------------------------------------------------------------------------------
 
 

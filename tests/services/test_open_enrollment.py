@@ -98,6 +98,15 @@ def test_a_revoked_certificate_is_not_given_again(now):
         gadget.enroll(None, now)
 
 
+def test_a_key_whose_certificate_was_revoked_gets_no_other_however_it_had_got_it(now):
+    gadget = Gadget("kiosk-1")
+    from_the_shell, _ = issuance.issue(registered("kiosk-1", now), csr.verify(gadget.csr), TESTER, now)
+    revocation.revoke([from_the_shell.certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    with pytest.raises(csr.Refusal):
+        gadget.enroll(None, now)
+    assert device_certificates() == [from_the_shell.certificate]
+
+
 def test_an_expired_certificate_is_not_given_again(now):
     gadget = Gadget("kiosk-1")
     later = gadget.enroll(None, now).certificate.not_after + DAY

@@ -174,3 +174,14 @@ def test_different_devices_at_once_disturb_each_other_in_nothing(now):
     assert set(Certificate.objects.exclude(device=None).values_list("common_name", flat=True)) == {
         gadget.name for gadget in gadgets
     }
+
+
+def test_one_key_that_many_devices_enroll_at_once_goes_to_one_of_them(now):
+    for number in range(ROUNDS):
+        key = Gadget().key
+        gadgets = [Gadget(f"door-{number}-{each}", key) for each in range(CROWD)]
+        jobs = [
+            partial(enrollment.enroll, gadget.csr, token_for(registered(gadget.name, now), now), ADDRESS, now)
+            for gadget in gadgets
+        ]
+        assert len(serials(at_once(*jobs))) == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pki.models import Device, Profile, Revocation
+from pki.models import Device, Issuer, Profile, Revocation
 from pki.services import devices, listener_certificates, revocation, status
 from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
 
@@ -23,7 +23,6 @@ def test_a_certificate_that_stands_says_whose_it_is(certificate, now):
     assert status.standing(certificate.fingerprint, now) == status.Identity(
         device="door-1",
         serial=f"{certificate.parsed.serial_number:x}",
-        issuer=certificate.issuer.name,
         not_before=certificate.parsed.not_valid_before_utc,
         not_after=certificate.parsed.not_valid_after_utc,
     )
@@ -45,6 +44,14 @@ def suspend(certificate, now):
 
 def retire(certificate, now):
     change_state(certificate.device, Device.State.RETIRED, now)
+
+
+def compromise_issuer(certificate, now):
+    Issuer.objects.filter(pk=certificate.issuer_id).update(state=Issuer.State.COMPROMISED)
+
+
+def retire_issuer(certificate, now):
+    Issuer.objects.filter(pk=certificate.issuer_id).update(state=Issuer.State.RETIRED)
 
 
 def nothing(certificate, now):
@@ -80,6 +87,9 @@ SITUATIONS = {
     "revoked": (revoke, at_issue, status.RevokedCertificate),
     "of a suspended device": (suspend, at_issue, status.SuspendedDevice),
     "of a retired device": (retire, at_issue, status.RetiredDevice),
+    "of a compromised issuer": (compromise_issuer, at_issue, status.CompromisedIssuer),
+    # It signs no more; what it signed stays good.
+    "of a retired issuer": (retire_issuer, at_issue, None),
     "revoked and expired": (revoke, too_late, status.RevokedCertificate),
     "expired, of a suspended device": (suspend, too_late, status.ExpiredCertificate),
 }

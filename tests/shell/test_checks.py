@@ -46,6 +46,11 @@ def test_the_defaults_are_accepted(read):
     assert settings["DEBUG"] is False
 
 
+def test_an_empty_database_url_means_the_file_in_the_data_directory(read, tmp_path):
+    for settings in (read(), read(DATABASE_URL="")):
+        assert settings["DATABASES"]["default"]["NAME"] == str(tmp_path / "data" / "db.sqlite3")
+
+
 UNREADABLE = [
     ("PORTAL_PORT_HELLO", "http"),
     ("PORTAL_PORT_HELLO", ""),
@@ -59,8 +64,12 @@ UNREADABLE = [
     ("PORTAL_HOSTNAMES", " , "),
     ("DATABASE_URL", "mysql://user@host/name"),
     ("DATABASE_URL", "nonsense"),
-    ("DATABASE_URL", ""),
     ("DATABASE_URL", "postgres://host:port/name"),
+    ("DATABASE_URL", "postgres://user@host"),
+    ("DATABASE_URL", "postgres://"),
+    # A database in memory would forget its CA when the server stops.
+    ("DATABASE_URL", "sqlite:///"),
+    ("DATABASE_URL", "sqlite:///:memory:"),
     ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/missing"),
     ("PORTAL_KEY_PASSPHRASE_FILE", "{files}"),
     ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/empty"),

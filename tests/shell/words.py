@@ -22,11 +22,12 @@ def warns(*words: str) -> str:
 
 def fails(*words: str) -> str:
     """The one line with which a command fails; `manage.py` prints it, and its exit status is not 0."""
-    out = StringIO()
+    out, err = StringIO(), StringIO()
     with pytest.raises(CommandError) as failed:
-        call_command(*words, stdout=out, stderr=StringIO())
+        call_command(*words, stdout=out, stderr=err)
     assert failed.value.returncode != 0
     assert out.getvalue() == "", "whoever reads the output gets nothing"
+    assert err.getvalue() == "", "and nothing is said of what was undone"
     message = str(failed.value)
     assert len(message.splitlines()) == 1
     return message

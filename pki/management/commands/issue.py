@@ -2,17 +2,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from pki.core import csr
-from pki.core.errors import Refusal
-from pki.keystore import KeystoreError
+from pki.management.base import ServiceCommand
 from pki.services import devices, issuance
 from pki.services.audit import Actor
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Sign a CSR for a device and print the certificate with its chain, PEM."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,17 +21,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, device: str, **options: Any) -> None:
         source: str = options["csr"]
         try:
-            pem = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+            with sys.stdin.buffer if source == "-" else Path(source).open("rb") as file:
+                pem = file.read(csr.LARGEST_CSR + 1)  # one more, so that csr.verify refuses it
         except OSError as error:
             raise CommandError(f"{source} cannot be read: {error.strerror}.") from error
-        try:
-            issued, granted = issuance.issue(
-                devices.find(device), csr.verify(pem), Actor.shell(), timezone.now()
-            )
-        except Refusal as refusal:
-            raise CommandError(refusal.detail) from refusal
-        except KeystoreError as error:
-            raise CommandError(str(error)) from error
+        issued, granted = issuance.issue(devices.find(device), csr.verify(pem), Actor.shell(), timezone.now())
         for wish in granted.ignored:
             self.stderr.write(f"Not granted: {wish}.")
         self.stdout.write(issued.pem.decode(), ending="")

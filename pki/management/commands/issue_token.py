@@ -1,18 +1,18 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from pki.core.errors import Refusal
 from pki.management.arguments import lifetime
+from pki.management.base import ServiceCommand
 from pki.models import Device, Profile
 from pki.services import devices, tokens
 from pki.services.audit import Actor
 from pki.services.transactions import writing
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Print a new enrollment token, and nothing else. A device that is not on record is registered."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,35 +38,32 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         actor, now = Actor.shell(), timezone.now()
-        try:
-            chosen = (
-                Profile.objects.select_related("issuer").get(name=profile)
-                if profile
-                else devices.default_profile()
-            )
-            with writing():  # a device that is registered for a token that is refused is not
-                if device is None:
-                    secret, _ = tokens.make(
-                        actor, now, chosen, name_pattern=pattern or "", uses=uses, lifetime=ttl
-                    )
-                else:
-                    found = self._device(device, chosen, profile, actor)
-                    secret, _ = tokens.make(actor, now, found.profile, device=found, uses=uses, lifetime=ttl)
-        except Profile.DoesNotExist as error:
-            raise CommandError(
-                f"There is no profile {profile!r}." if profile else "Run first: python manage.py bootstrap"
-            ) from error
-        except Refusal as refusal:
-            raise CommandError(refusal.detail) from refusal
+        chosen = self._profile(profile)
+        if device is None:
+            secret, _ = tokens.make(actor, now, chosen, name_pattern=pattern or "", uses=uses, lifetime=ttl)
+            self.stdout.write(secret)
+            return
+        with writing():  # a device is not registered for a token that is refused
+            found, is_new = self._device(device, chosen, actor, now)
+            if profile and found.profile != chosen:
+                raise CommandError(f"The device {device} has the profile {found.profile}, not {profile}.")
+            secret, _ = tokens.make(actor, now, found.profile, device=found, uses=uses, lifetime=ttl)
+        if is_new:
+            self.stderr.write(f"Registered the device {device} under the profile {chosen}.")
         self.stdout.write(secret)
 
-    def _device(self, name: str, chosen: Profile, profile: str | None, actor: Actor) -> Device:
+    def _profile(self, name: str | None) -> Profile:
         try:
-            found = devices.find(name)
+            if name is None:
+                return devices.default_profile()
+            return Profile.objects.select_related("issuer").get(name=name)
+        except Profile.DoesNotExist as error:
+            raise CommandError(
+                f"There is no profile {name!r}." if name else "Run first: python manage.py bootstrap"
+            ) from error
+
+    def _device(self, name: str, profile: Profile, actor: Actor, now: datetime) -> tuple[Device, bool]:
+        try:
+            return devices.find(name), False
         except devices.DeviceUnknown:
-            registered = devices.register(name, chosen, actor, timezone.now())
-            self.stderr.write(f"Registered the device {name} under the profile {chosen}.")
-            return registered
-        if profile and found.profile != chosen:
-            raise CommandError(f"The device {name} has the profile {found.profile}, not {profile}.")
-        return found
+            return devices.register(name, profile, actor, now), True

@@ -1,15 +1,15 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from pki.core.errors import Refusal
+from pki.management.base import ServiceCommand
 from pki.models import Revocation
 from pki.services import devices, revocation
 from pki.services.audit import Actor
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = "Revoke a certificate, or all living certificates of a device, at once."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,17 +26,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, serial: str | None, device: str | None, reason: str, **options: Any) -> None:
         now = timezone.now()
-        try:
-            if serial is not None:
-                certificates = [revocation.find_by_serial(serial)]
-            else:
-                found = devices.find(device or "")
-                certificates = list(revocation.living(found, now).select_related("device"))
-                if not certificates:
-                    raise CommandError(f"The device {device} has no living certificate.")
-            revoked = revocation.revoke(certificates, Revocation.Reason(reason), Actor.shell(), now)
-        except Refusal as refusal:
-            raise CommandError(refusal.detail) from refusal
+        if serial is not None:
+            certificates = [revocation.find_by_serial(serial)]
+        else:
+            found = devices.find(device or "")
+            certificates = list(revocation.living(found, now).select_related("device"))
+            if not certificates:
+                raise CommandError(f"The device {device} has no living certificate.")
+        revoked = revocation.revoke(certificates, Revocation.Reason(reason), Actor.shell(), now)
         for each in revoked:
             certificate = each.certificate
             self.stdout.write(f"Revoked {certificate.serial} of {certificate.common_name}: {reason}.")

@@ -1,6 +1,8 @@
+import logging
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
@@ -8,6 +10,7 @@ from gunicorn.app.base import BaseApplication
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
+from pki.services.bootstrap import alone
 from portal import first_run, start
 
 
@@ -46,12 +49,16 @@ class Command(BaseCommand):
         try:
             start.check()
             start.check_ports()
-            call_command("migrate", interactive=False, verbosity=0)
+            # A newcomer reads the welcome; what was made is in the audit trail as well.
+            logging.getLogger("hatchery.audit").setLevel(logging.WARNING)
+            with alone(settings.PORTAL_DATA_DIR):
+                call_command("migrate", interactive=False, verbosity=0)
             outcome = first_run.run(with_demo=not no_demo)
         except DatabaseError as error:
             sys.exit(f"Hatchery cannot start. {start.database_trouble(error)}")
         except (start.CannotStart, Refusal, KeystoreError, OSError) as error:
             sys.exit(f"Hatchery cannot start. {error}")
+        logging.getLogger("hatchery.audit").setLevel(logging.INFO)
         # gunicorn would read this command's words as its own.
         sys.argv = sys.argv[:1]
         Server(first_run.welcome(outcome)).run()

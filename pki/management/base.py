@@ -1,0 +1,26 @@
+"""What Hatchery's commands have in common."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from pki.core.errors import Refusal
+from pki.keystore import KeystoreError
+
+
+class ServiceCommand(BaseCommand):
+    """A command that calls services: whatever they refuse is one sentence and an exit status of 1."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except Refusal as refusal:
+            raise CommandError(refusal.detail) from refusal
+        except KeystoreError as error:
+            raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            message = " ".join(str(error).split())
+            raise CommandError(
+                f"The database cannot be used ({message}); if it is new, run: python manage.py migrate"
+            ) from error
