@@ -3,6 +3,7 @@
 Doing it again makes only what is missing.
 """
 
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from pki.models import Issuer, Profile
 from pki.services import audit, authorities, devices, listener_certificates
 from pki.services.audit import Actor
 from pki.services.transactions import writing
+
+log = logging.getLogger("hatchery.bootstrap")
 
 ADMINISTRATOR = "admin"
 ISSUER_KEY = "P-256"
@@ -109,6 +112,9 @@ def _profiles(issuing: Issuer) -> None:
 
 def _administrator(data_dir: Path, password: str, actor: Actor, now: datetime) -> bool:
     if User.objects.filter(is_superuser=True).exists():
+        return False
+    if User.objects.filter(username=ADMINISTRATOR).exists():
+        log.warning("No user is a superuser, %s neither; make one: createsuperuser", ADMINISTRATOR)
         return False
     if not password:
         password = secrets.token_urlsafe(15)

@@ -70,12 +70,13 @@ def _enroll(folder: Path, device: Device, actor: Actor, now: datetime) -> None:
     )
     issued, _ = issuance.issue(device, csr.verify(bundles.pem_request(request)), actor, now)
     certificate = issued.certificate.parsed
+    (folder / "client.pem").unlink(missing_ok=True)
     write_private(folder / "client.key", bundles.private_key_pem(key))
     write_private(
         folder / "client.p12",
         bundles.pkcs12_modern(device.name, key, certificate, issued.chain, P12_PASSWORD),
     )
-    # Last: it is what `_is_worn` looks at, so that a crash before it means doing all of it again.
+    # Removed first and written last: a crash in between means doing all of it again.
     write_private(folder / "client.pem", issued.pem)
 
 

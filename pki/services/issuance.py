@@ -14,7 +14,7 @@ from pki.keystore import keystore
 from pki.models import Certificate, Device, Issuer, Profile, Revocation
 from pki.services import audit, authorities
 from pki.services.audit import Actor
-from pki.services.transactions import writing
+from pki.services.transactions import one_at_a_time, writing
 
 
 class IssuerInactive(Refusal):
@@ -75,6 +75,7 @@ def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime)
 
 
 def _require_own_key(device: Device, request: VerifiedRequest) -> None:
+    one_at_a_time(request.spki_sha256)
     earlier = Certificate.objects.filter(spki_sha256=request.spki_sha256)
     for device_id, reason in earlier.values_list("device_id", "revocation__reason"):
         if reason == Revocation.Reason.KEY_COMPROMISE:

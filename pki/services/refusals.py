@@ -46,7 +46,8 @@ def keep(attempt: Attempt, refusal: Refusal, now: datetime) -> None:
             with transaction.atomic():
                 _keep_new(attempt, refusal, name, fold, now)
         except IntegrityError:  # another request kept the same this moment
-            _counted(fold, now)
+            if not _counted(fold, now):
+                raise
 
 
 def _counted(fold: str, now: datetime) -> bool:

@@ -33,6 +33,17 @@ def writing() -> Iterator[None]:
         _thread.writing = False
 
 
+def one_at_a_time(what: str) -> None:
+    """Until the transaction ends, let nobody else in here for the same `what` (a lower-case hex digest).
+
+    For rules that no constraint can say. SQLite has one writer anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # Its key is a signed 64-bit number.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(what[:15], 16)])
+
+
 @contextmanager
 def _file_lock() -> Iterator[None]:
     path = _lock_path()
