@@ -32,6 +32,8 @@ worker_connections = start.connections_within_limits(2000)
 keepalive = 30  # seconds
 timeout = 60  # seconds without a sign of life, and a worker is replaced
 graceful_timeout = 10  # seconds
+# A worker shows at every turn of its loop that it lives, by touching a file: in memory, where there is such.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 # Contexts and application are made before the fork and shared by the workers.
 preload_app = True
 # The strict parser; gunicorn 27's fast one needs a package that Python 3.11 cannot have.
