@@ -268,7 +268,7 @@ def test_any_text_is_a_pattern_or_is_refused(text):
 
 
 @often
-@example("fe80::1%eth0")  # DEFECT: host_san lets the zone through, parse_san does not
+@example("fe80::1%eth0")  # a certificate has no room for the zone
 @given(any_text | st.ip_addresses().map(str))
 def test_any_text_is_a_host_or_is_refused(text):
     try:

@@ -161,7 +161,7 @@ def test_a_host_is_a_name_or_an_address(host, san):
         "[::1]",
         "ca.example:443",
         "tür.example",
-        "fe80::1%eth0",  # DEFECT: a zone, which names.host_san lets through
+        "fe80::1%eth0",  # a certificate has no room for the zone
     ],
 )
 def test_it_is_no_host(host):
