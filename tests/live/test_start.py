@@ -141,6 +141,8 @@ def test_a_port_that_is_taken_is_named(fresh, listener):
         ({"PORTAL_PORT_HELLO": "https"}, "PORTAL_PORT_HELLO must be a port"),
         ({"PORTAL_PORT_HELLO": "70000"}, "PORTAL_PORT_HELLO must be a port"),
         ({"DEBUG": "maybe"}, "DEBUG must be on or off"),
+        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a number of worker processes"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY has fewer than 50 characters"),
         ({"PORTAL_BIND_HOST": "nowhere"}, "PORTAL_BIND_HOST is 'nowhere'"),
         ({"PORTAL_BIND_HOST": "192.0.2.1"}, "PORTAL_BIND_HOST is 192.0.2.1"),
         ({"PORTAL_HOSTNAMES": "a b"}, "PORTAL_HOSTNAMES names 'a b'"),
@@ -156,6 +158,24 @@ def test_a_wrong_setting_is_named_in_one_sentence(fresh, settings, named):
     said = start_and_fail(fresh, **settings)
     assert named in said
     assert "secret" not in said
+
+
+def test_a_data_directory_may_have_any_name(tmp_path):
+    server = Server(tmp_path / "a #1 %20 ca").start()
+    try:
+        assert (server.data / "db.sqlite3").exists()
+    finally:
+        server.stop()
+
+
+def test_a_host_that_is_not_ours_is_told_so_and_leaves_no_traceback(server):
+    done = run(
+        *("curl", "-sS", "--cacert", "ca.pem", "-H", "Host: elsewhere.example"),
+        server.url("console", "/admin/login/"),
+        cwd=server.demo,
+    )
+    assert b"PORTAL_HOSTNAMES" in done.stdout
+    assert "Traceback" not in server.output()
 
 
 def test_two_listeners_on_one_port_are_named(fresh):
