@@ -17,7 +17,6 @@ from django.db import close_old_connections
 from django.utils import timezone
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from pki.endpoints.peer import without_zone
 from pki.endpoints.problems import problem
 from pki.services.handshakes import HandshakeLog, RefusedHandshake
 from portal import serving
@@ -62,6 +61,10 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
                 log.exception("A connection could not be accepted")
             return
+        if isinstance(client, tuple):
+            # Without the zone of a link-local address (RFC 4007 11), which PostgreSQL's inet refuses: it
+            # becomes REMOTE_ADDR, and so what every listener records.
+            client = (client[0].partition("%")[0], *client[1:])
         self.nr_conns += 1
         conn = Connection(self.cfg, _wrap(raw, client), client, listener.getsockname())
         conn.shaken = conn.sock.listener.mode is TlsMode.PLAIN
@@ -108,9 +111,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             event = conn.sock.flush()
         except OSError:
-            self.waiting.discard(conn)
-            conn.sock.close()
-            self.nr_conns -= 1
+            self.end(conn)
             return
         if event:
             self.wait(conn, event)
@@ -146,6 +147,10 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Close a waiting connection."""
         self.poller.unregister(conn.sock)
         self.waiting.discard(conn)
+        self.end(conn)
+
+    def end(self, conn: Connection) -> None:
+        """Close a connection that waits for nothing."""
         conn.sock.close()
         self.nr_conns -= 1
 
@@ -251,7 +256,7 @@ _STATUS_OF_PARSER_ERROR = {
 def _wrap(raw: socket.socket, client: Any) -> ClientSocket:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener, context = serving.at_port(raw.getsockname()[1])
-    address = without_zone(client[0]) if isinstance(client, tuple) else ""
+    address = client[0] if isinstance(client, tuple) else ""
     if context is None or listener.mode is TlsMode.PLAIN:
         return ClientSocket(raw, listener, address)
     return TlsSocket(raw, listener, address, context)

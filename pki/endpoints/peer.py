@@ -57,9 +57,4 @@ def peer(request: HttpRequest) -> Peer:
 
 def address(request: HttpRequest) -> str | None:
     """The IP address that the connection came from; None where there is none (a Unix socket)."""
-    return without_zone(request.META.get("REMOTE_ADDR") or "") or None
-
-
-def without_zone(ip_address: str) -> str:
-    """An IP address without the zone of a link-local one (RFC 4007 11), which PostgreSQL's inet refuses."""
-    return ip_address.partition("%")[0]
+    return request.META.get("REMOTE_ADDR") or None
