@@ -8,6 +8,7 @@ class PkiConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from pki.models import lookups  # noqa: F401  importing it registers the lookup
         from pki.models.immutable import make_triggers
 
         post_migrate.connect(make_triggers, sender=self)

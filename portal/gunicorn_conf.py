@@ -66,7 +66,5 @@ def pre_request(worker: Any, req: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    from django.utils import timezone
-
     if worker.booted:
-        worker.handshakes.flush(timezone.now(), everything=True)
+        worker.housekeeping.finish()

@@ -92,6 +92,9 @@ PORTAL_STATUS_URL: str = env.str(
     "PORTAL_STATUS_URL", default=f"http://{url_host(everywhere_valid(PORTAL_HOSTNAMES))}:{PORTAL_PORT_STATUS}"
 ).rstrip("/")
 
+# How long after a login what destroys something is done without asking for the password again.
+PORTAL_RECENT_LOGIN_SECONDS = number("PORTAL_RECENT_LOGIN_SECONDS", 900, 60, 86400, "a number of seconds")
+
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 
 _secrets = PORTAL_DATA_DIR / "secrets"
@@ -138,6 +141,7 @@ INSTALLED_APPS = [
 
 # The console's alone: the other listeners' requests pass no middleware (see portal.wsgi).
 MIDDLEWARE = [
+    "portal.middleware.RefuseNul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -261,4 +265,5 @@ UNFOLD = {
     "ENVIRONMENT": "pki.admin.warnings.environment_label",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": static_file("hatchery/favicon.svg")}],
     "STYLES": [static_file("hatchery/console.css")],
+    "SCRIPTS": [static_file("hatchery/console.js")],
 }

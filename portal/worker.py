@@ -20,6 +20,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from pki.endpoints.problems import problem
 from pki.services.handshakes import HandshakeLog, RefusedHandshake
 from portal import serving
+from portal.housekeeping import Housekeeping
 from portal.listeners import TlsMode
 from portal.sockets import READ, ClientSocket, HeadTooLarge
 from portal.tls import HandshakeFailed, TlsSocket
@@ -51,6 +52,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         self.waiting: set[Connection] = set()
         self.handshakes = HandshakeLog()
+        self.housekeeping = Housekeeping(self.handshakes)
 
     # --- The poller's thread ----------------------------------------------------------------------
 
@@ -165,8 +167,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def murder_pending(self) -> None:
         """gunicorn's list of pending connections stays empty; this is its other call once a second."""
-        if self.alive and not self.handshakes.is_idle:
-            self.tpool.submit(self.handshakes.flush, timezone.now())
+        if self.alive:
+            self.housekeeping.tick(self.tpool.submit)
 
     # --- The pool's threads -----------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from pki.admin.pages import ReadOnlyAdmin, ReasonForm, administrator, ask_first, counted, labelled, pem_block
+from pki.admin.asking import ReasonForm, administrator, ask_first
+from pki.admin.pages import ReadOnlyAdmin
+from pki.admin.shown import counted, labelled, pem_block
 from pki.core import pins
 from pki.models import Certificate, Revocation
 from pki.services import revocation

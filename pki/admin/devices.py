@@ -11,7 +11,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
-from pki.admin.pages import ConsoleAdmin, ReasonForm, administrator, ask_first, counted, labelled, on_page
+from pki.admin.asking import ReasonForm, administrator, ask_first
+from pki.admin.pages import ConsoleAdmin, on_page
+from pki.admin.shown import counted, labelled
 from pki.core import names
 from pki.models import Device, Revocation
 from pki.services import devices, revocation, tokens

@@ -1,7 +1,8 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from pki.admin.pages import ReadOnlyAdmin, labelled, pem_block
+from pki.admin.pages import ReadOnlyAdmin
+from pki.admin.shown import labelled, pem_block
 from pki.core import keys, pins
 from pki.models import Issuer
 

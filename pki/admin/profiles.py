@@ -5,7 +5,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pki.admin.pages import ConsoleAdmin, administrator, labelled
+from pki.admin.asking import administrator
+from pki.admin.pages import ConsoleAdmin
+from pki.admin.shown import labelled
 from pki.core.keys import KeyKind
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage

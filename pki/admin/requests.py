@@ -5,7 +5,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from pki.admin.pages import MessageForm, ReadOnlyAdmin, administrator, ask_first, counted, labelled
+from pki.admin.asking import MessageForm, administrator, ask_first
+from pki.admin.pages import ReadOnlyAdmin
+from pki.admin.shown import counted, labelled
 from pki.models import EnrollmentRequest
 from pki.services import approval
 

@@ -5,7 +5,9 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from pki.admin.pages import ReadOnlyAdmin, administrator, ask_first, labelled
+from pki.admin.asking import administrator, ask_first
+from pki.admin.pages import ReadOnlyAdmin
+from pki.admin.shown import labelled
 from pki.models import EnrollmentToken
 from pki.services import tokens
 

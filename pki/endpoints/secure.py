@@ -8,8 +8,9 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
 from pki.core import certificates, names, pins
-from pki.endpoints.peer import Peer, peer
+from pki.endpoints.peer import Peer, address, peer
 from pki.endpoints.problems import endpoint
+from pki.services.sightings import SEEN, Sighting
 from pki.services.status import Identity, standing
 
 
@@ -54,8 +55,14 @@ def whoami(request: HttpRequest) -> JsonResponse:
 
 def _proven(request: HttpRequest) -> tuple[Peer, Identity]:
     # Asked at each request: a resumed session or a kept-alive connection verifies nothing anew.
-    client = peer(request)
-    return client, standing(client.fingerprint, timezone.now())
+    client, now = peer(request), timezone.now()
+    identity = standing(client.fingerprint, now)
+    SEEN.note(
+        Sighting(
+            identity.device_id, identity.certificate_id, now, address(request), client.connection.protocol
+        )
+    )
+    return client, identity
 
 
 def _utc(moment: datetime) -> str:

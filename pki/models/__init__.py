@@ -1,20 +1,30 @@
 """What Hatchery remembers."""
 
 from pki.models.audit import AuditEvent
-from pki.models.certificate import Certificate
-from pki.models.device import Device
+from pki.models.certificate import Certificate, SubjectAltName
+from pki.models.device import Device, DeviceGroup, Label
 from pki.models.enrollment import EnrollmentRequest, EnrollmentToken
 from pki.models.issuer import Issuer
+from pki.models.last_seen import LastSeen
+from pki.models.login_key import LoginKey
 from pki.models.profile import Profile
 from pki.models.revocation import Revocation
+from pki.models.tally import Tally, TallyMark
 
 __all__ = [
     "AuditEvent",
     "Certificate",
     "Device",
+    "DeviceGroup",
     "EnrollmentRequest",
     "EnrollmentToken",
     "Issuer",
+    "Label",
+    "LastSeen",
+    "LoginKey",
     "Profile",
     "Revocation",
+    "SubjectAltName",
+    "Tally",
+    "TallyMark",
 ]

@@ -68,3 +68,13 @@ class Certificate(models.Model):
     @cached_property
     def parsed(self) -> x509.Certificate:
         return x509.load_der_x509_certificate(bytes(self.der))
+
+
+class SubjectAltName(models.Model):
+    """A SAN of a certificate, to search by; what was signed stands in the certificate."""
+
+    certificate = models.ForeignKey(Certificate, on_delete=models.PROTECT, related_name="alt_names")
+    value = models.CharField(max_length=253, db_index=True, help_text="Without its kind, lower-case.")
+
+    def __str__(self) -> str:
+        return self.value

@@ -7,6 +7,25 @@ from pki.core import names, profiles
 from pki.models.profile import Profile
 
 
+class DeviceGroup(models.Model):
+    """Devices that are acted on together: a site, a line, a customer."""
+
+    name = models.SlugField(max_length=64, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Label(models.Model):
+    """A word on devices, to find them by: `site=berlin`, `beta`."""
+
+    name = models.CharField(max_length=64, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Device(models.Model):
     """An end entity; it has many certificates over its life."""
 
@@ -29,6 +48,14 @@ class Device(models.Model):
         blank=True,
         help_text='Its subject alternative names, as ["DNS:door.example", "IP:10.0.0.7"].',
     )
+    groups = models.ManyToManyField(DeviceGroup, blank=True, related_name="devices")
+    labels = models.ManyToManyField(Label, blank=True, related_name="devices")
+    rotation_requested_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when it is to have a new key; none once it has shown the new certificate.",
+    )
     created_at = models.DateTimeField(editable=False)
 
     class Meta:
@@ -37,6 +64,8 @@ class Device(models.Model):
                 condition=Q(state__in=["active", "suspended", "retired"]), name="device_state_known"
             ),
         )
+        # The console lists the newest first, of one state.
+        indexes = (models.Index(fields=["state", "-id"], name="device_of_state"),)
 
     def __str__(self) -> str:
         return self.name

@@ -82,6 +82,9 @@ class EnrollmentRequest(models.Model):
     ignored = models.JSONField(default=list, help_text="Wishes of the CSR that were not granted.")
     code = models.CharField(max_length=64, blank=True, help_text="Why it was refused.")
     reason = models.CharField(max_length=500, blank=True)
+    waived = models.CharField(
+        max_length=64, blank=True, help_text="The code of the one rule that an administrator waived."
+    )
     address = models.GenericIPAddressField(null=True, blank=True)
     count = models.PositiveIntegerField(default=1, help_text="How often this refusal was made.")
     fold = models.CharField(max_length=64, null=True, unique=True, editable=False)  # noqa: DJ001
@@ -114,6 +117,8 @@ class EnrollmentRequest(models.Model):
                 name="request_waits_once",
             ),
         )
+        # The inbox lists the newest first, of one state.
+        indexes = (models.Index(fields=["state", "-last_at"], name="request_of_state"),)
 
     def __str__(self) -> str:
         return f"{self.name or 'unnamed'}: {self.state}"

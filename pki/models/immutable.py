@@ -29,6 +29,7 @@ IMMUTABLE: dict[str, tuple[str, ...] | None] = {
         "issued_at",
         "der",
     ),
+    "pki_subjectaltname": None,
     "pki_issuer": ("parent_id", "key_reference", "key_identifier", "certificate_der", "fingerprint"),
 }
 

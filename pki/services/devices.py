@@ -83,7 +83,7 @@ def change_state(device: Device, state: Device.State, actor: Actor, now: datetim
         if held.state == Device.State.RETIRED:
             raise RetiredForGood(f"The device {device} is retired, and stays so; register a new one.")
         Device.objects.filter(pk=device.pk).update(state=state)
-        audit.record(f"device.{state}", actor, now, device=device)
+        audit.record(f"device.{state}", actor, now, device=device, before=held.state)
     device.state = state
     return True
 

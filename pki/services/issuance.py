@@ -11,7 +11,7 @@ from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant, grant
 from pki.keystore import keystore
-from pki.models import Certificate, Device, Issuer, Profile, Revocation
+from pki.models import Certificate, Device, Issuer, Profile, Revocation, SubjectAltName
 from pki.services import audit, authorities
 from pki.services.audit import Actor
 from pki.services.transactions import one_at_a_time, writing
@@ -129,6 +129,10 @@ def store(
         issued_at=now,
         der=der,
     )
+    if granted.sans:
+        SubjectAltName.objects.bulk_create(
+            SubjectAltName(certificate=certificate, value=san.value.lower()) for san in granted.sans
+        )
     audit.record(
         "certificate.issued",
         actor,

@@ -66,6 +66,8 @@ class Identity:
     """A device that has proven itself, with a certificate that stands at this moment."""
 
     device: str
+    device_id: int
+    certificate_id: int
     serial: str  # hex
     not_before: datetime
     not_after: datetime
@@ -83,6 +85,8 @@ def standing(fingerprint: str, now: datetime) -> Identity:
     """
     try:
         row = Certificate.objects.values_list(
+            "pk",
+            "device_id",
             "serial",
             "not_before",
             "not_after",
@@ -93,7 +97,7 @@ def standing(fingerprint: str, now: datetime) -> Identity:
         ).get(fingerprint=fingerprint)
     except Certificate.DoesNotExist:
         raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
-    serial, not_before, not_after, issuer, device, state, reason = row
+    pk, device_id, serial, not_before, not_after, issuer, device, state, reason = row
     if reason is not None:
         raise RevokedCertificate(f"This certificate was revoked ({reason}).")
     if issuer == Issuer.State.COMPROMISED:
@@ -113,4 +117,4 @@ def standing(fingerprint: str, now: datetime) -> Identity:
         raise SuspendedDevice("This device is suspended; ask an administrator to resume it.")
     if state == Device.State.RETIRED:
         raise RetiredDevice("This device is retired.")
-    return Identity(device, serial, not_before, not_after)
+    return Identity(device, device_id, pk, serial, not_before, not_after)

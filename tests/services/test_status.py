@@ -22,6 +22,8 @@ def certificate(door, now):
 def test_a_certificate_that_stands_says_whose_it_is(certificate, now):
     assert status.standing(certificate.fingerprint, now) == status.Identity(
         device="door-1",
+        device_id=certificate.device_id,
+        certificate_id=certificate.pk,
         serial=f"{certificate.parsed.serial_number:x}",
         not_before=certificate.parsed.not_valid_before_utc,
         not_after=certificate.parsed.not_valid_after_utc,

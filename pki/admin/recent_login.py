@@ -1,0 +1,55 @@
+"""What destroys something needs a recent login: a console that was left open must not be enough."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+_AT = "proved_at"  # in the session: when its user last proved who they are, seconds since 1970
+
+
+@receiver(user_logged_in)
+def remember(request: HttpRequest, **_: Any) -> None:
+    """Note in the session that its user has just proved who they are."""
+    request.session[_AT] = timezone.now().timestamp()
+
+
+def is_recent(request: HttpRequest) -> bool:
+    """Whether the user logged in, or gave the password again, a short while ago."""
+    age = timezone.now().timestamp() - request.session.get(_AT, 0.0)
+    return bool(0 <= age <= settings.PORTAL_RECENT_LOGIN_SECONDS)
+
+
+class PasswordAgainForm(forms.Form):
+    """Asks for the password again. Wrong ones count towards the lockout, as at the login."""
+
+    password_again = forms.CharField(
+        label="Your password",
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}),
+        strip=False,
+        help_text="You logged in a while ago, and this cannot be taken back lightly.",
+    )
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        super().__init__(data)
+        self._request = request
+
+    def clean_password_again(self) -> str:
+        user = self._request.user
+        password: str = self.cleaned_data["password_again"]
+        found = (
+            authenticate(self._request, username=user.get_username(), password=password)
+            if isinstance(user, User)
+            else None
+        )
+        if found is None or found.pk != user.pk:
+            raise forms.ValidationError("This is not your password.")
+        remember(self._request)
+        return ""  # nobody needs it any more

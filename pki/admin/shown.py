@@ -1,0 +1,42 @@
+"""How the console shows things: moments, words in colour, PEM, counts."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib import admin
+from django.template.defaultfilters import pluralize
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from pki.templatetags.console import moment
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def labelled(description: str, label: dict[str, str], ordering: str | None = None) -> Callable[[View], View]:
+    """A column whose words are coloured: unfold's `display`, with a type."""
+    decorate: Callable[[View], View] = display(description=description, label=label, ordering=ordering)
+    return decorate
+
+
+def when(field: str, description: str, *, ordering: bool = True) -> Callable[[Any, Any], SafeString | str]:
+    """A column of a list, or a field of a page, that shows a moment; sortable where there is an index."""
+
+    @admin.display(description=description, ordering=field if ordering else None)
+    def column(self: Any, row: Any) -> SafeString | str:
+        return moment(getattr(row, field))
+
+    return column
+
+
+def pem_block(certificate: x509.Certificate) -> SafeString:
+    """A certificate's PEM, to copy."""
+    return format_html("<pre>{}</pre>", certificate.public_bytes(Encoding.PEM).decode())
+
+
+def counted(verb: str, number: int, noun: str) -> str:
+    """`Revoked 2 certificates.`"""
+    return f"{verb} {number} {noun}{pluralize(number)}."

@@ -1,0 +1,56 @@
+"""Replacing a device's key on purpose: asked for by an administrator, done by the device.
+
+The old certificate stays good until the new one was seen at work.
+"""
+
+import logging
+from datetime import datetime
+
+from pki.core.errors import Refusal
+from pki.models import Certificate, Device, Revocation
+from pki.services import audit, issuance, revocation
+from pki.services.audit import HATCHERY, Actor
+from pki.services.transactions import writing
+
+
+class NothingToRotate(Refusal):
+    """The device has no certificate that stands."""
+
+    code = "nothing_to_rotate"
+
+
+def request(device: Device, actor: Actor, now: datetime) -> None:
+    """Note that a device is to have a new key. Raises NothingToRotate or issuance.DeviceInactive.
+
+    Once it proves itself with a certificate that was issued after this, its others are superseded.
+    """
+    issuance.require_active_device(device)
+    if not revocation.living(device, now).exists():
+        raise NothingToRotate(f"{device} has no certificate that stands; make a token to enroll it.")
+    with writing():
+        Device.objects.filter(pk=device.pk).update(rotation_requested_at=now)
+        audit.record("rotation.requested", actor, now, device=device)
+    device.rotation_requested_at = now
+
+
+def complete(device_id: int, certificate_id: int, now: datetime) -> None:
+    """End a device's rotation if the certificate that it just showed was issued since it was asked for."""
+    shown = Certificate.objects.select_related("device").get(pk=certificate_id)
+    with writing():
+        ended = Device.objects.filter(pk=device_id, rotation_requested_at__lte=shown.issued_at).update(
+            rotation_requested_at=None
+        )
+        if not ended or shown.device is None:
+            return
+        others = list(revocation.living(shown.device, now).exclude(spki_sha256=shown.spki_sha256))
+        if others:
+            revocation.revoke(others, Revocation.Reason.SUPERSEDED, HATCHERY, now)
+        audit.record(
+            "rotation.completed",
+            HATCHERY,
+            now,
+            device=shown.device,
+            certificate=shown,
+            level=logging.INFO,
+            superseded=len(others),
+        )

@@ -1,0 +1,47 @@
+"""What the console's templates write with."""
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+NOTHING = "-"
+
+_COLOURS = {
+    "success": ("active", "valid", "issued", "usable", "good", "yes"),
+    "warning": ("waiting", "suspended", "expires soon", "held", "warning"),
+    "danger": ("revoked", "refused", "rejected", "compromised", "cancelled", "no", "bad", "danger"),
+}
+_COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
+
+
+@register.filter
+def moment(at: datetime | None) -> SafeString | str:
+    """A moment: in the reader's own time zone (console.js), in UTC on hover and without JavaScript."""
+    if at is None:
+        return NOTHING
+    utc = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        utc.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        f"{utc:%Y-%m-%d %H:%M:%S} UTC",
+        f"{utc:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+@register.filter
+def colons(hexadecimal: str) -> str:
+    """A fingerprint or a serial as OpenSSL writes it: `3F:0A:…`."""
+    digits = hexadecimal.upper()
+    digits = digits.zfill(len(digits) + len(digits) % 2)
+    return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+
+@register.filter
+def badge(word: str) -> SafeString:
+    """A word of state in its colour: green is good, yellow waits, red is refused, grey is over."""
+    colour = _COLOUR_OF.get(str(word).partition(":")[0], "info")
+    return format_html('<span class="badge badge-{}">{}</span>', colour, word)
