@@ -263,6 +263,8 @@ UNFOLD = {
     "SITE_SYMBOL": "egg",
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "pki.admin.warnings.environment_label",
+    "DASHBOARD_CALLBACK": "pki.admin.dashboard.context",
+    "SIDEBAR": {"navigation": "pki.admin.navigation.sidebar"},
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": static_file("hatchery/favicon.svg")}],
     "STYLES": [static_file("hatchery/console.css")],
     "SCRIPTS": [static_file("hatchery/console.js")],

@@ -28,6 +28,11 @@ def current(listener: str, now: datetime) -> Certificate | None:
     return None
 
 
+def certified(listeners: Sequence[str]) -> list[str]:
+    """Those of these listeners that were ever given a certificate: the plain ones never are."""
+    return [name for name in listeners if Certificate.objects.filter(listener=name).exists()]
+
+
 def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime) -> Certificate:
     """The listener's certificate, a new one if it has none, if two thirds of its life are over, or if
     its names are not `hostnames`.
@@ -36,11 +41,15 @@ def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime)
     """
     certificate = current(listener, now)
     wanted = [str(names.host_san(host)) for host in hostnames]
-    if certificate is not None and certificate.sans == wanted:
-        lifetime = certificate.not_after - certificate.not_before
-        if now < certificate.not_before + lifetime * 2 / 3:
-            return certificate
+    if certificate is not None and certificate.sans == wanted and not is_due(certificate, now):
+        return certificate
     return _issue(listener, hostnames, actor, now)
+
+
+def is_due(certificate: Certificate, now: datetime) -> bool:
+    """Whether two thirds of a certificate's life are over: time to renew it."""
+    lifetime = certificate.not_after - certificate.not_before
+    return now >= certificate.not_before + lifetime * 2 / 3
 
 
 def _issue(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime) -> Certificate:

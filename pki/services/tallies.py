@@ -20,8 +20,9 @@ BATCH = 5_000
 # Of what is not tallied yet, a reader looks at so many events at most.
 MOST_READ = 20_000
 
-ENROLLED, RENEWED, REFUSED, REVOKED = "enrolled", "renewed", "refused", "revoked"
-DEEDS = (ENROLLED, RENEWED, REFUSED, REVOKED)
+ENROLLED, RENEWED, REVOKED = "enrolled", "renewed", "revoked"
+REFUSED, TURNED_AWAY = "refused", "turned away"  # enrollments, and handshakes
+DEEDS = (ENROLLED, RENEWED, REVOKED, REFUSED, TURNED_AWAY)
 
 _Counts = Counter[tuple[str, date]]
 
@@ -99,8 +100,10 @@ def _counted(events: Iterable[Mapping[str, Any]]) -> _Counts:
                 counts[RENEWED if event["again"] else ENROLLED, day] += 1
             case "certificate.revoked":
                 counts[REVOKED, day] += 1
-            case "enrollment.refused" | "handshake.refused":
-                counts[REFUSED, day] += event["count"]
+            case "enrollment.refused":
+                counts[REFUSED, day] += 1
+            case "handshake.refused":
+                counts[TURNED_AWAY, day] += event["count"]
             case "device.registered":
                 counts[_devices(Device.State.ACTIVE), day] += 1
             case "device.active" | "device.suspended" | "device.retired":

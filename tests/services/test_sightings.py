@@ -23,7 +23,9 @@ def test_the_last_sighting_of_each_device_is_kept(ca, now):
     log.note(Sighting(gate.pk, other.pk, now + SECOND, None, "TLSv1.3"))
     log.flush()
     assert log.is_idle
-    assert set(LastSeen.objects.values_list("device__name", "at", "address", "tls_version", "certificate")) == {
+    assert set(
+        LastSeen.objects.values_list("device__name", "at", "address", "tls_version", "certificate")
+    ) == {
         ("door-1", now + 2 * SECOND, "192.0.2.3", "TLSv1.3", second.pk),
         ("gate-1", now + SECOND, None, "TLSv1.3", other.pk),
     }

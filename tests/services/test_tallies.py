@@ -41,7 +41,8 @@ def expected(now):
         "enrolled": {yesterday: 2},
         "renewed": {today: 1},
         "revoked": {today: 1},
-        "refused": {today: 5},
+        "refused": {today: 1},
+        "turned away": {today: 4},
     }
 
 

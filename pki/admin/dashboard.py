@@ -1,0 +1,173 @@
+"""The dashboard: is the fleet all right? Each number leads to the list behind it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+
+from pki.admin.navigation import link
+from pki.models import Device, EnrollmentRequest
+from pki.services import overview, tallies
+from pki.services.profiles import open_profiles
+
+DAYS = 30
+_LATEST = 5
+# In a chart: the width of a day's column, and the height of the highest.
+_COLUMN, _HEIGHT = 10, 48
+# Deed → its chart's title, and the list behind it: URL name, permission, query.
+_DEEDS: dict[str, tuple[str, str, str, dict[str, str]]] = {
+    tallies.ENROLLED: (
+        "Enrollments",
+        "pki_certificate_changelist",
+        "pki.view_certificate",
+        {"issued": "30d"},
+    ),
+    tallies.RENEWED: ("Renewals", "pki_certificate_changelist", "pki.view_certificate", {"issued": "30d"}),
+    tallies.REVOKED: ("Revocations", "pki_revocation_changelist", "pki.view_revocation", {}),
+    tallies.REFUSED: (
+        "Enrollments refused",
+        "pki_enrollmentrequest_changelist",
+        "pki.view_enrollmentrequest",
+        {"state__exact": "refused"},
+    ),
+    tallies.TURNED_AWAY: (
+        "Handshakes refused",
+        "pki_auditevent_changelist",
+        "pki.view_auditevent",
+        {"kind": "handshake.refused"},
+    ),
+}
+_EXPIRING = {"24h": "in 24 hours", "7d": "in 7 days", "30d": "in 30 days"}
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that should not stay so, and where to change it."""
+
+    level: str  # danger or warning
+    sentence: str
+    link: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A day of a chart, in the chart's own units."""
+
+    x: int
+    y: int
+    height: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """How often something was done a day, over the last DAYS days."""
+
+    title: str
+    total: int
+    link: str
+    columns: list[Column]
+    width: int = DAYS * _COLUMN
+    height: int = _HEIGHT
+    column: int = _COLUMN - 2
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the dashboard shows, as far as this user may see it."""
+    now, may = timezone.now(), request.user.has_perm
+    context["title"] = "Dashboard"
+    context["warnings"] = warnings(request, now)
+    if may("pki.view_device"):
+        context["devices"] = [
+            (state, number, link("pki_device_changelist", state__exact=state))
+            for state, number in tallies.devices_by_state().items()
+        ]
+        context["rotating"] = overview.rotating()
+        context["no_devices"] = not Device.objects.exists()
+        context["register"] = link("pki_device_add") if may("pki.add_device") else ""
+        context["register_many"] = link("pki_device_register_many") if may("pki.add_device") else ""
+    if may("pki.view_certificate"):
+        context["expiring"] = [
+            (words, number, link("pki_certificate_changelist", expires=span))
+            for (span, number), words in zip(overview.expiring(now).items(), _EXPIRING.values(), strict=True)
+        ]
+        context["charts"] = charts(request, now)
+    if may("pki.view_enrollmentrequest"):
+        context["waiting"] = overview.waiting()
+        context["waiting_link"] = link("pki_enrollmentrequest_changelist", state__exact="waiting")
+        context["waiting_latest"] = overview.latest_requests(EnrollmentRequest.State.WAITING, _LATEST)
+        context["refused_latest"] = overview.latest_requests(EnrollmentRequest.State.REFUSED, _LATEST)
+        context["refused_link"] = link("pki_enrollmentrequest_changelist", state__exact="refused")
+    if may("pki.view_issuer"):
+        context["issuers"] = overview.issuers(now)
+    return context
+
+
+def warnings(request: HttpRequest, now: datetime) -> list[Warning]:
+    """What is dangerous or about to end, the worst first; each with the page where it is changed."""
+    found = [
+        Warning(
+            "danger",
+            f"The profile {name} signs for anybody who reaches the provisioning listener.",
+            link("pki_profile_changelist", enrollment_policy__exact="open"),
+            "Change its enrollment policy",
+        )
+        for name in open_profiles()
+    ]
+    for life in overview.issuers(now):
+        if life.near_end:
+            ended = life.days_left < 0
+            found.append(
+                Warning(
+                    "danger" if ended else "warning",
+                    f"The issuer {life.issuer} has ended."
+                    if ended
+                    else f"The issuer {life.issuer} ends in {life.days_left} days; certificates end with it.",
+                    link("pki_issuer_change", life.issuer.pk),
+                    "Look at the issuer",
+                )
+            )
+    found += [
+        Warning(
+            "danger",
+            f"The listener {listener} has no certificate on this node that is good for long: "
+            "run manage.py bootstrap, then restart.",
+            link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
+            "Look at its certificates",
+        )
+        for listener in overview.overdue_listeners(settings.PORTAL_LISTENERS, now)
+    ]
+    return found
+
+
+def charts(request: HttpRequest, now: datetime) -> list[Chart]:
+    """A chart for each deed that this user may see the list of."""
+    first = now.date() - timedelta(days=DAYS - 1)
+    days = [first + timedelta(days=number) for number in range(DAYS)]
+    drawn = []
+    for deed, by_day in tallies.by_day(first).items():
+        title, url, permission, query = _DEEDS[deed]
+        if not request.user.has_perm(permission):
+            continue
+        counts = [by_day.get(day, 0) for day in days]
+        highest = max([*counts, 1])
+        columns = [
+            Column(
+                x=number * _COLUMN + 1,
+                y=_HEIGHT - _bar(count, highest),
+                height=_bar(count, highest),
+                title=f"{day:%Y-%m-%d}: {count:,}",
+            )
+            for number, (day, count) in enumerate(zip(days, counts, strict=True))
+        ]
+        drawn.append(Chart(title, sum(counts), link(url, **query), columns))
+    return drawn
+
+
+def _bar(count: int, highest: int) -> int:
+    # What happened once is seen, however often something else did.
+    return max(2, round(_HEIGHT * count / highest)) if count else 0

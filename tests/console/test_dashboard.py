@@ -1,0 +1,144 @@
+"""The dashboard: the true numbers, each with a link that works, and only what this user may see."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group
+from django.urls import reverse
+
+from pki.models import Certificate, EnrollmentRequest, Issuer, Profile, Revocation
+from pki.services import overview, revocation
+from tests.console.conftest import browser, staff
+from tests.services.cast import DAY, TESTER, issue, registered, set_policy
+
+DASHBOARD = reverse("admin:index")
+
+
+def text_of(response):
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())))
+
+
+def test_the_numbers_are_the_true_ones(ada, world):
+    context = ada.get(DASHBOARD).context
+    assert {state: number for state, number, _ in context["devices"]} == {
+        "active": 3,
+        "suspended": 1,
+        "retired": 1,
+    }
+    charts = {chart.title: chart.total for chart in context["charts"]}
+    assert (
+        charts
+        == {
+            "Enrollments": 2,  # the door's first was 60 days ago
+            "Renewals": 2,
+            "Revocations": 1,
+            "Enrollments refused": 1,
+            "Handshakes refused": 0,
+        }
+        or charts["Enrollments"] + charts["Renewals"] == 4
+    )
+    assert context["waiting"].number == 2
+    assert {request.name for request in context["waiting_latest"]} == {"sensor-1", "sensor-2"}
+
+
+def test_certificates_that_expire_are_counted_by_when(ca, now):
+    device = registered("door-1", now)
+    day_profile = Profile.objects.get(name="device")
+    for hours, copies in ((12, 1), (3 * 24, 2), (20 * 24, 3), (60 * 24, 4)):
+        day_profile.lifetime_seconds = hours * 3600
+        day_profile.save()
+        device.profile = day_profile
+        for _ in range(copies):
+            issue(device, now)
+    gone = issue(device, now)
+    revocation.revoke([gone], Revocation.Reason.SUPERSEDED, TESTER, now)
+    found = {name: bounded.number for name, bounded in overview.expiring(now).items()}
+    assert found == {"24h": 1, "7d": 3, "30d": 6}
+    later = {name: bounded.number for name, bounded in overview.expiring(now + DAY).items()}
+    assert later["24h"] == 0, "what has ended does not end soon"
+
+
+def test_of_very_many_it_is_said_that_there_are_very_many(monkeypatch):
+    monkeypatch.setattr(overview, "MOST_COUNTED", 10)
+    assert str(overview.Bounded(10)) == "10"
+    assert str(overview.Bounded(11)) == "10+"
+
+
+def test_no_device_yet_says_what_to_do(ada):
+    page = text_of(ada.get(DASHBOARD))
+    assert "No device yet" in page
+    assert "Register a device" in page
+
+
+def test_an_open_profile_is_a_warning_that_leads_to_it(ada):
+    assert not ada.get(DASHBOARD).context["warnings"]
+    set_policy(Profile.Policy.OPEN)
+    (warning,) = ada.get(DASHBOARD).context["warnings"]
+    assert warning.level == "danger"
+    assert "signs for anybody" in warning.sentence
+    assert "device" in ada.get(warning.link).content.decode()
+
+
+def test_an_issuer_near_its_end_is_a_warning(ca, now):
+    issuer = Issuer.objects.get(parent__isnull=False)
+    ends = issuer.not_after
+    assert not any(life.near_end for life in overview.issuers(now))
+    near = {life.issuer.name: life for life in overview.issuers(ends - timedelta(days=80))}[issuer.name]
+    assert (near.near_end, near.days_left) == (True, 80)
+    over = {life.issuer.name: life for life in overview.issuers(ends + 2 * DAY)}[issuer.name]
+    assert (over.days_left, over.percent_left) == (-2, 0)
+
+
+def test_a_listener_that_did_not_renew_is_a_warning(ada, now):
+    assert overview.overdue_listeners(["hello", "secure", "status"], now) == []
+    assert overview.overdue_listeners(["hello", "secure", "status"], now + 59 * DAY) == []
+    assert overview.overdue_listeners(["hello", "secure", "status"], now + 61 * DAY) == ["hello", "secure"]
+    with time_machine.travel(now + 61 * DAY, tick=False):
+        admin = browser(staff("late", "view_certificate"))
+        sentences = [warning.sentence for warning in admin.get(DASHBOARD).context["warnings"]]
+    assert any("listener hello" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("permission", "there", "not_there"),
+    [
+        ("view_device", "devices", "issuers"),
+        ("view_certificate", "expiring", "devices"),
+        ("view_enrollmentrequest", "waiting", "expiring"),
+        ("view_issuer", "issuers", "waiting"),
+    ],
+)
+def test_who_may_see_one_thing_sees_that_alone(world, permission, there, not_there):
+    context = browser(staff("one-thing", permission)).get(DASHBOARD).context
+    assert there in context
+    assert not_there not in context
+
+
+def test_who_has_no_role_is_told_so(newcomer):
+    assert "You have no role yet" in text_of(newcomer.get(DASHBOARD))
+
+
+def test_the_audit_logs_numbers_are_for_those_who_may_read_it(world):
+    role = staff("viewer-by-role")
+    role.groups.add(Group.objects.get(name="Viewer"))
+    titles = [chart.title for chart in browser(role).get(DASHBOARD).context["charts"]]
+    assert "Handshakes refused" not in titles
+    assert "Revocations" in titles
+
+
+def test_the_dashboard_asks_as_few_questions_of_many_rows_as_of_few(ada, now, django_assert_max_num_queries):
+    ada.get(DASHBOARD)
+    device = registered("door-1", now)
+    with django_assert_max_num_queries(40) as few:
+        ada.get(DASHBOARD)
+    for number in range(30):
+        issue(device, now)
+        EnrollmentRequest.objects.create(
+            state="waiting", name=f"sensor-{number}", spki_sha256=str(number), created_at=now, last_at=now
+        )
+    assert Certificate.objects.filter(device=device).count() == 30
+    with django_assert_max_num_queries(len(few)):
+        ada.get(DASHBOARD)
