@@ -18,9 +18,9 @@ from django.utils import timezone  # noqa: E402
 
 from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
-from pki.models import AuditEvent, Certificate, Device, Profile  # noqa: E402
+from pki.models import AuditEvent, Certificate, Device, LastSeen, Profile  # noqa: E402
 from pki.models.immutable import make_triggers  # noqa: E402
-from pki.services import authorities, devices, issuance  # noqa: E402
+from pki.services import authorities, devices, issuance, rotation  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
 
 ACTOR = Actor("shell:test")
@@ -69,6 +69,17 @@ def sign_a_server(name: str) -> None:
     _print_signed(Profile.objects.get(name="server"), granted, key.public_key())
     print("#")
     print(bundles.private_key_pem(key).decode())
+
+
+def last_seen(name: str) -> None:
+    """From where a device was last seen, its TLS version, and the serial that it showed; empty if never."""
+    for seen in LastSeen.objects.select_related("certificate").filter(device__name=name):
+        print(seen.address, seen.tls_version, seen.certificate.serial, sep="\n")
+
+
+def rotate(name: str) -> None:
+    """Ask a device for a new key."""
+    rotation.request(Device.objects.get(name=name), ACTOR, timezone.now())
 
 
 def open_enrollment() -> None:

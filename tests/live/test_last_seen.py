@@ -1,0 +1,58 @@
+"""A device's proof over mutual TLS is known a few seconds later, and ends a rotation."""
+
+import ssl
+import time
+
+from pki.core import certificates
+from portal.housekeeping import SIGHTINGS_SECONDS
+from tests.live.devices import Device
+from tests.server import Server
+
+WITHIN = SIGHTINGS_SECONDS + 10  # seconds, generous
+
+
+def seen(server, name, serial=None):
+    """What is known of a device's last sighting, once there is one, or one with this certificate."""
+    deadline = time.monotonic() + WITHIN
+    while time.monotonic() < deadline:
+        told = server.inside("last_seen", name).split()
+        if told and serial in (None, told[2]):
+            return told
+        time.sleep(0.2)
+    raise AssertionError(f"{name} was not seen within {WITHIN} seconds")
+
+
+def serial_of(device):
+    parsed = certificates.x509.load_pem_x509_certificate((device.folder / f"{device.name}.pem").read_bytes())
+    return f"{parsed.serial_number:x}"
+
+
+def test_a_device_was_seen_when_from_where_and_over_which_tls(server, tmp_path):
+    device = Device.enrolled(server, tmp_path, "seen-1")
+    assert server.inside("last_seen", "seen-1") == ""
+    connection = device.connect(device.context(version=ssl.TLSVersion.TLSv1_2))
+    assert connection.get("/secure").status == 200
+    assert seen(server, "seen-1") == ["127.0.0.1", "TLSv1.2", serial_of(device)]
+    device.close()
+
+
+def test_a_rotated_device_keeps_its_old_certificate_until_it_shows_the_new_one(server, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old = Device.enrolled(server, tmp_path / "old", "rotated-1")
+    server.inside("rotate", "rotated-1")
+    new = Device.enrolled(server, tmp_path / "new", "rotated-1")
+    assert old.curl().returncode == 0
+    assert new.curl().returncode == 0
+    seen(server, "rotated-1", serial_of(new))
+    assert server.logs("rotation.completed")
+    assert old.curl().returncode == 56
+    assert new.curl().returncode == 0
+
+
+def test_what_was_seen_last_is_written_when_the_server_stops(tmp_path):
+    server = Server(tmp_path / "data").start()
+    device = Device.enrolled(server, tmp_path, "seen-2")
+    assert device.curl().returncode == 0
+    assert server.stop() == 0
+    assert server.inside("last_seen", "seen-2").split()[2] == serial_of(device)
