@@ -3,9 +3,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from pki.admin import issuing
 from pki.admin.asking import ReasonForm, administrator, ask_first
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.shown import counted, labelled, pem_block
@@ -60,6 +62,9 @@ class CertificateAdmin(ReadOnlyAdmin):
         "pem",
     )
     readonly_fields = ("standing_in_words", "subject", "spki_pin", "pem")
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*issuing.urls(self), *super().get_urls()]
 
     @labelled(description="standing", label={"valid": "success", "expired": "info", "revoked": "danger"})
     def standing(self, certificate: Certificate) -> tuple[str, str]:

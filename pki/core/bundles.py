@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -15,6 +16,8 @@ from pki.core.keys import IssuerKey
 
 # OWASP's figure of 2023 for PBKDF2 with SHA-256.
 PKCS12_ROUNDS = 600_000
+# Old readers are slow: RFC 7292 appendix B takes one SHA-1 a round, and they do it several times over.
+LEGACY_ROUNDS = 50_000
 
 
 def pem(certificates: Iterable[x509.Certificate]) -> bytes:
@@ -48,3 +51,33 @@ def pkcs12_modern(
         .build(password.encode())
     )
     return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, list(chain), encryption)
+
+
+def pkcs12_legacy(
+    name: str,
+    key: IssuerKey,
+    certificate: x509.Certificate,
+    chain: Iterable[x509.Certificate],
+    password: str,
+) -> bytes:
+    """The same with PBE-SHA1-3DES and a SHA-1 MAC, for readers that know nothing newer.
+
+    Those are iOS before 15, Android before 12 and Windows before 10 1709. The algorithms are weak: the
+    password must not be.
+    """
+    encryption = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(LEGACY_ROUNDS)
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())  # noqa: S303  what the old readers check
+        .build(password.encode())
+    )
+    return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, list(chain), encryption)
+
+
+def pem_with_key(
+    key: IssuerKey, certificate: x509.Certificate, chain: Iterable[x509.Certificate], password: str
+) -> bytes:
+    """A private key in PEM, PKCS#8, encrypted (RFC 5958 3), then the certificate and its chain."""
+    encryption = BestAvailableEncryption(password.encode())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption) + pem([certificate, *chain])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 
 from pki.core import keys, names, pins
 from pki.core.errors import Refusal
@@ -20,6 +20,7 @@ LARGEST_CSR = 64 * 1024  # bytes
 # RFC 7468 7: explanatory text may stand around the block, and NEW is an older label.
 _LABELS = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _CSR_LABELS = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
+_DER_SEQUENCE = b"\x30"  # the first byte of every CSR in DER
 
 # What cryptography raises for a structure that it cannot read, KeyError included (an unknown TLS feature).
 _UNREADABLE = (
@@ -62,6 +63,12 @@ class PrivateKeySent(CsrWrongLabel):
 
     code = "private_key_sent"
 
+    def __init__(self) -> None:
+        super().__init__(
+            "This holds a private key. It was not kept, but a key that was sent is no longer "
+            "secret: make a new one, and send only the CSR."
+        )
+
 
 class CsrMalformed(Refusal):
     """The PEM block does not hold a PKCS#10 request."""
@@ -94,6 +101,10 @@ class VerifiedRequest:
     def common_name(self) -> str | None:
         return self.subject.get("CN")
 
+    @property
+    def parsed(self) -> x509.CertificateSigningRequest:
+        return x509.load_der_x509_csr(self.der)
+
 
 def verify(pem: bytes) -> VerifiedRequest:
     """A PEM CSR, proven.
@@ -110,6 +121,33 @@ def verify_der(der: bytes) -> VerifiedRequest:
         return _verified(x509.load_der_x509_csr(der))
     except _UNREADABLE as error:
         raise CsrMalformed("This is not a PKCS#10 request.") from error
+
+
+def verify_file(data: bytes) -> VerifiedRequest:
+    """The same for a file that a person chose: PEM, or DER."""
+    if _LABELS.search(data) or not data.startswith(_DER_SEQUENCE):
+        return verify(data)
+    if len(data) > LARGEST_CSR:
+        raise CsrTooLarge(f"A CSR has at most {LARGEST_CSR} bytes.")
+    if _is_private_key(data):
+        raise PrivateKeySent
+    return verify_der(data)
+
+
+def made(key: keys.IssuerKey, common_name: str) -> VerifiedRequest:
+    """A request for a key that is at hand, with a name and no other wish. Raises names.NameRefused."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(names.subject({"CN": common_name}))
+    return _verified(builder.sign(key, keys.signature_hash(key)))
+
+
+def _is_private_key(der: bytes) -> bool:
+    try:
+        load_der_private_key(der, None)
+    except TypeError:  # it is one, and encrypted
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _verified(csr: x509.CertificateSigningRequest) -> VerifiedRequest:
@@ -152,14 +190,11 @@ def _parse(pem: bytes) -> x509.CertificateSigningRequest:
     if not labels:
         raise CsrNotPem("The body is not PEM; it must begin with -----BEGIN CERTIFICATE REQUEST-----.")
     if any(label.endswith(b"PRIVATE KEY") for label in labels):
-        raise PrivateKeySent(
-            "The body holds a private key. It was not kept, but a key that was sent is no longer "
-            "secret: make a new one, and post only the CSR."
-        )
+        raise PrivateKeySent
     if labels[0] not in _CSR_LABELS or len(labels) > 1:
         raise CsrWrongLabel(
-            "The body must hold one CERTIFICATE REQUEST; "
-            f"it holds {', '.join(label.decode().strip() or 'nothing' for label in labels[:3])}."
+            "One CERTIFICATE REQUEST is expected; "
+            f"this holds {', '.join(label.decode().strip() or 'nothing' for label in labels[:3])}."
         )
     try:
         return x509.load_pem_x509_csr(pem)

@@ -30,6 +30,17 @@ class KeyKind(StrEnum):
     RSA = "RSA"
 
 
+# What `generate` makes, the usual choice first.
+SPECS = {
+    "P-256": KeyKind.P256,
+    "P-384": KeyKind.P384,
+    "Ed25519": KeyKind.ED25519,
+    "RSA-2048": KeyKind.RSA,
+    "RSA-3072": KeyKind.RSA,
+    "RSA-4096": KeyKind.RSA,
+}
+
+
 class KeyRefused(Refusal):
     """The public key is of a kind, size or form that is not certified."""
 
@@ -84,8 +95,7 @@ def certified(key: PublicKeyTypes) -> tuple[KeyKind, CertifiedKey]:
 def generate(spec: str) -> IssuerKey:
     """A new private key.
 
-    `spec` is `P-256`, `P-384`, `Ed25519`, `RSA-2048`, `RSA-3072` or `RSA-4096`; anything else raises
-    KeyRefused.
+    `spec` is one of SPECS; anything else raises KeyRefused.
     """
     match spec:
         case "P-256":

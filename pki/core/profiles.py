@@ -1,5 +1,6 @@
 """Profiles as values: what may be issued, and what a request is granted of what it wishes."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -71,17 +72,37 @@ class Grant:
     ignored: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What would come of a request: the names of its certificate, what is left out, all that is refused."""
+
+    subject: dict[str, str]  # short attribute name → value; not checked
+    sans: tuple[names.San, ...]
+    ignored: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+
+
 def grant(rules: Rules, record: Record, request: VerifiedRequest) -> Grant:
     """What `request` gets: the record's names, and of its own wishes only those that `rules` allow.
 
     Raises KeyKindRefused, NameMismatch, SanMissing, or names.NameRefused for an allowed wish that is
     malformed.
     """
-    if request.key_kind not in rules.key_kinds:
-        allowed = ", ".join(sorted(rules.key_kinds))
-        raise KeyKindRefused(f"The key is {keys.describe(request.key)}; this profile allows {allowed}.")
+    outcome = weigh(rules, record, request)
+    if outcome.refusals:
+        raise outcome.refusals[0]
+    return Grant(names.subject(outcome.subject), outcome.sans, outcome.ignored)
+
+
+def weigh(rules: Rules, record: Record, request: VerifiedRequest) -> Outcome:
+    """The same without raising, for people: every refusal at once, and what the names would be."""
+    refusals: list[Refusal] = []
+    try:
+        require_key_kind(rules, request.key_kind, keys.describe(request.key))
+    except KeyKindRefused as refusal:
+        refusals.append(refusal)
     if request.common_name not in (None, record.name):
-        raise NameMismatch("The CSR's CN must be the device's name, or be left out.")
+        refusals.append(NameMismatch("The CSR's CN must be the device's name, or be left out."))
 
     subject = dict(record.subject)
     ignored = list(request.ignored)
@@ -92,6 +113,7 @@ def grant(rules: Rules, record: Record, request: VerifiedRequest) -> Grant:
             subject[short] = value
         else:
             ignored.append(f"subject {short}")
+    subject["CN"] = record.name
 
     sans = list(dict.fromkeys(record.sans))
     for san in request.sans:
@@ -101,13 +123,30 @@ def grant(rules: Rules, record: Record, request: VerifiedRequest) -> Grant:
             sans.append(san)
         else:
             ignored.append(f"SAN {san}")
+    refusals += _refused_names(rules, subject, sans)
+    return Outcome(subject, tuple(sans), tuple(ignored), tuple(refusals))
+
+
+def weigh_record(rules: Rules, record: Record) -> Outcome:
+    """What would come of a request that has no wishes at all, for a key that is not made yet."""
+    subject, sans = {**record.subject, "CN": record.name}, tuple(dict.fromkeys(record.sans))
+    return Outcome(subject, sans, (), tuple(_refused_names(rules, subject, sans)))
+
+
+def require_key_kind(rules: Rules, kind: keys.KeyKind, described: str) -> None:
+    """Raise KeyKindRefused unless `rules` allow a key of `kind`."""
+    if kind not in rules.key_kinds:
+        allowed = ", ".join(sorted(rules.key_kinds))
+        raise KeyKindRefused(f"The key is {described}; this profile allows {allowed}.")
+
+
+def _refused_names(rules: Rules, subject: Mapping[str, str], sans: Sequence[names.San]) -> Iterator[Refusal]:
     if ExtendedKeyUsage.SERVER_AUTH in rules.extended_key_usages and not sans:
         # RFC 9525 2: clients match the SAN alone, never the CN.
-        raise SanMissing(
+        yield SanMissing(
             "A server certificate needs a SAN; add the server's DNS names and addresses to its record."
         )
-    return Grant(
-        subject=names.subject({**subject, "CN": record.name}),
-        sans=tuple(sans),
-        ignored=tuple(ignored),
-    )
+    try:
+        names.checked_subject(subject)
+    except names.NameRefused as refusal:
+        yield refusal

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from pki.core import bundles, csr, keys, names, pins
+from pki.core import bundles, csr, keys, pins
 from pki.core.errors import Refusal
 from pki.keystore.files import make_private_folder, write_private
 from pki.models import Certificate, Device, EnrollmentToken
@@ -63,12 +63,7 @@ def _is_worn(folder: Path, now: datetime) -> bool:
 
 def _enroll(folder: Path, device: Device, actor: Actor, now: datetime) -> None:
     key = keys.generate("P-256")
-    request = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(names.subject({"CN": device.name}))
-        .sign(key, keys.signature_hash(key))
-    )
-    issued, _ = issuance.issue(device, csr.verify(bundles.pem_request(request)), actor, now)
+    issued, _ = issuance.issue(device, csr.made(key, device.name), actor, now)
     certificate = issued.certificate.parsed
     (folder / "client.pem").unlink(missing_ok=True)
     write_private(folder / "client.key", bundles.private_key_pem(key))

@@ -67,20 +67,21 @@ def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime)
     granted = grant(rules, device.record, request)
     authority = authorities.authority(profile.issuer)
     with writing():
-        _require_own_key(device, request)
+        one_at_a_time(request.spki_sha256)
+        require_own_key(device, request.spki_sha256)
         to_be_signed = certificates.end_entity(rules, granted, request.key, authority, now)
         signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
         certificate = store(signed, granted, profile, device, actor, now, spki_sha256=request.spki_sha256)
     return Issued(certificate, authorities.chain(profile.issuer)), granted
 
 
-def _require_own_key(device: Device, request: VerifiedRequest) -> None:
-    one_at_a_time(request.spki_sha256)
-    earlier = Certificate.objects.filter(spki_sha256=request.spki_sha256)
+def require_own_key(device: Device | None, spki_sha256: str) -> None:
+    """Raise KeyCompromised or KeyInUse if this key must not be certified for `device`; none is a new one."""
+    earlier = Certificate.objects.filter(spki_sha256=spki_sha256)
     for device_id, reason in earlier.values_list("device_id", "revocation__reason"):
         if reason == Revocation.Reason.KEY_COMPROMISE:
             raise KeyCompromised("This key was revoked as compromised; make a new key.")
-        if device_id != device.pk:
+        if device is None or device_id != device.pk:
             raise KeyInUse("This key has a certificate under another name; each device needs its own key.")
 
 

@@ -32,7 +32,7 @@ class Browser:
         return self.post(url, **{**fields_of(asked.content.decode()), **filled})
 
     def _seen(self, response):
-        self.pages.append(response.content.decode())
+        self.pages.append(response.content.decode(errors="replace"))
         return response
 
 
@@ -78,3 +78,47 @@ def fields_of(html: str) -> dict[str, list[str]]:
     parser.feed(html)
     (form,) = [form for form in parser.forms if "confirmed" in form]
     return form
+
+
+class _Fields(HTMLParser):
+    """What a browser would send of each form if nothing in it were changed, buttons left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[dict[str, str]] = [{}]
+        self._textarea: str | None = None
+        self._select: str | None = None
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if tag == "form":
+            self.forms.append({})
+        name, kind = given.get("name"), given.get("type", "text")
+        if tag == "input" and name and kind not in ("file", "submit"):
+            if kind not in ("radio", "checkbox") or "checked" in given:
+                self.forms[-1][name] = given.get("value") or ""
+        elif tag == "textarea":
+            self._textarea = name
+            self.forms[-1][name] = ""
+        elif tag == "select":
+            self._select = name
+            self.forms[-1].setdefault(name, "")
+        elif tag == "option" and self._select and "selected" in given:
+            self.forms[-1][self._select] = given.get("value") or ""
+
+    def handle_data(self, data):
+        if self._textarea:
+            self.forms[-1][self._textarea] += data
+
+    def handle_endtag(self, tag):
+        if tag == "textarea":
+            self._textarea = None
+        elif tag == "select":
+            self._select = None
+
+
+def filled_in(html: str) -> dict[str, str]:
+    """All that a browser would send of a page's largest form, as it is filled in, less its buttons."""
+    parser = _Fields()
+    parser.feed(html)
+    return max(parser.forms, key=len)

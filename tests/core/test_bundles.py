@@ -57,6 +57,33 @@ def test_a_pkcs12_file_uses_todays_algorithms(p12):
         assert prf == "PRF hmacWithSHA256"
 
 
+def test_a_legacy_pkcs12_file_is_what_old_readers_know_and_nothing_newer(tmp_path):
+    path = tmp_path / "legacy.p12"
+    certificate = issued(ca(), record("door-1"))
+    path.write_bytes(
+        bundles.pkcs12_legacy("door-1", private_key("P-256"), certificate, [ca().issuing], PASSWORD)
+    )
+    done = opened(path, PASSWORD, "-legacy", "-info", "-noenc")
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.decode()
+    assert "MAC: sha1" in told
+    bags = re.findall(r"^(?:PKCS7 Encrypted data|Shrouded Keybag): (.*)$", told, re.MULTILINE)
+    assert [bag.split(", ")[0] for bag in bags] == ["pbeWithSHA1And3-KeyTripleDES-CBC"] * 2
+    assert done.stdout.count(b"BEGIN CERTIFICATE") == 2
+    assert done.stdout.count(b"BEGIN PRIVATE KEY") == 1
+    assert opened(path, "another", "-legacy", "-noenc").returncode != 0
+
+
+@pytest.mark.parametrize("kind", ["P-256", "Ed25519", "RSA-2048"])
+def test_a_pem_file_with_its_key_opens_with_its_password_alone(kind):
+    certificate = issued(ca(), record("door-1"))
+    pem = bundles.pem_with_key(private_key(kind), certificate, [ca().issuing], PASSWORD)
+    assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    assert x509.load_pem_x509_certificates(pem) == [certificate, ca().issuing]
+    assert run("openssl", "pkey", "-passin", f"pass:{PASSWORD}", "-noout", stdin=pem).returncode == 0
+    assert run("openssl", "pkey", "-passin", "pass:another", "-noout", stdin=pem).returncode != 0
+
+
 def test_certificates_stand_in_the_order_that_they_were_given_in():
     leaf = issued(ca(), record("door-1"))
     chain = [leaf, ca().issuing, ca().root]

@@ -331,3 +331,50 @@ def test_an_rsa_pss_key_is_refused_because_its_certificate_would_not_fit_it(tmp_
     made = run("openssl", "req", "-new", "-key", "pss.key", "-subj", "/CN=door-1", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert type(refused(made.stdout)) is keys.KeyRefused
+
+
+# --- Files of people ------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_in_pem_and_in_der():
+    pem = make_csr("door-1")
+    der = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
+    assert csr.verify_file(der) == csr.verify_file(pem) == csr.verify(pem)
+    assert csr.verify_file(der).parsed == x509.load_pem_x509_csr(pem)
+    assert csr.verify_file(b"0 is how this text begins\n" + pem).common_name == "door-1"
+
+
+DER_KEYS = {
+    "plain": NoEncryption(),
+    "encrypted": BestAvailableEncryption(b"secret"),
+}
+
+
+@pytest.mark.parametrize("encryption", DER_KEYS.values(), ids=DER_KEYS)
+def test_a_private_key_in_der_is_refused_as_what_it_is(encryption):
+    der = private_key("P-256").private_bytes(Encoding.DER, PrivateFormat.PKCS8, encryption)
+    with pytest.raises(csr.PrivateKeySent):
+        csr.verify_file(der)
+
+
+DER = {
+    "a certificate": (block("CERTIFICATE", b""), csr.CsrWrongLabel),
+    "no structure": (b"0 and nothing", csr.CsrMalformed),
+    "too much": (b"0" * (csr.LARGEST_CSR + 1), csr.CsrTooLarge),
+    "nothing": (b"", csr.CsrMissing),
+}
+
+
+@pytest.mark.parametrize(("data", "refusal"), DER.values(), ids=DER)
+def test_a_file_that_holds_something_else_is_refused(data, refusal):
+    with pytest.raises(refusal):
+        csr.verify_file(data)
+
+
+def test_a_request_that_is_made_here_is_proven_like_any_other():
+    for kind in ("P-256", "P-384", "Ed25519", "RSA-2048"):
+        key = private_key(kind)
+        request = csr.made(key, "door-1")
+        assert (request.common_name, request.sans, request.ignored) == ("door-1", (), ())
+        assert request == csr.verify_der(request.der)
+        assert request.key == key.public_key()

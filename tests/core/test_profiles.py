@@ -160,3 +160,43 @@ def test_a_usage_has_the_oid_of_its_name(usage):
 def test_a_sans_general_name_is_of_its_kind():
     granted = profiles.grant(rules(**chooses("URI")), record(), asks("URI:urn:door:1"))
     assert [san.general_name() for san in granted.sans] == [x509.UniformResourceIdentifier("urn:door:1")]
+
+
+# --- Weighed for people ---------------------------------------------------------------------------
+
+
+def test_all_that_is_refused_is_said_and_grant_raises_the_first_of_it():
+    strict = dataclasses.replace(
+        rules(),
+        key_kinds=frozenset({KeyKind.RSA}),
+        extended_key_usages=(ExtendedKeyUsage.SERVER_AUTH,),
+        subject_from_request=frozenset({"C"}),
+    )
+    request = asks("CN=gate", "C=de")
+    outcome = profiles.weigh(strict, record("door"), request)
+    assert [refusal.code for refusal in outcome.refusals] == [
+        "key_refused",
+        "name_mismatch",
+        "san_missing",
+        "name_refused",
+    ]
+    assert outcome.subject == {"CN": "door", "C": "de"}
+    with pytest.raises(profiles.KeyKindRefused):
+        profiles.grant(strict, record("door"), request)
+
+
+def test_what_is_weighed_without_refusals_is_what_is_granted():
+    request = asks("CN=door", "O=Mine", "DNS:a.io")
+    outcome = profiles.weigh(rules(), record("door"), request)
+    granted = profiles.grant(rules(), record("door"), request)
+    assert outcome.refusals == ()
+    assert names.subject(outcome.subject) == granted.subject
+    assert (outcome.sans, outcome.ignored) == (granted.sans, granted.ignored)
+
+
+def test_a_record_alone_is_weighed_as_a_request_without_wishes():
+    for each in (rules(), dataclasses.replace(rules(), extended_key_usages=(ExtendedKeyUsage.SERVER_AUTH,))):
+        alone = profiles.weigh_record(each, record("door"))
+        asked = profiles.weigh(each, record("door"), asks())
+        assert (alone.subject, alone.sans, alone.ignored) == (asked.subject, asked.sans, asked.ignored)
+        assert [type(refusal) for refusal in alone.refusals] == [type(each) for each in asked.refusals]

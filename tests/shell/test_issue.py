@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.keystore import keystore
 from pki.models import Certificate, Device, Issuer
@@ -43,6 +44,13 @@ def test_it_prints_the_certificate_and_its_chain_and_nothing_else(door, file):
     assert Certificate.objects.get(device=door).parsed == leaf
     assert printed.startswith("-----BEGIN CERTIFICATE-----\n")
     assert printed.endswith("-----END CERTIFICATE-----\n")
+
+
+def test_a_csr_in_der_is_taken_too(door, file):
+    gadget = Gadget("door-1")
+    der = x509.load_pem_x509_csr(gadget.csr).public_bytes(Encoding.DER)
+    printed = prints("issue", "--device", "door-1", "--csr", file(der))
+    assert x509.load_pem_x509_certificates(printed.encode())[0].public_key() == gadget.key.public_key()
 
 
 def test_a_hyphen_means_standard_input(door, monkeypatch):

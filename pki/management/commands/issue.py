@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from pki.core import csr
 from pki.management.base import ServiceCommand
-from pki.services import devices, issuance
+from pki.services import by_hand
 from pki.services.audit import Actor
+from pki.services.by_hand import Holder
 
 
 class Command(ServiceCommand):
@@ -16,7 +17,7 @@ class Command(ServiceCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--device", required=True, metavar="NAME", help="a device on record")
-        parser.add_argument("--csr", required=True, metavar="FILE", help="PEM; - for standard input")
+        parser.add_argument("--csr", required=True, metavar="FILE", help="PEM or DER; - for standard input")
 
     def handle(self, *args: Any, device: str, **options: Any) -> None:
         source: str = options["csr"]
@@ -25,7 +26,7 @@ class Command(ServiceCommand):
                 pem = file.read(csr.LARGEST_CSR + 1)  # one more, so that csr.verify refuses it
         except OSError as error:
             raise CommandError(f"{source} cannot be read: {error.strerror}.") from error
-        issued, granted = issuance.issue(devices.find(device), csr.verify(pem), Actor.shell(), timezone.now())
+        issued, granted = by_hand.issue(Holder(device), csr.verify_file(pem), Actor.shell(), timezone.now())
         for wish in granted.ignored:
             self.stderr.write(f"Not granted: {wish}.")
         self.stdout.write(issued.pem.decode(), ending="")

@@ -34,3 +34,45 @@
     if (button) copy(button);
   });
 })();
+
+// Issuing by hand. A button whose answer is a download works once: a second press would abort the first.
+(() => {
+  "use strict";
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (!button || !button.dataset.once) return;
+    if (button.dataset.pressed) {
+      event.preventDefault();
+      return;
+    }
+    button.dataset.pressed = "yes";
+    // A disabled button is not sent with its form.
+    setTimeout(() => { button.disabled = true; }, 0);
+    document.getElementById(button.dataset.once)?.removeAttribute("hidden");
+  });
+
+  // Names that begin as what was typed: <div data-suggests="url of Django's autocomplete"><input></div>
+  const suggest = (frame) => {
+    const input = frame.querySelector("input");
+    const list = document.createElement("datalist");
+    list.id = `${input.id}-names`;
+    frame.append(list);
+    input.setAttribute("list", list.id);
+    let waiting;
+    const ask = async () => {
+      const answer = await fetch(`${frame.dataset.suggests}&term=${encodeURIComponent(input.value)}`);
+      if (!answer.ok) return;
+      const { results } = await answer.json();
+      list.replaceChildren(...results.slice(0, 20).map(({ text }) => new Option(text, text)));
+    };
+    input.addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => ask().catch(() => {}), 200);
+    });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-suggests]").forEach(suggest);
+    document.querySelectorAll("[data-later]").forEach((element) => { element.hidden = true; });
+  });
+})();
