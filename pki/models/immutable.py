@@ -1,4 +1,4 @@
-"""What must not change, held by the database itself: triggers on SQLite and PostgreSQL.
+"""What must not change or go, held by the database itself: triggers on SQLite and PostgreSQL.
 
 They are (re)made after every `migrate`, because Django's SQLite migrations rebuild a table to alter
 it, and a rebuilt table has lost its triggers.
@@ -34,6 +34,17 @@ IMMUTABLE: dict[str, tuple[str, ...] | None] = {
 }
 
 
+# Table → which of its rows may be deleted after all, in SQL; None for none of them.
+KEPT: dict[str, str | None] = {
+    "pki_auditevent": None,
+    # RFC 5280 5.3.1: a hold can be lifted; every other revocation is for good.
+    "pki_revocation": "OLD.reason = 'certificateHold'",
+    "pki_certificate": None,
+    "pki_subjectaltname": None,
+    "pki_issuer": None,
+}
+
+
 def make_triggers(*, using: str, **_: Any) -> None:
     """Receiver of post_migrate."""
     connection = connections[using]
@@ -41,26 +52,35 @@ def make_triggers(*, using: str, **_: Any) -> None:
         present = set(connection.introspection.table_names(cursor))
         for table, columns in IMMUTABLE.items():
             if table in present:
-                for statement in _statements(connection.vendor, table, columns):
+                event = f"UPDATE OF {', '.join(columns)}" if columns else "UPDATE"
+                message = f"{table}: what was signed or recorded never changes"
+                for statement in _statements(connection.vendor, table, "immutable", event, "", message):
+                    cursor.execute(statement)
+        for table, but in KEPT.items():
+            if table in present:
+                condition = f"WHEN (NOT ({but}))" if but else ""
+                message = f"{table}: what was signed or recorded is never deleted"
+                for statement in _statements(connection.vendor, table, "kept", "DELETE", condition, message):
                     cursor.execute(statement)
 
 
-def _statements(vendor: str, table: str, columns: tuple[str, ...] | None) -> Iterator[str]:
-    # Table and column names are the constants above, nothing from outside.
-    of = f"UPDATE OF {', '.join(columns)}" if columns else "UPDATE"
-    message = f"{table}: what was signed or recorded never changes"
+def _statements(
+    vendor: str, table: str, rule: str, event: str, condition: str, message: str
+) -> Iterator[str]:
+    # All of these words are the constants above, nothing from outside.
+    name = f"{table}_{rule}"
     if vendor == "sqlite":
-        yield f"DROP TRIGGER IF EXISTS {table}_immutable"
+        yield f"DROP TRIGGER IF EXISTS {name}"
         yield (
-            f"CREATE TRIGGER {table}_immutable BEFORE {of} ON {table} "
+            f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW {condition} "
             f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
         )
     elif vendor == "postgresql":
         yield (
-            f"CREATE OR REPLACE FUNCTION {table}_immutable() RETURNS trigger LANGUAGE plpgsql AS "
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = 'integrity_constraint_violation'; END $$"
         )
         yield (
-            f"CREATE OR REPLACE TRIGGER {table}_immutable BEFORE {of} ON {table} "
-            f"FOR EACH ROW EXECUTE FUNCTION {table}_immutable()"
+            f"CREATE OR REPLACE TRIGGER {name} BEFORE {event} ON {table} "
+            f"FOR EACH ROW {condition} EXECUTE FUNCTION {name}()"
         )

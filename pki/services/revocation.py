@@ -1,16 +1,21 @@
-"""Revoking certificates. It takes effect at the certificate's next request, on every node."""
+"""Revoking certificates, and lifting the hold of one. It takes effect at its next request, on every node."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, Revocation
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.transactions import writing
+
+HOLD = Revocation.Reason.CERTIFICATE_HOLD
+# Certificates that are revoked in one transaction.
+MOST_AT_ONCE = 10_000
+_BATCH = 1_000  # rows of one statement
 
 
 class CertificateUnknown(Refusal):
@@ -25,9 +30,44 @@ class AlreadyRevoked(Refusal):
     code = "already_revoked"
 
 
+class NotHeld(Refusal):
+    """Only certificateHold can be lifted, and a certificate that was named is not on hold."""
+
+    code = "not_held"
+
+
+class TooManyAtOnce(Refusal):
+    """More certificates than one transaction should revoke."""
+
+    code = "too_many_at_once"
+
+
 def living(device: Device, now: datetime) -> QuerySet[Certificate]:
     """A device's certificates that are neither revoked nor expired."""
     return Certificate.objects.filter(device=device, revocation=None, not_after__gte=now)
+
+
+def revocable(devices: QuerySet[Device], now: datetime) -> list[Certificate]:
+    """What there is to revoke of these devices: their certificates that live, or are on hold.
+
+    Raises TooManyAtOnce.
+    """
+    open_still = Q(revocation=None) | Q(revocation__reason=HOLD)
+    certificates = Certificate.objects.filter(open_still, device__in=devices.values("pk"), not_after__gte=now)
+    found = list(in_short(certificates)[: MOST_AT_ONCE + 1])
+    if len(found) > MOST_AT_ONCE:
+        raise TooManyAtOnce(
+            f"These are more than {MOST_AT_ONCE:,} certificates. Revoke them in parts: "
+            "choose devices in the list of devices, filtered by state, label or group."
+        )
+    return found
+
+
+def in_short(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
+    """Certificates with what revoking needs of them, and without their bytes."""
+    return certificates.select_related("device").only(
+        "serial", "common_name", "spki_sha256", "listener", "not_after", "device__name"
+    )
 
 
 def find_by_serial(text: str) -> Certificate:
@@ -43,32 +83,99 @@ def find_by_serial(text: str) -> Certificate:
 
 
 def revoke(
-    certificates: Iterable[Certificate], reason: Revocation.Reason, actor: Actor, now: datetime
+    certificates: Iterable[Certificate],
+    reason: Revocation.Reason,
+    actor: Actor,
+    now: datetime,
+    note: str = "",
 ) -> list[Revocation]:
     """Revoke certificates, all in one transaction; those that are revoked already are passed over.
 
-    Raises AlreadyRevoked if that leaves none.
+    One on hold is revoked for good, unless the reason is certificateHold again. The note is kept in the
+    audit trail alone. Raises AlreadyRevoked if nothing is left to revoke.
     """
+    named = {certificate.pk: certificate for certificate in certificates}
     with writing():
-        revocations = []
-        for certificate in certificates:
-            revocation, new = Revocation.objects.get_or_create(
-                certificate=certificate,
-                defaults={"reason": reason, "revoked_at": now, "revoked_by": actor.user},
-            )
-            if not new:
-                continue
-            revocations.append(revocation)
-            audit.record(
-                "certificate.revoked",
-                actor,
-                now,
-                device=certificate.device,
-                certificate=certificate,
-                level=logging.WARNING,
-                name=certificate.common_name,
-                reason=str(reason),
-            )
-    if not revocations:
-        raise AlreadyRevoked("There is nothing left to revoke: it is revoked already.")
+        earlier = _locked(named)
+        held = {pk: each for pk, each in earlier.items() if each.reason == HOLD and reason != HOLD}
+        chosen = [each for pk, each in named.items() if pk in held or pk not in earlier]
+        if not chosen:
+            raise AlreadyRevoked("There is nothing left to revoke: it is revoked already.")
+        _delete(held.values())
+        revocations = Revocation.objects.bulk_create(
+            [
+                Revocation(
+                    certificate=each,
+                    reason=reason,
+                    # X.509: what is revoked after a hold is so since the hold began.
+                    revoked_at=held[each.pk].revoked_at if each.pk in held else now,
+                    revoked_by=actor.user,
+                )
+                for each in chosen
+            ],
+            batch_size=_BATCH,
+        )
+        entries = [
+            (each, {"name": each.common_name, "reason": str(reason), "note": note, **_hold(held.get(each.pk))})
+            for each in chosen
+        ]
+        audit.record_each("certificate.revoked", actor, now, entries, level=logging.WARNING)
     return revocations
+
+
+def lift(certificates: Iterable[Certificate], actor: Actor, now: datetime, note: str = "") -> int:
+    """End the hold of certificates, all or none: they are good again; how many. Raises NotHeld."""
+    named = {certificate.pk: certificate for certificate in certificates}
+    with writing():
+        held = {pk: each for pk, each in _locked(named).items() if each.reason == HOLD}
+        others = [str(each) for pk, each in named.items() if pk not in held]
+        if others or not held:
+            raise NotHeld(_not_held(others))
+        _delete(held.values())
+        entries = [
+            (each, {"name": each.common_name, "note": note, **_hold(held[pk])}) for pk, each in named.items()
+        ]
+        audit.record_each("certificate.hold_lifted", actor, now, entries, level=logging.WARNING)
+    return len(held)
+
+
+def _not_held(others: list[str]) -> str:
+    if not others:
+        return "There is nothing to lift: no certificate was chosen."
+    more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+    return (
+        f"{others[0]}{more}: not on hold. Only certificateHold can be lifted; what is revoked for another "
+        "reason stays revoked. Nothing was lifted."
+    )
+
+
+def _hold(held: Revocation | None) -> dict[str, str | None]:
+    """What the audit trail keeps of a hold that ends."""
+    if held is None:
+        return {}
+    return {
+        "held_since": held.revoked_at.isoformat(timespec="seconds"),
+        "held_by": held.revoked_by.get_username() if held.revoked_by else None,
+    }
+
+
+def _locked(named: dict[int, Certificate]) -> dict[int, Revocation]:
+    """The revocations of certificates by their numbers; nobody else changes them until the transaction ends."""
+    earlier: dict[int, Revocation] = {}
+    # In one order, so that two who revoke the same do not deadlock.
+    for numbers in _batches(sorted(named)):
+        rows = Certificate.objects.filter(pk__in=numbers).order_by("pk").values_list("pk")
+        list(rows.select_for_update(no_key=True))
+        for each in Revocation.objects.filter(certificate__in=numbers).select_related("revoked_by"):
+            earlier[each.certificate_id] = each
+    return earlier
+
+
+def _delete(revocations: Iterable[Revocation]) -> None:
+    for numbers in _batches([each.pk for each in revocations]):
+        Revocation.objects.filter(pk__in=numbers, reason=HOLD).delete()
+
+
+def _batches(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(numbers), _BATCH):
+        yield numbers[start : start + _BATCH]
