@@ -52,6 +52,7 @@ class Rules:
     extended_key_usages: tuple[ExtendedKeyUsage, ...]
     subject_from_request: frozenset[str] = field(default_factory=frozenset)  # short attribute names
     sans_from_request: frozenset[names.SanKind] = field(default_factory=frozenset)
+    any_common_name: bool = False  # a CSR's CN may be another than the record's name, which is used
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def weigh(rules: Rules, record: Record, request: VerifiedRequest) -> Outcome:
         require_key_kind(rules, request.key_kind, keys.describe(request.key))
     except KeyKindRefused as refusal:
         refusals.append(refusal)
-    if request.common_name not in (None, record.name):
+    if not rules.any_common_name and request.common_name not in (None, record.name):
         refusals.append(NameMismatch("The CSR's CN must be the device's name, or be left out."))
 
     subject = dict(record.subject)

@@ -12,7 +12,7 @@ from pki.core.errors import Refusal
 from pki.endpoints.peer import address
 from pki.endpoints.problems import BodyTooLarge, LengthRequired, NotFound, endpoint
 from pki.models import EnrollmentRequest
-from pki.services import enrollment
+from pki.services import enrollment, lost_answers
 from pki.services.issuance import Issued
 
 ASK_AGAIN = 30  # seconds
@@ -48,7 +48,7 @@ def ask_again(request: HttpRequest, request_id: uuid.UUID) -> HttpResponse:
         return _wait(found)
     if found.state == EnrollmentRequest.State.REJECTED:
         raise enrollment.EnrollmentRejected(found.reason)
-    return _certificate(enrollment.given_again(found, timezone.now()))
+    return _certificate(lost_answers.given_again(found, timezone.now()))
 
 
 def _body_refused(request: HttpRequest) -> BodyTooLarge | LengthRequired | None:

@@ -14,7 +14,7 @@ from pki.core import certificates, csr, keys, names, profiles
 from pki.core.errors import Refusal
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
-from pki.services import devices, enrollment, issuance, status, tokens
+from pki.services import devices, enrollment, issuance, lost_answers, status, tokens
 
 log = logging.getLogger("hatchery.endpoint")
 
@@ -60,10 +60,10 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     devices.DeviceExists: HTTPStatus.FORBIDDEN,
     tokens.TokenMissing: HTTPStatus.UNAUTHORIZED,
     tokens.TokenInvalid: HTTPStatus.UNAUTHORIZED,
-    enrollment.NameNotAllowed: HTTPStatus.FORBIDDEN,
+    tokens.NameNotAllowed: HTTPStatus.FORBIDDEN,
     enrollment.AlreadyEnrolled: HTTPStatus.FORBIDDEN,
-    enrollment.CertificateRevoked: HTTPStatus.FORBIDDEN,
-    enrollment.CertificateExpired: HTTPStatus.FORBIDDEN,
+    lost_answers.CertificateRevoked: HTTPStatus.FORBIDDEN,
+    lost_answers.CertificateExpired: HTTPStatus.FORBIDDEN,
     enrollment.EnrollmentRejected: HTTPStatus.FORBIDDEN,
     enrollment.TooManyWaiting: HTTPStatus.SERVICE_UNAVAILABLE,
     status.NotStanding: HTTPStatus.FORBIDDEN,

@@ -6,118 +6,181 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('pki', '0001_spine'),
+        ("pki", "0001_spine"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DeviceGroup',
+            name="DeviceGroup",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=64, unique=True)),
-                ('description', models.CharField(blank=True, max_length=200)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.SlugField(max_length=64, unique=True)),
+                ("description", models.CharField(blank=True, max_length=200)),
             ],
         ),
         migrations.CreateModel(
-            name='Label',
+            name="Label",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=64, unique=True)),
             ],
         ),
         migrations.CreateModel(
-            name='LastSeen',
+            name="LastSeen",
             fields=[
-                ('device', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='last_seen', serialize=False, to='pki.device')),
-                ('at', models.DateTimeField(db_index=True)),
-                ('address', models.GenericIPAddressField(blank=True, null=True)),
-                ('tls_version', models.CharField(max_length=16, verbose_name='TLS version')),
+                (
+                    "device",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="last_seen",
+                        serialize=False,
+                        to="pki.device",
+                    ),
+                ),
+                ("at", models.DateTimeField(db_index=True)),
+                ("address", models.GenericIPAddressField(blank=True, null=True)),
+                ("tls_version", models.CharField(max_length=16, verbose_name="TLS version")),
             ],
         ),
         migrations.CreateModel(
-            name='LoginKey',
+            name="LoginKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('spki_sha256', models.CharField(max_length=64, unique=True, verbose_name='SPKI (SHA-256)')),
-                ('name', models.CharField(help_text="What it is: Ada's laptop.", max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('created_by', models.CharField(max_length=160)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("spki_sha256", models.CharField(max_length=64, unique=True, verbose_name="SPKI (SHA-256)")),
+                ("name", models.CharField(help_text="What it is: Ada's laptop.", max_length=64)),
+                ("created_at", models.DateTimeField()),
+                ("created_by", models.CharField(max_length=160)),
             ],
         ),
         migrations.CreateModel(
-            name='SubjectAltName',
+            name="SubjectAltName",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', models.CharField(db_index=True, help_text='Without its kind, lower-case.', max_length=253)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "value",
+                    models.CharField(
+                        db_index=True, help_text="Without its kind, lower-case.", max_length=253
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Tally',
+            name="Tally",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=32)),
-                ('day', models.DateField()),
-                ('count', models.BigIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=32)),
+                ("day", models.DateField()),
+                ("count", models.BigIntegerField(default=0)),
             ],
             options={
-                'verbose_name_plural': 'tallies',
+                "verbose_name_plural": "tallies",
             },
         ),
         migrations.CreateModel(
-            name='TallyMark',
+            name="TallyMark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_id', models.BigIntegerField(default=0, help_text='The last audit event that is in the tallies.')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "event_id",
+                    models.BigIntegerField(
+                        default=0, help_text="The last audit event that is in the tallies."
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='device',
-            name='rotation_requested_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text='Since when it is to have a new key; none once it has shown the new certificate.', null=True),
+            model_name="device",
+            name="rotation_requested_at",
+            field=models.DateTimeField(
+                blank=True,
+                editable=False,
+                help_text="Since when it is to have a new key; none once it has shown the new certificate.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='enrollmentrequest',
-            name='waived',
-            field=models.CharField(blank=True, help_text='The code of the one rule that an administrator waived.', max_length=64),
+            model_name="enrollmentrequest",
+            name="waived",
+            field=models.CharField(
+                blank=True, help_text="The code of the one rule that an administrator waived.", max_length=64
+            ),
         ),
         migrations.AddIndex(
-            model_name='enrollmentrequest',
-            index=models.Index(fields=['state', '-last_at'], name='request_of_state'),
+            model_name="enrollmentrequest",
+            index=models.Index(fields=["state", "-last_at"], name="request_of_state"),
         ),
         migrations.AddField(
-            model_name='device',
-            name='groups',
-            field=models.ManyToManyField(blank=True, related_name='devices', to='pki.devicegroup'),
+            model_name="device",
+            name="groups",
+            field=models.ManyToManyField(blank=True, related_name="devices", to="pki.devicegroup"),
         ),
         migrations.AddField(
-            model_name='device',
-            name='labels',
-            field=models.ManyToManyField(blank=True, related_name='devices', to='pki.label'),
+            model_name="device",
+            name="labels",
+            field=models.ManyToManyField(blank=True, related_name="devices", to="pki.label"),
         ),
         migrations.AddIndex(
-            model_name='device',
-            index=models.Index(fields=['state', '-id'], name='device_of_state'),
+            model_name="device",
+            index=models.Index(fields=["state", "-id"], name="device_of_state"),
         ),
         migrations.AddField(
-            model_name='lastseen',
-            name='certificate',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='pki.certificate'),
+            model_name="lastseen",
+            name="certificate",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="pki.certificate"
+            ),
         ),
         migrations.AddField(
-            model_name='loginkey',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='login_keys', to=settings.AUTH_USER_MODEL),
+            model_name="loginkey",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="login_keys",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='subjectaltname',
-            name='certificate',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='alt_names', to='pki.certificate'),
+            model_name="subjectaltname",
+            name="certificate",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="alt_names", to="pki.certificate"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tally',
-            constraint=models.UniqueConstraint(fields=('kind', 'day'), name='tally_once_a_day'),
+            model_name="tally",
+            constraint=models.UniqueConstraint(fields=("kind", "day"), name="tally_once_a_day"),
         ),
     ]

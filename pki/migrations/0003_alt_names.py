@@ -10,9 +10,7 @@ def fill(apps, schema_editor):
     SubjectAltName = apps.get_model("pki", "SubjectAltName")
     rows = []
     for pk, sans in Certificate.objects.order_by("pk").values_list("pk", "sans").iterator(chunk_size=BATCH):
-        rows += [
-            SubjectAltName(certificate_id=pk, value=san.partition(":")[2].lower()) for san in sans
-        ]
+        rows += [SubjectAltName(certificate_id=pk, value=san.partition(":")[2].lower()) for san in sans]
         if len(rows) >= BATCH:
             SubjectAltName.objects.bulk_create(rows)
             rows = []

@@ -51,9 +51,7 @@ def make_roles(apps, schema_editor):
         group, new = Group.objects.using(using).get_or_create(name=role)
         if not new:
             continue
-        of_pki = Permission.objects.using(using).filter(
-            content_type__app_label="pki", codename__in=codenames
-        )
+        of_pki = Permission.objects.using(using).filter(content_type__app_label="pki", codename__in=codenames)
         of_users = Permission.objects.using(using).filter(
             content_type__app_label="auth", codename__in=OF_USERS.get(role, ())
         )

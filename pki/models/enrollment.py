@@ -64,7 +64,9 @@ class EnrollmentRequest(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=16, choices=State)
-    name = models.CharField(max_length=64, blank=True, help_text="The device's name, as far as known.")
+    name = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="The device's name, as far as known."
+    )
     device = models.ForeignKey(
         Device, on_delete=models.PROTECT, null=True, blank=True, related_name="requests"
     )
@@ -117,8 +119,12 @@ class EnrollmentRequest(models.Model):
                 name="request_waits_once",
             ),
         )
-        # The inbox lists the newest first, of one state.
-        indexes = (models.Index(fields=["state", "-last_at"], name="request_of_state"),)
+        # The inbox lists the newest first, of one state, or of one broken rule, or from one address.
+        indexes = (
+            models.Index(fields=["state", "-last_at"], name="request_of_state"),
+            models.Index(fields=["state", "code", "-last_at"], name="request_of_code"),
+            models.Index(fields=["address", "-created_at"], name="request_from"),
+        )
 
     def __str__(self) -> str:
         return f"{self.name or 'unnamed'}: {self.state}"

@@ -4,10 +4,9 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from pki.core import csr
 from pki.core.errors import Refusal
-from pki.models import Device, EnrollmentRequest
-from pki.services import audit, devices, issuance
+from pki.models import EnrollmentRequest
+from pki.services import audit, devices, issuance, prospects
 from pki.services.audit import Actor
 from pki.services.issuance import Issued
 from pki.services.transactions import writing
@@ -19,6 +18,12 @@ class NotWaiting(Refusal):
     code = "not_waiting"
 
 
+class NotApproved(Refusal):
+    """One of several requests cannot be approved, so that none of them was."""
+
+    code = "not_approved"
+
+
 def approve(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
     """Issue what a waiting request asks for; its device fetches it when it asks again.
 
@@ -26,13 +31,9 @@ def approve(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
     """
     with writing():
         waiting = _take(request_id)
-        device = waiting.device
-        if device is None:
-            if waiting.profile is None:
-                raise LookupError(f"Enrollment request {waiting.pk} has no profile.")
-            device = Device.objects.filter(name=waiting.name).first()
-            device = device or devices.register(waiting.name, waiting.profile, actor, now)
-        issued, _ = issuance.issue(device, csr.verify_der(bytes(waiting.csr_der or b"")), actor, now)
+        asked = prospects.look(waiting)
+        device = asked.device or devices.register(waiting.name, asked.profile, actor, now)
+        issued, _ = issuance.issue(device, asked.request, actor, now)
         waiting.state = EnrollmentRequest.State.ISSUED
         waiting.device = device
         waiting.certificate = issued.certificate
@@ -44,9 +45,18 @@ def approve(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
 
 
 def approve_all(request_ids: Iterable[uuid.UUID], actor: Actor, now: datetime) -> int:
-    """Approve all of these or none; how many. Raises as `approve`."""
+    """Approve all of these or none; how many. Raises NotApproved, which says where it failed and why."""
+    approved = 0
     with writing():
-        return len([approve(request_id, actor, now) for request_id in request_ids])
+        for request_id in request_ids:
+            try:
+                approve(request_id, actor, now)
+            except Refusal as refusal:
+                found = EnrollmentRequest.objects.filter(pk=request_id).only("name").first()
+                name = found.name if found else "A request"
+                raise NotApproved(f"{name}: {refusal.detail} Nothing was approved.") from refusal
+            approved += 1
+    return approved
 
 
 def reject_all(request_ids: Iterable[uuid.UUID], message: str, actor: Actor, now: datetime) -> int:

@@ -9,8 +9,8 @@ from pki.core import csr, names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Record, grant
-from pki.models import Certificate, Device, EnrollmentRequest, EnrollmentToken, Profile, Revocation
-from pki.services import audit, authorities, devices, issuance, refusals, tokens
+from pki.models import Certificate, Device, EnrollmentRequest, EnrollmentToken, Profile
+from pki.services import audit, devices, issuance, lost_answers, refusals, tokens
 from pki.services.audit import Actor
 from pki.services.issuance import Issued
 from pki.services.refusals import Attempt
@@ -28,28 +28,10 @@ class NameMissing(Refusal):
     code = "name_missing"
 
 
-class NameNotAllowed(Refusal):
-    """The token's pattern does not cover this name."""
-
-    code = "name_not_allowed"
-
-
 class AlreadyEnrolled(Refusal):
     """The device has a certificate for another key; without a token, anybody could take its name."""
 
     code = "already_enrolled"
-
-
-class CertificateRevoked(Refusal):
-    """The certificate that this enrollment had given was revoked since."""
-
-    code = "certificate_revoked"
-
-
-class CertificateExpired(Refusal):
-    """The certificate that this enrollment had given has ended since."""
-
-    code = "certificate_expired"
 
 
 class EnrollmentRejected(Refusal):
@@ -67,8 +49,8 @@ class TooManyWaiting(Refusal):
 def enroll(pem: bytes, secret: str | None, address: str | None, now: datetime) -> Issued | EnrollmentRequest:
     """Answer a device's PEM CSR, with the secret of a token or without.
 
-    Returns what was issued, or the request that waits for approval. Whatever is refused is kept (see
-    `refusals.keep`) and raised.
+    Returns what was issued, or the request that waits for approval. What is refused, and was not allowed by
+    an administrator since, is kept (see `refusals.keep`) and raised.
     """
     attempt = Attempt(address)
     try:
@@ -80,6 +62,9 @@ def enroll(pem: bytes, secret: str | None, address: str | None, now: datetime) -
             return _with_token(attempt, request, secret, now)
         return _without_token(attempt, request, now)
     except Refusal as refusal:
+        # Asked only here, so that nobody else pays for it.
+        if attempt.request is not None and (allowed := lost_answers.allowed_once(attempt.request, now)):
+            return allowed
         refusals.keep(attempt, refusal, now)
         raise
 
@@ -96,7 +81,7 @@ def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: da
     attempt.profile = device.profile if device else token.profile
     if device is not None:
         attempt.name = device.name
-    if token.uses and (healed := _issued_before(request, now, token=token)):
+    if token.uses and (healed := lost_answers.issued_before(request, now, token=token)):
         return healed
     try:
         with writing():
@@ -109,7 +94,7 @@ def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: da
     except (tokens.TokenInvalid, devices.DeviceExists, IntegrityError):
         # Somebody else was quicker. If that was the same device sending the same CSR twice, both
         # get the one certificate.
-        if healed := _issued_before(request, now, token=token):
+        if healed := lost_answers.issued_before(request, now, token=token):
             return healed
         raise
 
@@ -119,7 +104,7 @@ def _new_device(token: EnrollmentToken, request: VerifiedRequest, actor: Actor, 
     if name is None:
         raise NameMissing("Put the device's name into the CSR's CN; this token makes new devices.")
     if not tokens.matches(token, name):
-        raise NameNotAllowed("This token is for devices of other names.")
+        raise tokens.NameNotAllowed("This token is for devices of other names.")
     return devices.register(name, token.profile, actor, now)
 
 
@@ -156,19 +141,20 @@ def _open(
             else:
                 # Held until the end: of many keys that want this name at once, one gets it.
                 Device.objects.select_for_update().get(pk=device.pk)
-                if healed := _living_before(request, name, now):
+                if healed := lost_answers.still_good(request, name, now):
                     return healed
-                _refuse_another_key(device, request)
+                refuse_another_key(device, request)
             issued = _issue(device, request, None, actor, now)
     except devices.DeviceExists:  # made this moment, perhaps by the same CSR sent twice
-        if healed := _living_before(request, name, now):
+        if healed := lost_answers.still_good(request, name, now):
             return healed
         raise
     log.warning("OPEN enrollment: signed for %s, whoever that was, from %s", name, attempt.address)
     return issued
 
 
-def _refuse_another_key(device: Device, request: VerifiedRequest) -> None:
+def refuse_another_key(device: Device, request: VerifiedRequest) -> None:
+    """Raise AlreadyEnrolled if the device has a certificate for another key."""
     others = Certificate.objects.filter(device=device).exclude(spki_sha256=request.spki_sha256)
     if others.exists():
         raise AlreadyEnrolled(
@@ -190,7 +176,7 @@ def _await_approval(
     waiting = known.filter(state=EnrollmentRequest.State.WAITING).first()
     if waiting is not None:
         return waiting
-    if healed := _living_before(request, name, now):
+    if healed := lost_answers.still_good(request, name, now):
         return healed
     rejected = known.filter(state=EnrollmentRequest.State.REJECTED).first()
     if rejected is not None:
@@ -248,47 +234,3 @@ def _issue(
         last_at=now,
     )
     return issued
-
-
-def _living_before(request: VerifiedRequest, name: str, now: datetime) -> Issued | None:
-    """As `_issued_before`, where an enrollment whose certificate has ended may simply be made anew."""
-    try:
-        return _issued_before(request, now, name=name)
-    except CertificateExpired:
-        return None
-
-
-def _issued_before(
-    request: VerifiedRequest,
-    now: datetime,
-    *,
-    token: EnrollmentToken | None = None,
-    name: str | None = None,
-) -> Issued | None:
-    """What this same enrollment was given before, if its answer was lost; a token or a name says whose.
-
-    Raises CertificateRevoked, CertificateExpired or DeviceInactive where giving it again would be wrong.
-    """
-    earlier = EnrollmentRequest.objects.filter(
-        state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256
-    )
-    earlier = earlier.filter(token=token) if token else earlier.filter(name=name)
-    if not earlier.exists():  # as nearly always: asked without the joins, which cost more than the rest
-        return None
-    found = earlier.select_related("certificate__issuer", "device").latest("created_at")
-    return given_again(found, now, request)
-
-
-def given_again(found: EnrollmentRequest, now: datetime, request: VerifiedRequest | None = None) -> Issued:
-    """The certificate of an enrollment that was granted. Raises as `_issued_before`."""
-    certificate, device = found.certificate, found.device
-    if certificate is None or device is None:
-        raise LookupError(f"Enrollment request {found.pk} has no certificate.")
-    if request is not None and request.common_name not in (None, device.name):
-        raise NameNotAllowed("This key was enrolled under another name.")
-    if Revocation.objects.filter(certificate=certificate).exists():
-        raise CertificateRevoked("The certificate of this enrollment was revoked; ask for a new token.")
-    if certificate.not_after <= now:
-        raise CertificateExpired("The certificate of this enrollment has expired; ask for a new token.")
-    issuance.require_active_device(device)
-    return Issued(certificate, authorities.chain(certificate.issuer))

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki.core import bundles, certificates, pins
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
-from pki.core.profiles import Grant, grant
+from pki.core.profiles import Grant, Rules, grant
 from pki.keystore import keystore
 from pki.models import Certificate, Device, Issuer, Profile, Revocation, SubjectAltName
 from pki.services import audit, authorities
@@ -54,16 +54,18 @@ class Issued:
         return bundles.pem([self.certificate.parsed, *self.chain])
 
 
-def issue(device: Device, request: VerifiedRequest, actor: Actor, now: datetime) -> tuple[Issued, Grant]:
+def issue(
+    device: Device, request: VerifiedRequest, actor: Actor, now: datetime, rules: Rules | None = None
+) -> tuple[Issued, Grant]:
     """Sign `request` for `device` under its profile; the certificate and its audit event are one transaction.
 
-    Raises DeviceInactive, KeyCompromised, KeyInUse, IssuerInactive, IssuerExpired and what
-    `profiles.grant` raises.
+    `rules` are those of the profile, but for one that an administrator waived. Raises DeviceInactive,
+    KeyCompromised, KeyInUse, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
     """
     require_active_device(device)
     profile = device.profile
     require_active_issuer(profile.issuer)
-    rules = profile.rules
+    rules = rules or profile.rules
     granted = grant(rules, device.record, request)
     authority = authorities.authority(profile.issuer)
     with writing():

@@ -115,10 +115,8 @@ def revoke(
             ],
             batch_size=_BATCH,
         )
-        entries = [
-            (each, {"name": each.common_name, "reason": str(reason), "note": note, **_hold(held.get(each.pk))})
-            for each in chosen
-        ]
+        why = {"reason": str(reason), "note": note}
+        entries = [(each, {"name": each.common_name, **why, **_hold(held.get(each.pk))}) for each in chosen]
         audit.record_each("certificate.revoked", actor, now, entries, level=logging.WARNING)
     return revocations
 
@@ -160,7 +158,7 @@ def _hold(held: Revocation | None) -> dict[str, str | None]:
 
 
 def _locked(named: dict[int, Certificate]) -> dict[int, Revocation]:
-    """The revocations of certificates by their numbers; nobody else changes them until the transaction ends."""
+    """Certificates' revocations, by the certificates' numbers. Nobody else changes them in the meantime."""
     earlier: dict[int, Revocation] = {}
     # In one order, so that two who revoke the same do not deadlock.
     for numbers in _batches(sorted(named)):

@@ -35,6 +35,12 @@ class TokenInvalid(Refusal):
         super().__init__("The token is not valid; ask an administrator for a new one.")
 
 
+class NameNotAllowed(Refusal):
+    """The token is for devices of other names."""
+
+    code = "name_not_allowed"
+
+
 class TokenUnfit(Refusal):
     """A token was asked for that makes no sense."""
 

@@ -106,6 +106,7 @@ def test_nothing_is_done_whose_audit_event_can_not_be_written(now, broken, act):
     issue(door, now)
     before = everything()
     broken(audit, "record")
+    broken(audit, "record_each")
     with pytest.raises(DiskFull):
         act(door, now)
     assert everything() == before

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 
 from pki.core import keys, profiles
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Profile, Revocation
-from pki.services import approval, devices, enrollment, issuance, revocation
+from pki.services import approval, devices, enrollment, issuance, lost_answers, revocation
 from pki.services.audit import Actor
 from tests.services.cast import (
     ADDRESS,
@@ -167,7 +167,7 @@ def test_an_approval_that_fails_leaves_the_request_waiting(gadget, ada, now):
 def test_a_certificate_that_was_approved_and_then_revoked_is_not_given_again(gadget, waiting, ada, now):
     issued = approval.approve(waiting.pk, ada, now)
     revocation.revoke([issued.certificate], Revocation.Reason.SUPERSEDED, TESTER, now)
-    with pytest.raises(enrollment.CertificateRevoked):
+    with pytest.raises(lost_answers.CertificateRevoked):
         gadget.enroll(None, now)
 
 

@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pki.core import csr, keys, names, profiles
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, EnrollmentToken, Issuer, Profile
-from pki.services import devices, enrollment, issuance, revocation, tokens
+from pki.services import devices, enrollment, issuance, lost_answers, revocation, tokens
 from pki.services.issuance import Issued
 from tests.clients import make_csr
 from tests.services.cast import (
@@ -90,7 +90,7 @@ def test_a_pattern_token_is_for_names_of_its_pattern(now, pattern, name, fits):
     if fits:
         assert Gadget(name).enroll(secret, now).certificate.common_name == name
     else:
-        with pytest.raises((enrollment.NameNotAllowed, names.NameRefused)):
+        with pytest.raises((tokens.NameNotAllowed, names.NameRefused)):
             Gadget(name).enroll(secret, now)
         assert not Device.objects.filter(name=name).exists()
 
@@ -190,7 +190,7 @@ def test_a_failed_attempt_does_not_spend_a_devices_token(door, now, pem, refusal
 
 REFUSED_WITH_A_PATTERN_TOKEN = {
     "no CN": (None, enrollment.NameMissing),
-    "a name outside the pattern": ("window-1", enrollment.NameNotAllowed),
+    "a name outside the pattern": ("window-1", tokens.NameNotAllowed),
     "the name of a device on record": ("door-1", devices.DeviceExists),
 }
 
@@ -357,7 +357,7 @@ def test_a_lost_answer_does_not_heal_under_another_name(now):
     secret, gadget = pattern_token("*", now, uses=2), Gadget("door-1")
     gadget.enroll(secret, now)
     gadget.name = "door-2"
-    with pytest.raises(enrollment.NameNotAllowed):
+    with pytest.raises(tokens.NameNotAllowed):
         gadget.enroll(secret, now)
     assert not Device.objects.filter(name="door-2").exists()
 
@@ -366,7 +366,7 @@ def test_a_lost_answer_does_not_bring_a_revoked_certificate_back(door, now):
     secret, gadget = token_for(door, now), Gadget("door-1")
     issued = gadget.enroll(secret, now)
     revocation.revoke([issued.certificate], revocation.Revocation.Reason.KEY_COMPROMISE, TESTER, now)
-    with pytest.raises(enrollment.CertificateRevoked):
+    with pytest.raises(lost_answers.CertificateRevoked):
         gadget.enroll(secret, now)
     assert device_certificates() == [issued.certificate]
 

@@ -6,7 +6,7 @@ import pytest
 
 from pki.core import csr
 from pki.models import Device, Profile, Revocation
-from pki.services import devices, enrollment, issuance, profiles, revocation
+from pki.services import devices, enrollment, issuance, lost_answers, profiles, revocation
 from tests.services.cast import (
     DAY,
     TESTER,
@@ -94,7 +94,7 @@ def test_a_revoked_certificate_is_not_given_again(now):
     gadget = Gadget("kiosk-1")
     first = gadget.enroll(None, now)
     revocation.revoke([first.certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
-    with pytest.raises(enrollment.CertificateRevoked):
+    with pytest.raises(lost_answers.CertificateRevoked):
         gadget.enroll(None, now)
 
 
