@@ -140,6 +140,15 @@ def made(key: keys.IssuerKey, common_name: str) -> VerifiedRequest:
     return _verified(builder.sign(key, keys.signature_hash(key)))
 
 
+def is_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two CSRs (DER) say the same: key, names and wishes. Their signatures may differ.
+
+    RFC 2986 4: what is signed is the certificationRequestInfo; ECDSA signs it differently each time.
+    """
+    parsed = (x509.load_der_x509_csr(each) for each in (one, other))
+    return len({each.tbs_certrequest_bytes for each in parsed}) == 1
+
+
 def _is_private_key(der: bytes) -> bool:
     try:
         load_der_private_key(der, None)

@@ -46,16 +46,16 @@ def approve(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
 
 def approve_all(request_ids: Iterable[uuid.UUID], actor: Actor, now: datetime) -> int:
     """Approve all of these or none; how many. Raises NotApproved, which says where it failed and why."""
-    approved = 0
-    with writing():
-        for request_id in request_ids:
-            try:
-                approve(request_id, actor, now)
-            except Refusal as refusal:
-                found = EnrollmentRequest.objects.filter(pk=request_id).only("name").first()
-                name = found.name if found else "A request"
-                raise NotApproved(f"{name}: {refusal.detail} Nothing was approved.") from refusal
-            approved += 1
+    approved, current = 0, None
+    try:
+        with writing():
+            for current in request_ids:
+                approve(current, actor, now)
+                approved += 1
+    except Refusal as refusal:
+        found = EnrollmentRequest.objects.filter(pk__in=[current] if current else []).only("name").first()
+        name = found.name if found else "A request"
+        raise NotApproved(f"{name}: {refusal.detail} Nothing was approved.") from refusal
     return approved
 
 

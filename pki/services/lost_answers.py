@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pki.core import csr
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.models import EnrollmentRequest, EnrollmentToken, Revocation
@@ -58,7 +59,7 @@ def allowed_once(request: VerifiedRequest, now: datetime) -> Issued | None:
         .exclude(waived="")
         .order_by("-last_at")
     )
-    found = next((each for each in allowed if bytes(each.csr_der or b"") == request.der), None)
+    found = next((each for each in allowed if csr.is_the_same(bytes(each.csr_der or b""), request.der)), None)
     if found is None:
         return None
     try:

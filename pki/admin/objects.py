@@ -1,0 +1,36 @@
+"""The pages and buttons of one object: their names, where they are, and the object itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+
+
+def found(
+    page: ModelAdmin, request: HttpRequest, object_id: str, *, may: Callable[[HttpRequest, Any], bool]
+) -> Any:
+    """The object that a URL names, for who may. Raises PermissionDenied or Http404."""
+    if not may(request, None):  # who may not is not told whether it exists
+        raise PermissionDenied
+    row = page.get_object(request, unquote(object_id))
+    if row is None:
+        raise Http404
+    if not may(request, row):
+        raise PermissionDenied
+    return row
+
+
+def url_name(page: ModelAdmin, verb: str) -> str:
+    """The name of a URL of a page: `pki_certificate_revoke`."""
+    meta = page.model._meta
+    return f"{meta.app_label}_{meta.model_name}_{verb}"
+
+
+def page_url(page: ModelAdmin, row: Model, verb: str = "change") -> str:
+    """Where an object's own page is, or one of its other URLs."""
+    return reverse(f"{page.admin_site.name}:{url_name(page, verb)}", args=[row.pk])
