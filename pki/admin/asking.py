@@ -12,27 +12,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from pki.admin import recent_login
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
-from pki.models import Revocation
 from pki.services.audit import Actor
 
 # Rows that one action takes: all of them are locked, changed and recorded in one transaction.
 MOST_AT_ONCE = 1_000
 _SHOWN = 20
-
-
-class ReasonForm(forms.Form):
-    """Why a certificate is revoked."""
-
-    reason = forms.ChoiceField(
-        choices=Revocation.Reason.choices,
-        widget=UnfoldAdminSelectWidget,
-        help_text="Goes into the revocation lists, for everybody to read.",
-    )
 
 
 class MessageForm(forms.Form):

@@ -2,18 +2,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from pki.admin import issuing
-from pki.admin.asking import ReasonForm, administrator, ask_first
 from pki.admin.pages import ReadOnlyAdmin
-from pki.admin.shown import counted, labelled, pem_block
+from pki.admin.revoking import LiftsHoldsOfRevocations, RevokesCertificates
+from pki.admin.shown import labelled, pem_block
 from pki.core import pins
 from pki.models import Certificate, Revocation
-from pki.services import revocation
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -36,14 +35,14 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Certificate)
-class CertificateAdmin(ReadOnlyAdmin):
+class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
     list_display = ("common_name", "standing", "serial", "profile", "not_after")
     list_filter = (StandingFilter, "profile", "issuer")
     list_select_related = ("issuer", "profile", "revocation")
     search_fields = ("common_name__startswith", "serial__startswith", "fingerprint__startswith")
     search_help_text = "The beginning of a common name, of a serial (hex) or of a SHA-256 fingerprint (hex)"
     ordering = ("-pk",)
-    actions = ("revoke_selected",)
+    actions = ("revoke_selected", "lift_selected")
     fields = (
         "common_name",
         "standing_in_words",
@@ -90,36 +89,12 @@ class CertificateAdmin(ReadOnlyAdmin):
     def pem(self, certificate: Certificate) -> SafeString:
         return pem_block(certificate.parsed)
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("pki.add_revocation")
-
-    @admin.action(description="Revoke", permissions=["revoke"])
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> HttpResponse:
-        def act(cleaned: dict[str, Any]) -> str:
-            revoked = revocation.revoke(
-                queryset.select_related("device"),
-                Revocation.Reason(cleaned["reason"]),
-                administrator(request),
-                timezone.now(),
-            )
-            return counted("Revoked", len(revoked), "certificate")
-
-        return ask_first(
-            self,
-            request,
-            title="Revoke certificates",
-            question="Revoke these certificates? They are refused at once.",
-            items=queryset,
-            button="Revoke",
-            act=act,
-            form_class=ReasonForm,
-        )
-
 
 @admin.register(Revocation)
-class RevocationAdmin(ReadOnlyAdmin):
+class RevocationAdmin(LiftsHoldsOfRevocations, ReadOnlyAdmin):
     list_display = ("certificate", "reason", "revoked_at", "revoked_by")
     list_filter = ("reason",)
     list_select_related = ("certificate", "revoked_by")
     search_fields = ("certificate__common_name__startswith", "certificate__serial__startswith")
     ordering = ("-pk",)
+    actions = ("lift_selected",)

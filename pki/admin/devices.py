@@ -11,12 +11,13 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
-from pki.admin.asking import ReasonForm, administrator, ask_first
-from pki.admin.pages import ConsoleAdmin, on_page
+from pki.admin.asking import administrator, ask_first
+from pki.admin.pages import on_page
+from pki.admin.revoking import RevokesOfDevices
 from pki.admin.shown import counted, labelled
 from pki.core import names
-from pki.models import Device, Revocation
-from pki.services import devices, revocation, tokens
+from pki.models import Device
+from pki.services import devices, tokens
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -53,7 +54,7 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Device)
-class DeviceAdmin(ConsoleAdmin):
+class DeviceAdmin(RevokesOfDevices):
     form = DeviceForm
     list_display = ("name", "shown_state", "profile", "created_at")
     list_filter = ("state", "profile")
@@ -83,9 +84,6 @@ class DeviceAdmin(ConsoleAdmin):
         else:
             made = devices.register(obj.name, obj.profile, actor, now, subject=obj.subject, sans=obj.sans)
             obj.pk = made.pk
-
-    def has_revoke_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("pki.add_revocation")
 
     def has_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return request.user.has_perm("pki.add_enrollmenttoken")
@@ -117,31 +115,6 @@ class DeviceAdmin(ConsoleAdmin):
             items=queryset,
             button=verb,
             act=act,
-        )
-
-    @admin.action(description="Revoke all certificates", permissions=["revoke"])
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
-        def act(cleaned: dict[str, Any]) -> str:
-            now = timezone.now()
-            certificates = [
-                certificate
-                for device in queryset
-                for certificate in revocation.living(device, now).select_related("device")
-            ]
-            revoked = revocation.revoke(
-                certificates, Revocation.Reason(cleaned["reason"]), administrator(request), now
-            )
-            return counted("Revoked", len(revoked), "certificate")
-
-        return ask_first(
-            self,
-            request,
-            title="Revoke certificates",
-            question="Revoke all living certificates of these devices? They are refused at once.",
-            items=queryset,
-            button="Revoke",
-            act=act,
-            form_class=ReasonForm,
         )
 
     @on_page(

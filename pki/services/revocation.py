@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from pki.core.errors import Refusal
-from pki.models import Certificate, Device, Revocation
+from pki.models import AuditEvent, Certificate, Device, Revocation
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.transactions import writing
@@ -65,8 +65,10 @@ def revocable(devices: QuerySet[Device], now: datetime) -> list[Certificate]:
 
 def in_short(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
     """Certificates with what revoking needs of them, and without their bytes."""
-    return certificates.select_related("device").only(
-        "serial", "common_name", "spki_sha256", "listener", "not_after", "device__name"
+    return (
+        certificates.select_related(None)
+        .select_related("device")
+        .only("serial", "common_name", "spki_sha256", "listener", "not_after", "device__name")
     )
 
 
@@ -130,11 +132,23 @@ def lift(certificates: Iterable[Certificate], actor: Actor, now: datetime, note:
         if others or not held:
             raise NotHeld(_not_held(others))
         _delete(held.values())
+        notes = _notes(named)
         entries = [
-            (each, {"name": each.common_name, "note": note, **_hold(held[pk])}) for pk, each in named.items()
+            (each, {"name": each.common_name, "note": note, **_hold(held[pk]), "held_because": notes.get(pk)})
+            for pk, each in named.items()
         ]
         audit.record_each("certificate.hold_lifted", actor, now, entries, level=logging.WARNING)
     return len(held)
+
+
+def _notes(named: dict[int, Certificate]) -> dict[int, str]:
+    """What was noted when certificates were revoked last, by their numbers."""
+    notes: dict[int, str] = {}
+    for numbers in _batches(list(named)):
+        events = AuditEvent.objects.filter(kind="certificate.revoked", certificate__in=numbers).order_by("pk")
+        for number, detail in events.values_list("certificate", "detail"):
+            notes[number] = detail.get("note", "")
+    return notes
 
 
 def _not_held(others: list[str]) -> str:

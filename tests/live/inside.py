@@ -18,9 +18,9 @@ from django.utils import timezone  # noqa: E402
 
 from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
-from pki.models import AuditEvent, Certificate, Device, LastSeen, Profile  # noqa: E402
+from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, LastSeen, Profile  # noqa: E402
 from pki.models.immutable import make_triggers  # noqa: E402
-from pki.services import authorities, devices, issuance, rotation  # noqa: E402
+from pki.services import authorities, devices, issuance, revocation, rotation, waivers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
 
 ACTOR = Actor("shell:test")
@@ -52,6 +52,18 @@ def issue_in_the_past(name: str, days: str) -> None:
     device = devices.register(name, devices.default_profile(), ACTOR, then)
     issued, _ = issuance.issue(device, csr.verify(sys.stdin.buffer.read()), ACTOR, then)
     print(issued.pem.decode())
+
+
+def allow_once(name: str) -> None:
+    """Allow the newest refused enrollment of this name."""
+    refused = EnrollmentRequest.objects.filter(name=name, state=EnrollmentRequest.State.REFUSED)
+    waivers.allow_once(refused.latest("last_at").pk, ACTOR, timezone.now())
+
+
+def lift_hold(name: str) -> None:
+    """Lift the holds of a device's certificates."""
+    held = Certificate.objects.filter(common_name=name, revocation__reason=revocation.HOLD)
+    revocation.lift(held.select_related("device"), ACTOR, timezone.now())
 
 
 def sign_off_the_record(name: str) -> None:
