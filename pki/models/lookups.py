@@ -27,3 +27,8 @@ class Begins(StartsWith):
             *parameters,
             beginning + _HIGHEST,
         ]
+
+    def get_rhs_op(self, connection: Any, rhs: str) -> str:
+        # Elsewhere the operator is that of `startswith`; Django looks it up by the lookup's name.
+        operator: str = connection.operators[StartsWith.lookup_name]
+        return operator % rhs
