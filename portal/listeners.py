@@ -11,6 +11,7 @@ from pki.core.names import url_host
 class TlsMode(Enum):
     PLAIN = "plain"
     TLS = "TLS"
+    OPTIONAL = "TLS, a client certificate if there is one"
     MUTUAL = "mutual TLS"
 
 
@@ -52,7 +53,7 @@ def all_listeners() -> dict[str, Listener]:
         Listener(
             "console",
             settings.PORTAL_PORT_CONSOLE,
-            TlsMode.TLS,
+            TlsMode.OPTIONAL if settings.PORTAL_CONSOLE_CLIENT_CERTIFICATES else TlsMode.TLS,
             "portal.urls.console",
             settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         ),

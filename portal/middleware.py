@@ -2,17 +2,89 @@
 
 from collections.abc import Callable
 
+from django.contrib import messages
+from django.contrib.auth import logout
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+from pki.admin import login
+from pki.endpoints.peer import ClientCertificateMissing, peer
+from pki.services import logins
+
+Next = Callable[[HttpRequest], HttpResponse]
+
+# What the console's pages may load and do; docs/decisions.md says why for each exception.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'unsafe-eval'",  # Alpine compiles the expressions in unfold's templates
+        "style-src 'self'",
+        "style-src-attr 'unsafe-inline'",  # Alpine writes style attributes
+        "img-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Static files say themselves how long they are kept.
+    "Cache-Control": "no-store",
+}
+
+
+class SecurityHeaders:
+    """Adds the headers that every answer of the console has, errors and static files too."""
+
+    def __init__(self, get_response: Next) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
 
 
 class RefuseNul:
     """Refuses a NUL in an address: no text of ours holds one, and PostgreSQL fails on it."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Next) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.path_info:
             raise BadRequest("The address holds a NUL character.")
+        return self._get_response(request)
+
+
+class ClientCertificate:
+    """Hands the connection's client certificate on, and ends sessions whose certificate is gone.
+
+    A session that a certificate began lasts as long as each request comes with that key, in a certificate
+    that stands at that moment.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            certificate = peer(request).certificate
+        except ClientCertificateMissing:
+            certificate = None
+        login.show_certificate(request, certificate)
+        if login.begun_by(request) and request.user.is_authenticated:
+            try:
+                login.still_proven(request, timezone.now())
+            except logins.NoLogin as refusal:
+                logout(request)
+                messages.error(request, f"You are logged out. {refusal.detail}")
+                return HttpResponseRedirect(reverse("admin:login"))
         return self._get_response(request)

@@ -7,6 +7,7 @@ be judged once Django runs is a system check, in `portal.checks`.
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,15 @@ PORTAL_STATUS_URL: str = env.str(
 
 # How long after a login what destroys something is done without asking for the password again.
 PORTAL_RECENT_LOGIN_SECONDS = number("PORTAL_RECENT_LOGIN_SECONDS", 900, 60, 86400, "a number of seconds")
+PORTAL_SESSION_SECONDS = number("PORTAL_SESSION_SECONDS", 12 * 3600, 300, 7 * 86400, "a number of seconds")
+# Wrong passwords for one user from one address, and from one address for all users, before it is locked out.
+PORTAL_LOGIN_FAILURES = number("PORTAL_LOGIN_FAILURES", 5, 3, 100, "a number of tries")
+PORTAL_LOGIN_FAILURES_OF_ADDRESS = number(
+    "PORTAL_LOGIN_FAILURES_OF_ADDRESS", 4 * PORTAL_LOGIN_FAILURES, 3, 10_000, "a number of tries"
+)
+PORTAL_LOCKOUT_SECONDS = number("PORTAL_LOCKOUT_SECONDS", 900, 60, 86400, "a number of seconds")
+# Off, because a browser that holds any certificate asks its user which one to show, before the first page.
+PORTAL_CONSOLE_CLIENT_CERTIFICATES = flag("PORTAL_CONSOLE_CLIENT_CERTIFICATES")
 
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 
@@ -135,12 +145,15 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "portal",
     "pki",
 ]
 
 # The console's alone: the other listeners' requests pass no middleware (see portal.wsgi).
 MIDDLEWARE = [
+    # First, so that what any other one answers has these headers too.
+    "portal.middleware.SecurityHeaders",
     "portal.middleware.RefuseNul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -149,7 +162,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.middleware.ClientCertificate",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls.console"
@@ -215,6 +230,25 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # refuses who is locked out
+    "django.contrib.auth.backends.ModelBackend",
+]
+# The lockout; see pki.services.lockout.
+AXES_HANDLER = "pki.services.lockout.Lockout"
+AXES_USERNAME_CALLABLE = "pki.services.lockout.name_kept"
+AXES_CLIENT_IP_CALLABLE = "pki.services.lockout.address_kept"
+AXES_LOCKOUT_CALLABLE = "pki.admin.login.locked_out"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_FAILURE_LIMIT = PORTAL_LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=PORTAL_LOCKOUT_SECONDS)
+# Tries while locked out do not prolong it: else who keeps knocking keeps the owner out.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail knows who logged in
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
@@ -227,8 +261,20 @@ WHITENOISE_USE_FINDERS = True
 
 # The console is only ever reached over TLS.
 SECURE_SSL_REDIRECT = True
+SECURE_REFERRER_POLICY = "same-origin"  # "no-referrer" would make a form's Origin null, which CSRF refuses
+# RFC 6265bis 4.1.3.2: __Host- keeps neighbours under the same domain from setting them.
+SESSION_COOKIE_NAME = "__Host-session"
 SESSION_COOKIE_SECURE = True
+SESSION_COOKIE_HTTPONLY = True
+# Lax, not Strict: a link to a device, in a mail that a browser shows, leads there and not to the login page.
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = PORTAL_SESSION_SECONDS
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+CSRF_COOKIE_NAME = "__Host-csrf"
 CSRF_COOKIE_SECURE = True
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_AGE = None  # until the browser is closed
 # A browser remembers HSTS for a host, whatever the port: on localhost it would break every other
 # server that a developer runs there.
 SECURE_HSTS_SECONDS = 0 if any(is_loopback(host) for host in PORTAL_HOSTNAMES) else 365 * 86400
@@ -253,6 +299,8 @@ LOGGING = {
         # Django mails and logs every 4xx as a warning; refusals have their own log.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},
+        # What it says stands in the audit trail, with names.
+        "axes": {"level": "ERROR"},
     },
 }
 
@@ -266,6 +314,8 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "pki.admin.dashboard.context",
     "SIDEBAR": {"navigation": "pki.admin.navigation.sidebar"},
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": static_file("hatchery/favicon.svg")}],
-    "STYLES": [static_file("hatchery/console.css")],
+    # In colors.css: unfold would write them into each page, which the Content-Security-Policy forbids.
+    "COLORS": lambda request: {},
+    "STYLES": [static_file("hatchery/colors.css"), static_file("hatchery/console.css")],
     "SCRIPTS": [static_file("hatchery/console.js")],
 }

@@ -132,12 +132,12 @@ def make_context(listener: Listener, certificate: Certificate) -> SSL.Context:
         context.add_extra_chain_cert(intermediate)
     keystore().install(certificate.key_reference, context)
     context.check_privatekey()
-    if listener.mode is TlsMode.MUTUAL:
-        _require_client_certificates(context)
+    if listener.mode in (TlsMode.MUTUAL, TlsMode.OPTIONAL):
+        _ask_for_client_certificates(context, required=listener.mode is TlsMode.MUTUAL)
     return context
 
 
-def _require_client_certificates(context: SSL.Context) -> None:
+def _ask_for_client_certificates(context: SSL.Context, *, required: bool) -> None:
     store = context.get_cert_store()
     if store is None:
         raise ListenerNotReady("OpenSSL gave no certificate store.")
@@ -146,7 +146,7 @@ def _require_client_certificates(context: SSL.Context) -> None:
         store.add_cert(authority)
         # RFC 8446 4.2.4: the names tell a client which of its certificates to send.
         context.add_client_ca(authority)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+    context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0), _verify)
 
 
 def _verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:

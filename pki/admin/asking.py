@@ -67,7 +67,7 @@ def ask_first(
     confirmed = request.method == "POST" and "confirmed" in request.POST
     forms_asked: list[forms.Form] = [form_class(request.POST if confirmed else None)]
     if destructive and not recent_login.is_recent(request):
-        forms_asked.append(recent_login.PasswordAgainForm(request, request.POST if confirmed else None))
+        forms_asked.append(recent_login.prove_again_form(request, request.POST if confirmed else None))
     # Each is looked at, so that all their errors are shown.
     if confirmed and False not in [form.is_valid() for form in forms_asked]:
         try:

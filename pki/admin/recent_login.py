@@ -10,7 +10,10 @@ from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
+
+from pki.admin import login
+from pki.services import logins
 
 _AT = "proved_at"  # in the session: when its user last proved who they are, seconds since 1970
 
@@ -22,9 +25,17 @@ def remember(request: HttpRequest, **_: Any) -> None:
 
 
 def is_recent(request: HttpRequest) -> bool:
-    """Whether the user logged in, or gave the password again, a short while ago."""
+    """Whether the user logged in, or proved it again, a short while ago."""
     age = timezone.now().timestamp() - request.session.get(_AT, 0.0)
     return bool(0 <= age <= settings.PORTAL_RECENT_LOGIN_SECONDS)
+
+
+def prove_again_form(request: HttpRequest, data: Any = None) -> forms.Form:
+    """Asks for the password, or for the certificate of who has one and no password."""
+    user = request.user
+    if login.begun_by(request) and isinstance(user, User) and not user.has_usable_password():
+        return CertificateAgainForm(request, data)
+    return PasswordAgainForm(request, data)
 
 
 class PasswordAgainForm(forms.Form):
@@ -53,3 +64,28 @@ class PasswordAgainForm(forms.Form):
             raise forms.ValidationError("This is not your password.")
         remember(self._request)
         return ""  # nobody needs it any more
+
+
+class CertificateAgainForm(forms.Form):
+    """Asks whether it is still who logged in with a certificate, which this connection must show.
+
+    It is as good as the lock of the screen behind which the certificate is: a browser shows it by itself.
+    """
+
+    certificate_again = forms.BooleanField(
+        label="Prove it with my certificate",
+        widget=UnfoldBooleanWidget,
+        help_text="You logged in a while ago, and this cannot be taken back lightly.",
+    )
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        super().__init__(data)
+        self._request = request
+
+    def clean_certificate_again(self) -> bool:
+        try:
+            login.still_proven(self._request, timezone.now())
+        except logins.NoLogin as refusal:
+            raise forms.ValidationError(refusal.detail) from refusal
+        remember(self._request)
+        return True

@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.client import ClientHandler
 
 from pki.models import EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import approval, devices, revocation, tokens
+from pki.services import approval, devices, logins, revocation, tokens
 from tests.console.browser import Browser
 from tests.services.cast import (
     DAY,
@@ -46,6 +46,7 @@ def world(ca, now):
     set_policy(Profile.Policy.TOKEN)
     with pytest.raises(revocation.Refusal):
         Gadget("<script>alert(1)</script>").enroll(secret, now)
+    logins.add_key(User.objects.get(username="admin"), other, "Ada's laptop", TESTER, now)
     return SimpleNamespace(
         door=door,
         gate=gate,

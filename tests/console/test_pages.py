@@ -170,7 +170,7 @@ def test_the_session_goes_over_tls_alone_and_to_no_script(ca, client):
     response = client.post(
         reverse("admin:login"), {"username": "admin", "password": "a-password"}, secure=True
     )
-    cookie = response.cookies["sessionid"]
+    cookie = response.cookies[settings.SESSION_COOKIE_NAME]
     assert cookie["secure"]
     assert cookie["httponly"]
 
@@ -216,7 +216,7 @@ def test_no_page_shows_a_secret(ada, world):
         "a token": world.secret,
         "the token that was just shown": shown_once,
         "any token": tokens.PREFIX,
-        "a session": ada.client.cookies["sessionid"].value,
+        "a session": ada.client.cookies[settings.SESSION_COOKIE_NAME].value,
     }
     assert len(ada.pages) > 50
     for what, secret in secrets.items():

@@ -76,3 +76,9 @@
     document.querySelectorAll("[data-later]").forEach((element) => { element.hidden = true; });
   });
 })();
+
+// htmx would add a style element, which the Content-Security-Policy forbids; console.css has its rules.
+if (window.htmx) {
+  window.htmx.config.includeIndicatorStyles = false;
+  window.htmx.config.allowEval = false;
+}
