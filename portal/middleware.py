@@ -80,7 +80,7 @@ class ClientCertificate:
         except ClientCertificateMissing:
             certificate = None
         login.show_certificate(request, certificate)
-        if login.begun_by(request) and request.user.is_authenticated:
+        if login.begun_by(request):
             try:
                 login.still_proven(request, timezone.now())
             except logins.NoLogin as refusal:

@@ -13,6 +13,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
 
+from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -20,7 +21,7 @@ from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: 
 from pki.keystore import keystore  # noqa: E402
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, LastSeen, Profile  # noqa: E402
 from pki.models.immutable import make_triggers  # noqa: E402
-from pki.services import authorities, devices, issuance, revocation, rotation, waivers  # noqa: E402
+from pki.services import authorities, devices, issuance, logins, revocation, rotation, waivers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
 
 ACTOR = Actor("shell:test")
@@ -92,6 +93,12 @@ def last_seen(name: str) -> None:
 def rotate(name: str) -> None:
     """Ask a device for a new key."""
     rotation.request(Device.objects.get(name=name), ACTOR, timezone.now())
+
+
+def add_login_key(name: str) -> None:
+    """Let the key of a device's certificate log the administrator in."""
+    certificate = Certificate.objects.filter(common_name=name).latest("pk")
+    logins.add_key(User.objects.get(username="admin"), certificate, name, ACTOR, timezone.now())
 
 
 def open_enrollment() -> None:
