@@ -59,6 +59,7 @@ def test_static_files_are_kept_and_pages_are_not(ada):
     answer = ada.client.get("/static/hatchery/console.css", secure=True)
     assert answer.status_code == 200
     assert "no-store" not in answer["Cache-Control"]
+    answer.close()
 
 
 def test_nothing_is_allowed_that_the_policy_does_not_name():
