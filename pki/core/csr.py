@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 
 from pki.core import keys, names, pins
-from pki.core.errors import Refusal
+from pki.core.errors import UNREADABLE, Refusal
 
 # The largest key that is accepted (RSA-4096) with a generous subject makes a CSR of under 4 KiB.
 LARGEST_CSR = 64 * 1024  # bytes
@@ -21,17 +21,6 @@ LARGEST_CSR = 64 * 1024  # bytes
 _LABELS = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _CSR_LABELS = (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST")
 _DER_SEQUENCE = b"\x30"  # the first byte of every CSR in DER
-
-# What cryptography raises for a structure that it cannot read, KeyError included (an unknown TLS feature).
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 class CsrMissing(Refusal):
@@ -119,7 +108,7 @@ def verify_der(der: bytes) -> VerifiedRequest:
     """The same for a CSR in DER, as it is stored."""
     try:
         return _verified(x509.load_der_x509_csr(der))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CsrMalformed("This is not a PKCS#10 request.") from error
 
 
@@ -162,7 +151,7 @@ def _is_private_key(der: bytes) -> bool:
 def _verified(csr: x509.CertificateSigningRequest) -> VerifiedRequest:
     try:
         public_key = csr.public_key()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise keys.KeyRefused(_unreadable_key(error)) from error
     key_kind, key = keys.certified(public_key)
     if key_kind is keys.KeyKind.RSA and pins.spki(key) not in csr.tbs_certrequest_bytes:
@@ -171,7 +160,7 @@ def _verified(csr: x509.CertificateSigningRequest) -> VerifiedRequest:
     try:
         weak = isinstance(csr.signature_hash_algorithm, hashes.MD5 | hashes.SHA1)
         signed = not weak and csr.is_signature_valid
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CsrForged("The CSR's signature algorithm is not supported; use SHA-256.") from error
     if weak:
         raise CsrForged("The CSR is signed with a broken hash; use SHA-256.")
@@ -207,7 +196,7 @@ def _parse(pem: bytes) -> x509.CertificateSigningRequest:
         )
     try:
         return x509.load_pem_x509_csr(pem)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CsrMalformed("The PEM block is cut short or is not a PKCS#10 request.") from error
 
 
@@ -217,7 +206,7 @@ def _wishes(
     try:
         subject = names.subject_attributes(csr.subject)
         extensions = csr.extensions
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CsrMalformed("The CSR's subject or extensions are malformed, or stand twice.") from error
     sans: list[names.San] = []
     ignored: list[str] = []

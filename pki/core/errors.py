@@ -1,6 +1,21 @@
-"""The one base of everything that a rule refuses."""
+"""The one base of everything that a rule refuses, and what cryptography raises for what it cannot read."""
 
 from typing import ClassVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
+# For a structure that is malformed or not supported; KeyError included (an unknown TLS feature).
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Refusal(Exception):

@@ -165,6 +165,11 @@ def sans_of(names: Iterable[x509.GeneralName]) -> tuple[list[San], list[str]]:
     return known, unknown
 
 
+def short_name(oid: ObjectIdentifier) -> str:
+    """A subject attribute's short name, `CN`; its OID if it has none here."""
+    return _SHORT_NAMES.get(oid, oid.dotted_string)
+
+
 def subject_attributes(name: x509.Name) -> dict[str, str]:
     """A subject's attributes by their short names; what has no short name stands under its OID.
 
@@ -172,9 +177,7 @@ def subject_attributes(name: x509.Name) -> dict[str, str]:
     (RFC 5280 allows a BIT STRING for one attribute) is left out.
     """
     return {
-        _SHORT_NAMES.get(attribute.oid, attribute.oid.dotted_string): attribute.value
-        for attribute in name
-        if isinstance(attribute.value, str)
+        short_name(attribute.oid): attribute.value for attribute in name if isinstance(attribute.value, str)
     }
 
 
