@@ -1,93 +1,175 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import URLPattern
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from pki.admin import issuing
+from pki.admin import inspecting, issuing, viewing
+from pki.admin.certificate_filters import ExpiresFilter, StandingFilter, indexed_order
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.revoking import LiftsHoldsOfRevocations, RevokesCertificates
-from pki.admin.shown import labelled, pem_block
-from pki.core import pins
-from pki.models import Certificate, Revocation
+from pki.admin.shown import labelled, when
+from pki.models import Certificate, EnrollmentRequest, Revocation
+from pki.services import search, standings
+from pki.templatetags.console import NOTHING, colons
 
-
-class StandingFilter(admin.SimpleListFilter):
-    title = "standing"
-    parameter_name = "standing"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("valid", "valid"), ("revoked", "revoked"), ("expired", "expired")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
-        now = timezone.now()
-        match self.value():
-            case "valid":
-                return queryset.filter(revocation=None, not_after__gte=now)
-            case "revoked":
-                return queryset.exclude(revocation=None)
-            case "expired":
-                return queryset.filter(not_after__lt=now)
-        return queryset
+_EVENTS_SHOWN = 20
 
 
 @admin.register(Certificate)
 class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
-    list_display = ("common_name", "standing", "serial", "profile", "not_after")
-    list_filter = (StandingFilter, "profile", "issuer")
-    list_select_related = ("issuer", "profile", "revocation")
-    search_fields = ("common_name__startswith", "serial__startswith", "fingerprint__startswith")
-    search_help_text = "The beginning of a common name, of a serial (hex) or of a SHA-256 fingerprint (hex)"
-    ordering = ("-pk",)
-    actions = ("revoke_selected", "lift_selected")
-    fields = (
-        "common_name",
-        "standing_in_words",
-        "device",
-        "listener",
-        "subject",
-        "sans",
-        "serial",
-        "fingerprint",
-        "spki_pin",
-        "issuer",
-        "profile",
-        "not_before",
-        "not_after",
-        "issued_at",
-        "pem",
+    list_display = (
+        "name",
+        "standing",
+        "short_serial",
+        "shown_device",
+        "shown_profile",
+        "shown_issuer",
+        "ends",
     )
-    readonly_fields = ("standing_in_words", "subject", "spki_pin", "pem")
+    list_filter = (StandingFilter, ExpiresFilter, "profile", "issuer")
+    list_select_related = ("device", "revocation__revoked_by")
+    # For the box to be there; what it finds is `services.search`'s.
+    search_fields = ("common_name",)
+    search_help_text = (
+        "A serial (hex in any writing, or decimal), SHA-256 fingerprint (a SHA-1 one is not stored), SPKI "
+        "pin (hex or base64), common name or SAN; of hex and of names the beginning is enough"
+    )
+    actions = ("revoke_selected", "lift_selected")
+
+    ends = when("not_after", "expires", ordering=False)
+
+    # Columns are methods, so that the list is in no other order than that of `get_ordering`.
+    @admin.display(description="common name")
+    def name(self, certificate: Certificate) -> str:
+        return certificate.common_name
+
+    @labelled(
+        description="standing",
+        label={
+            "valid": "success",
+            "held": "warning",
+            "not yet valid": "warning",
+            "device suspended": "warning",
+            "revoked": "danger",
+            "issuer compromised": "danger",
+            "expired": "info",
+            "device retired": "info",
+        },
+    )
+    def standing(self, certificate: Certificate) -> str:
+        return standings.of(certificate, timezone.now()).word.value
+
+    @admin.display(description="serial")
+    def short_serial(self, certificate: Certificate) -> SafeString:
+        return format_html(
+            '<span class="mono one-line" title="{}">{}…</span>',
+            colons(certificate.serial),
+            colons(certificate.serial)[:11],
+        )
+
+    @admin.display(description="device")
+    def shown_device(self, certificate: Certificate) -> SafeString | str:
+        if certificate.device is None:
+            return f"listener {certificate.listener}" if certificate.listener else NOTHING
+        url = reverse("admin:pki_device_change", args=[certificate.device.pk])
+        return format_html('<a class="content-link" href="{}">{}</a>', url, certificate.device)
+
+    @admin.display(description="profile")
+    def shown_profile(self, certificate: Certificate) -> str:
+        return str(certificate.profile)
+
+    @admin.display(description="issuer")
+    def shown_issuer(self, certificate: Certificate) -> str:
+        return str(certificate.issuer)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return indexed_order(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Certificate]:
+        # Not joined: a database without statistics may begin with the smallest table, and sort the largest.
+        queryset: QuerySet[Certificate] = super().get_queryset(request).prefetch_related("issuer", "profile")
+        return queryset
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Certificate], search_term: str
+    ) -> tuple[QuerySet[Certificate], bool]:
+        if search_term.strip():
+            queryset = queryset.filter(pk__in=search.find(search_term).keys)
+        return queryset, False
 
     def get_urls(self) -> list[URLPattern]:
-        return [*issuing.urls(self), *super().get_urls()]
+        view = self.admin_site.admin_view
+        own = [
+            path("inspect/", inspecting.in_memory(view(self.inspect)), name="pki_inspect"),
+            path("<int:pk>/download/<slug:form>/", view(self.download), name="pki_certificate_download"),
+        ]
+        urls: list[URLPattern] = super().get_urls()
+        return [*issuing.urls(self), *own, *urls]
 
-    @labelled(description="standing", label={"valid": "success", "expired": "info", "revoked": "danger"})
-    def standing(self, certificate: Certificate) -> tuple[str, str]:
-        revoked = getattr(certificate, "revocation", None)
-        if revoked is not None:
-            return "revoked", f"revoked: {revoked.reason}"
-        word = "expired" if certificate.not_after < timezone.now() else "valid"
-        return word, word
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if (
+            request.method == "GET"
+            and list(request.GET) == [SEARCH_VAR]
+            and self.has_view_permission(request)
+        ):
+            exact = search.exact(request.GET[SEARCH_VAR])
+            if exact is not None:
+                return HttpResponseRedirect(reverse("admin:pki_certificate_change", args=[exact]))
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
 
-    @admin.display(description="standing")
-    def standing_in_words(self, certificate: Certificate) -> str:
-        return self.standing(certificate)[1]
+    def inspect(self, request: HttpRequest) -> HttpResponse:
+        return inspecting.inspect(request, self)
 
-    @admin.display(description="subject")
-    def subject(self, certificate: Certificate) -> str:
-        return certificate.parsed.subject.rfc4514_string()
+    def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
+        certificate = viewing.looked_at(self, request, str(pk))
+        return viewing.download(
+            certificate.parsed, certificate.issuer, certificate.common_name, certificate.serial[:12], form
+        )
 
-    @admin.display(description="SPKI pin (SHA-256)")
-    def spki_pin(self, certificate: Certificate) -> str:
-        return pins.spki_pin(certificate.parsed.public_key())
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Certificate | None:
+        joined = ("issuer__parent", "profile", "device", "revocation__revoked_by")
+        try:
+            return Certificate.objects.select_related(*joined).filter(pk=int(object_id)).first()
+        except ValueError:
+            return None
 
-    @admin.display(description="PEM")
-    def pem(self, certificate: Certificate) -> SafeString:
-        return pem_block(certificate.parsed)
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        certificate: Certificate = viewing.looked_at(self, request, object_id)
+        context = {
+            **viewing.context(self, request, certificate, certificate.parsed),
+            "title": certificate.common_name,
+            "certificate": certificate,
+            "standing": standings.of(certificate, timezone.now()),
+            "line": viewing.line_of(certificate.issuer),
+            "may_see_device": request.user.has_perm("pki.view_device"),
+            "may_see_issuers": request.user.has_perm("pki.view_issuer"),
+            "request_url": _request_url(request, certificate),
+        }
+        if request.user.has_perm("pki.view_auditevent"):
+            context["events"] = certificate.events.order_by("-pk")[:_EVENTS_SHOWN]
+        return TemplateResponse(request, "console/certificate.html", context)
+
+
+def _request_url(request: HttpRequest, certificate: Certificate) -> str:
+    """Where the request is that the certificate came from; empty if there is none, or none to be seen."""
+    if not request.user.has_perm("pki.view_enrollmentrequest"):
+        return ""
+    key = EnrollmentRequest.objects.filter(certificate=certificate).values_list("pk", flat=True).first()
+    return reverse("admin:pki_enrollmentrequest_change", args=[key]) if key else ""
 
 
 @admin.register(Revocation)

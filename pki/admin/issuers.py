@@ -1,32 +1,30 @@
-from django.contrib import admin
-from django.utils.safestring import SafeString
+from typing import Any
 
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+
+from pki.admin import viewing
 from pki.admin.pages import ReadOnlyAdmin
-from pki.admin.shown import labelled, pem_block
-from pki.core import keys, pins
+from pki.admin.shown import labelled, when
+from pki.core import keys
+from pki.core.diagnosis import difference
 from pki.models import Issuer
 
 
 @admin.register(Issuer)
 class IssuerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "shown_state", "parent", "key_kind", "not_after")
+    list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state",)
     list_select_related = ("parent",)
-    search_fields = ("name", "fingerprint__startswith", "key_identifier__startswith")
-    fields = (
-        "name",
-        "state",
-        "parent",
-        "key_kind",
-        "not_before",
-        "not_after",
-        "fingerprint",
-        "spki_pin",
-        "key_identifier",
-        "pem",
-        "created_at",
+    search_fields = ("name", "fingerprint__begins", "key_identifier__begins")
+    search_help_text = (
+        "Part of a name, or the beginning of a SHA-256 fingerprint or of a key identifier (hex)"
     )
-    readonly_fields = ("key_kind", "spki_pin", "pem")
+
+    ends = when("not_after", "expires", ordering=False)
 
     @labelled(description="state", label={"active": "success", "retired": "info", "compromised": "danger"})
     def shown_state(self, issuer: Issuer) -> str:
@@ -36,10 +34,46 @@ class IssuerAdmin(ReadOnlyAdmin):
     def key_kind(self, issuer: Issuer) -> str:
         return keys.describe(issuer.certificate.public_key())
 
-    @admin.display(description="SPKI pin (SHA-256)")
-    def spki_pin(self, issuer: Issuer) -> str:
-        return pins.spki_pin(issuer.certificate.public_key())
+    @admin.display(description="remaining life")
+    def life(self, issuer: Issuer) -> str:
+        return remaining(issuer)
 
-    @admin.display(description="PEM")
-    def pem(self, issuer: Issuer) -> SafeString:
-        return pem_block(issuer.certificate)
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                "<int:pk>/download/<slug:form>/",
+                self.admin_site.admin_view(self.download),
+                name="pki_issuer_download",
+            )
+        ]
+        urls: list[URLPattern] = super().get_urls()
+        return own + urls
+
+    def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
+        issuer: Issuer = viewing.looked_at(self, request, str(pk))
+        return viewing.download(
+            issuer.certificate, issuer.parent, issuer.name, issuer.key_identifier[:12], form
+        )
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        issuer: Issuer = viewing.looked_at(self, request, object_id)
+        context = {
+            **viewing.context(self, request, issuer, issuer.certificate),
+            "issuer": issuer,
+            "remaining": remaining(issuer),
+            "line": viewing.line_of(issuer)[:-1],
+            "subordinates": issuer.subordinates.order_by("name"),
+            "profiles": issuer.profiles.order_by("name"),
+            "may_see_issuers": True,
+            "may_see_profiles": request.user.has_perm("pki.view_profile"),
+            "may_see_certificates": request.user.has_perm("pki.view_certificate"),
+        }
+        return TemplateResponse(request, "console/issuer.html", context)
+
+
+def remaining(issuer: Issuer) -> str:
+    """How long an issuer still lives, in words."""
+    left = issuer.not_after - timezone.now()
+    return difference(left) if left.total_seconds() > 0 else f"over since {difference(left)}"

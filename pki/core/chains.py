@@ -78,7 +78,7 @@ def _no_issuer(
         )
         return
     issuer = _issuer_name(certificate)
-    if any(_same_name(certificate, each) for each in trusted):
+    if any(names(certificate, each) for each in trusted):
         yield Finding(
             "wrong_issuer",
             Severity.REFUSED,
@@ -104,7 +104,8 @@ def _issuer_name(certificate: x509.Certificate) -> str:
         return "an issuer with a malformed name"
 
 
-def _same_name(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def names(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `certificate` says that `issuer` issued it; anybody can say so."""
     try:
         return certificate.issuer == issuer.subject
     except UNREADABLE:

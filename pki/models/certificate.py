@@ -17,12 +17,15 @@ class Certificate(models.Model):
     What was signed never changes: the database refuses it (see `pki.models.immutable`).
     """
 
-    issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="certificates")
+    # Without indexes of their own: those below begin with them.
+    issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="certificates", db_index=False)
     serial = models.CharField(max_length=40, help_text="Lower-case hex, without leading zeros.")
     fingerprint = models.CharField(
         "fingerprint (SHA-256)", max_length=64, unique=True, help_text="Of the DER, hex."
     )
-    profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="certificates")
+    profile = models.ForeignKey(
+        Profile, on_delete=models.PROTECT, related_name="certificates", db_index=False
+    )
     device = models.ForeignKey(
         Device,
         on_delete=models.PROTECT,
@@ -60,6 +63,11 @@ class Certificate(models.Model):
                 condition=~Q(listener=""),
                 name="certificate_of_listener",
             ),
+            # The console lists those of an issuer or a profile by the end of their life.
+            models.Index(fields=["issuer", "not_after"], name="certificate_of_issuer"),
+            models.Index(fields=["profile", "not_after"], name="certificate_of_profile"),
+            # A serial by itself, whole or its beginning; the class lets PostgreSQL use it for LIKE.
+            models.Index(fields=["serial"], opclasses=["varchar_pattern_ops"], name="certificate_by_serial"),
         )
 
     def __str__(self) -> str:

@@ -29,6 +29,8 @@ class Revocation(models.Model):
     )
 
     class Meta:
+        # The console lists the newest of one reason, as those on hold.
+        indexes = (models.Index(fields=["reason", "-id"], name="revocation_of_reason"),)
         constraints = (
             models.CheckConstraint(
                 condition=Q(

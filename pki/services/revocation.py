@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from pki.core import identifiers
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Certificate, Device, Revocation
 from pki.services import audit
@@ -73,12 +74,12 @@ def in_short(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
 
 
 def find_by_serial(text: str) -> Certificate:
-    """The certificate of a serial in any usual writing: hex, with colons, spaces or `0x`, in any case.
+    """The certificate of a serial in any usual writing: hex, with colons, spaces or `0x`, or decimal.
 
     Raises CertificateUnknown, also where two issuers gave the same serial.
     """
-    serial = text.strip().lower().removeprefix("0x").replace(":", "").replace(" ", "").lstrip("0")
-    found = list(Certificate.objects.select_related("device", "issuer").filter(serial=serial)[:2])
+    certificates = Certificate.objects.select_related("device", "issuer")
+    found = list(certificates.filter(serial__in=identifiers.serials(text))[:2])
     if len(found) != 1:
         raise CertificateUnknown(f"There is no certificate with the serial {text!r}.")
     return found[0]

@@ -12,8 +12,26 @@ NOTHING = "-"
 
 _COLOURS = {
     "success": ("active", "valid", "issued", "usable", "good", "yes"),
-    "warning": ("waiting", "suspended", "expires soon", "held", "warning"),
-    "danger": ("revoked", "refused", "rejected", "compromised", "cancelled", "no", "bad", "danger"),
+    "warning": (
+        "waiting",
+        "suspended",
+        "not yet valid",
+        "device suspended",
+        "expires soon",
+        "held",
+        "warning",
+    ),
+    "danger": (
+        "revoked",
+        "refused",
+        "rejected",
+        "compromised",
+        "issuer compromised",
+        "cancelled",
+        "no",
+        "bad",
+        "danger",
+    ),
 }
 _COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
 

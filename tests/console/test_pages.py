@@ -15,6 +15,7 @@ from pki.models import (
     Revocation,
 )
 from pki.services import tokens
+from pki.templatetags.console import colons
 from tests.console.browser import add, changelist, new_token, page, registered_models
 from tests.services.cast import everything, set_policy
 
@@ -129,7 +130,7 @@ def test_what_may_be_added_has_a_form(ada, model):
 
 def test_a_certificates_page_shows_what_it_is(ada, world):
     html = ada.get(page(world.doomed)).content.decode()
-    for shown in ("revoked: superseded", world.doomed.serial, "BEGIN CERTIFICATE", "CN=door-1"):
+    for shown in ("superseded: a newer", colons(world.doomed.serial), "BEGIN CERTIFICATE", "CN = door-1"):
         assert shown in html
 
 

@@ -1,0 +1,70 @@
+"""The filters of the list of certificates, and the order in which an index answers each."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from pki.models import Certificate, Revocation
+
+_SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+
+class StandingFilter(admin.SimpleListFilter):
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("valid", "valid"), ("revoked", "revoked"), ("held", "on hold"), ("expired", "expired")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        now = timezone.now()
+        match self.value():
+            case "valid":
+                return queryset.filter(revocation=None, not_after__gte=now)
+            case "revoked":
+                return queryset.filter(revocation__isnull=False)
+            case "held":
+                return queryset.filter(revocation__reason=Revocation.Reason.CERTIFICATE_HOLD)
+            case "expired":
+                return queryset.filter(not_after__lt=now)
+        return queryset
+
+
+class ExpiresFilter(admin.SimpleListFilter):
+    """Those that are not revoked, and end within a time. The dashboard links here."""
+
+    title = "expires"
+    parameter_name = "expires"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("24h", "within 24 hours"), ("7d", "within 7 days"), ("30d", "within 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        span = _SPANS.get(self.value() or "")
+        if span is None:
+            return queryset
+        if request.GET.get(StandingFilter.parameter_name, "valid") != "valid":
+            return queryset.none()  # the database would look at each to find that out
+        now = timezone.now()
+        return queryset.filter(revocation=None, not_after__gte=now, not_after__lt=now + span)
+
+
+def indexed_order(request: HttpRequest) -> tuple[str, ...]:
+    """The order of the list in which an index gives the rows that the request's filters leave.
+
+    Of a million certificates, sorting what a filter leaves would take seconds.
+    """
+    if ExpiresFilter.parameter_name in request.GET:
+        return ("not_after", "pk")
+    standing = request.GET.get(StandingFilter.parameter_name, "")
+    if standing in ("revoked", "held"):
+        return ("-revocation__pk", "-pk")
+    if standing in ("valid", "expired") or any(
+        name.startswith(("issuer__", "profile__")) for name in request.GET
+    ):
+        return ("-not_after", "-pk")
+    return ("-pk",)

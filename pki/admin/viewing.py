@@ -1,0 +1,100 @@
+"""What the pages of certificates and of issuers share: the viewer's words, the chain, the downloads."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+
+from pki.core import bundles, reading
+from pki.models import Issuer
+from pki.services import authorities
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that a page offers."""
+
+    label: str
+    suffix: str  # of the file's name
+    content_type: str
+    chain: bool  # whether the issuers up to the root come along
+    root: bool  # whether the root does too
+
+
+# RFC 8555 9.1 registers no type for one PEM certificate; RFC 2585 4.1 does for DER.
+DOWNLOADS = {
+    "pem": Download("PEM", ".pem", "application/x-pem-file", chain=False, root=False),
+    "der": Download("DER", ".crt", "application/pkix-cert", chain=False, root=False),
+    "chain": Download("PEM with chain", "-chain.pem", "application/x-pem-file", chain=True, root=False),
+    "fullchain": Download(
+        "PEM with chain and root", "-fullchain.pem", "application/x-pem-file", chain=True, root=True
+    ),
+}
+
+
+def looked_at(page: ModelAdmin, request: HttpRequest, object_id: str) -> Any:
+    """The row of a page that only shows it: PermissionDenied or Http404 if there is nothing to show."""
+    if request.method not in ("GET", "HEAD") or not page.has_view_permission(request):
+        raise PermissionDenied
+    row = page.get_object(request, unquote(object_id))
+    if row is None:
+        raise Http404("There is no such page.")
+    return row
+
+
+def context(
+    page: ModelAdmin, request: HttpRequest, row: Model, certificate: x509.Certificate
+) -> dict[str, Any]:
+    """What both viewers' templates are given."""
+    return {
+        **page.admin_site.each_context(request),
+        "title": str(row),
+        "original": row,
+        "opts": page.model._meta,
+        "reading": reading.read(certificate),
+        "downloads": [(each.label, _download_url(page, row, form)) for form, each in DOWNLOADS.items()],
+    }
+
+
+def line_of(issuer: Issuer) -> list[Issuer]:
+    """An issuer and those above it, the root first."""
+    line = [issuer]
+    while line[0].parent is not None:
+        line.insert(0, line[0].parent)
+    return line
+
+
+def download(
+    certificate: x509.Certificate, above: Issuer | None, name: str, serial: str, form: str
+) -> HttpResponse:
+    """A file of a certificate, alone or with `above`, its issuer, and the chain. Raises Http404."""
+    wanted = DOWNLOADS.get(form)
+    if wanted is None:
+        raise Http404("There is no such download.")
+    certificates = [certificate]
+    if wanted.chain and above is not None:
+        certificates += authorities.chain(above)
+        if wanted.root:
+            certificates.append(authorities.root_of(above).certificate)
+    content = certificate.public_bytes(Encoding.DER) if form == "der" else bundles.pem(certificates)
+    response = HttpResponse(content, content_type=wanted.content_type)
+    response["Content-Disposition"] = f'attachment; filename="{_file_name(name, serial)}{wanted.suffix}"'
+    return response
+
+
+def _file_name(*words: str) -> str:
+    """A name that no shell, header or file system takes for anything else."""
+    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") or "unnamed" for word in words)
+
+
+def _download_url(page: ModelAdmin, row: Model, form: str) -> str:
+    meta = page.model._meta
+    return reverse(f"{page.admin_site.name}:{meta.app_label}_{meta.model_name}_download", args=[row.pk, form])

@@ -1,0 +1,612 @@
+"""What is shown to Hatchery is told apart and judged: each mistake is made here on purpose."""
+
+import base64
+import logging
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    pkcs7,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pki.core import bundles, chains, containers, csr, der, diagnosis, recognition
+from pki.core.findings import Finding, Severity
+from pki.core.parts import MOST_PARTS, Kind
+from pki.core.profiles import ExtendedKeyUsage
+from pki.models import Certificate, Issuer, Revocation
+from pki.services import authorities, inspection, issuance, revocation
+from tests.clients import make_csr
+from tests.core import cast as core
+from tests.core.test_hostile_bytes import damaged
+from tests.services.cast import DAY, TESTER, Gadget, change_state, everything, registered
+
+SERVER = ExtendedKeyUsage.SERVER_AUTH
+GOOD_AS_IT_IS = {"ours", "san_missing", "our_issuer"}
+
+
+@pytest.fixture
+def door(ca, now):
+    return registered("door-1", now)
+
+
+@pytest.fixture
+def gadget():
+    return Gadget("door-1")
+
+
+@pytest.fixture
+def certificate(door, gadget, now):
+    issued, _ = issuance.issue(door, csr.verify(gadget.csr), TESTER, now)
+    return issued.certificate
+
+
+@pytest.fixture
+def chained(certificate):
+    """The certificate with its chain, as a device should send it."""
+    return bundles.pem([certificate.parsed, *authorities.chain(certificate.issuer)])
+
+
+@pytest.fixture
+def server(ca):
+    return Certificate.objects.filter(listener="hello").get()
+
+
+def pem(certificate):
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def key_pem(key, password=None, form=PrivateFormat.PKCS8):
+    encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, form, encryption)
+
+
+def codes(inspected):
+    return {finding.code for finding in inspected.all_findings}
+
+
+def refusals(inspected):
+    return {finding.code for finding in inspected.refused}
+
+
+def look(data, now, **more):
+    return inspection.inspect(data, now, **more)
+
+
+def self_made(
+    subject="stranger",
+    issuer=None,
+    *,
+    key=None,
+    signer=None,
+    now,
+    digest=None,
+    extensions=(),
+    start=-DAY,
+    life=10 * DAY,
+):
+    """A certificate that Hatchery did not make."""
+    key = key or core.private_key("P-256")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+    builder = x509.CertificateBuilder(
+        issuer or name, name, key.public_key(), x509.random_serial_number(), now + start, now + start + life
+    )
+    for each in extensions:
+        builder = builder.add_extension(each, critical=False)
+    return builder.sign(signer or key, digest or hashes.SHA256())
+
+
+# --- What it is -----------------------------------------------------------------------------------
+
+CERTIFICATE = [Kind.CERTIFICATE]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pem,
+        lambda c: c.public_bytes(Encoding.DER),
+        lambda c: base64.b64encode(c.public_bytes(Encoding.DER)),
+        lambda c: base64.urlsafe_b64encode(c.public_bytes(Encoding.DER)).rstrip(b"="),
+        lambda c: b"\xef\xbb\xbf" + pem(c).replace(b"\n", b"\r\n"),
+        lambda c: pem(c).decode().encode("utf-16"),
+        lambda c: b"Bag Attributes\n  friendlyName: x\n" + pem(c) + b"some words\n",
+        lambda c: b"".join(b"   " + line + b"\n" for line in pem(c).splitlines()),
+        lambda c: pkcs7.serialize_certificates([c], Encoding.PEM),
+        lambda c: pkcs7.serialize_certificates([c], Encoding.DER),
+        lambda c: pkcs12.serialize_key_and_certificates(None, None, c, None, NoEncryption()),
+        lambda c: pem(c).replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE"),
+    ],
+    ids=[
+        "PEM",
+        "DER",
+        "base64",
+        "URL-safe",
+        "Windows",
+        "UTF-16",
+        "words",
+        "indented",
+        "P7-PEM",
+        "P7-DER",
+        "P12",
+        "trusted",
+    ],
+)
+def test_a_certificate_is_recognised_in_every_wrapping(certificate, now, wrap):
+    inspected = look(wrap(certificate.parsed), now)
+    assert [each.part.kind for each in inspected.parts] == CERTIFICATE
+    assert inspected.parts[0].certificate == certificate
+    assert "ours" in codes(inspected)
+
+
+@pytest.mark.parametrize(
+    ("write", "password", "kind"),
+    [
+        (lambda key: key_pem(key), "", Kind.PRIVATE_KEY),
+        (lambda key: key_pem(key, form=PrivateFormat.TraditionalOpenSSL), "", Kind.PRIVATE_KEY),
+        (lambda key: key_pem(key, "pw"), "pw", Kind.PRIVATE_KEY),
+        (lambda key: key_pem(key, "pw", PrivateFormat.TraditionalOpenSSL), "pw", Kind.PRIVATE_KEY),
+        (
+            lambda key: key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            "",
+            Kind.PUBLIC_KEY,
+        ),
+        (lambda key: make_csr("door-1", key=key), "", Kind.REQUEST),
+    ],
+    ids=["PKCS#8", "traditional", "encrypted", "encrypted in the old way", "public", "CSR"],
+)
+def test_of_a_key_it_is_told_which_of_our_certificates_it_fits(
+    certificate, gadget, now, write, password, kind
+):
+    (each,) = look(write(gadget.key), now, password=password).parts
+    assert each.part.kind is kind
+    assert each.same_key == [certificate]
+    assert "key_known" in {finding.code for finding in each.findings}
+
+
+def test_of_a_key_that_nobody_has_it_is_told_that(ca, now):
+    (each,) = look(key_pem(Gadget().key), now).parts
+    assert each.same_key == []
+    assert "key_unknown" in {finding.code for finding in each.findings}
+
+
+def test_a_good_certificate_with_its_chain_is_not_refused(chained, now):
+    inspected = look(chained, now)
+    assert codes(inspected) == GOOD_AS_IT_IS
+    assert inspected.refused == []
+
+
+def test_a_good_server_certificate_is_not_refused(server, now):
+    data = bundles.pem([server.parsed, *authorities.chain(server.issuer)])
+    for host in ("localhost", "LOCALHOST", "127.0.0.1"):
+        inspected = look(data, now, use=SERVER, hostname=host)
+        assert codes(inspected) == {"ours", "our_issuer", "hostname_matches"}
+
+
+# --- Mistakes with certificates -------------------------------------------------------------------
+
+
+def test_expired(certificate, chained, now):
+    later = certificate.not_after + 3 * DAY
+    inspected = look(chained, later)
+    assert refusals(inspected) == {"certificate_expired"}
+    assert "3 days ago" in inspected.refused[0].sentence
+
+
+def test_not_yet_valid_is_a_matter_of_clocks(certificate, chained):
+    inspected = look(chained, certificate.not_before - timedelta(hours=2))
+    assert refusals(inspected) == {"certificate_not_yet_valid"}
+    assert "2 hours" in inspected.refused[0].sentence
+    assert "time zone" in inspected.refused[0].advice
+    far = look(chained, certificate.not_before - 5 * DAY)
+    assert "time zone" not in far.refused[0].advice
+
+
+def test_self_signed(ca, now):
+    assert {"self_signed"} <= refusals(look(pem(self_made(now=now)), now))
+
+
+def test_an_issuer_that_nobody_knows(ca, now):
+    other = core.issued(core.ca(), core.record("door-1"), now=now)
+    alone = look(pem(other), now)
+    assert refusals(alone) == {"unknown_issuer"}
+    assert "the chain ends there" in alone.refused[0].sentence
+    assert "not_ours" in codes(alone)
+    with_chain = look(bundles.pem([other, core.ca().issuing, core.ca().root]), now)
+    assert "leads to CN=Test Root CA" in with_chain.refused[0].sentence
+
+
+def test_a_ca_of_the_same_name_with_another_key(certificate, now):
+    issuer = certificate.issuer.certificate
+    forged = self_made(issuer=issuer.subject, signer=core.private_key("P-384"), now=now)
+    assert "wrong_issuer" in refusals(look(pem(forged), now))
+
+
+def test_an_intermediate_that_is_not_sent_along(certificate, now):
+    inspected = look(pem(certificate.parsed), now)
+    (missing,) = [each for each in inspected.all_findings if each.code == "intermediate_missing"]
+    assert missing.severity is Severity.WARNING
+    assert certificate.issuer.name in missing.sentence
+
+
+def test_an_extended_key_usage_for_something_else(chained, server, now):
+    assert refusals(look(chained, now, use=SERVER)) == {"eku_missing", "san_missing"}
+    inspected = look(pem(server.parsed), now)
+    assert {"eku_missing", "certificate_of_no_device"} == refusals(inspected)
+
+
+def test_no_extended_key_usage_and_any_are_for_everything(ca, now):
+    for extensions in ((), (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]),)):
+        assert "eku_missing" not in codes(look(pem(self_made(now=now, extensions=extensions)), now))
+
+
+def test_a_key_usage_without_signatures(ca, now):
+    usage = x509.KeyUsage(False, False, True, False, False, False, False, False, False)
+    assert "key_usage_missing" in refusals(look(pem(self_made(now=now, extensions=[usage])), now))
+
+
+def test_no_san_is_nothing_to_a_client_and_everything_to_a_server(ca, now):
+    data = pem(self_made("door.example", now=now))
+    assert "san_missing" not in refusals(look(data, now))
+    inspected = look(data, now, use=SERVER, hostname="door.example")
+    assert {"san_missing", "hostname_mismatch"} <= refusals(inspected)
+    assert "a CN only" in " ".join(each.sentence for each in inspected.refused)
+    assert "Its CN is door.example" in " ".join(each.sentence for each in inspected.refused)
+
+
+@pytest.mark.parametrize(
+    ("san", "host", "matches"),
+    [
+        ("DNS:*.example", "door.example", True),
+        ("DNS:*.example", "a.door.example", False),
+        ("DNS:*.example", "example", False),
+        ("DNS:Door.Example", "door.example.", True),
+        ("DNS:door.example", "gate.example", False),
+        ("IP:10.0.0.7", "10.0.0.7", True),
+        ("IP:::1", "[0:0::1]", True),
+        ("DNS:10.0.0.7", "10.0.0.7", False),
+        ("email:a@door.example", "door.example", False),
+    ],
+)
+def test_a_host_is_matched_with_the_sans(ca, now, san, host, matches):
+    name = core.names.San(*(core.names.SanKind(san.split(":", 1)[0]), san.split(":", 1)[1])).general_name()
+    made = self_made(now=now, extensions=[x509.SubjectAlternativeName([name])])
+    found = codes(look(pem(made), now, use=SERVER, hostname=host))
+    assert ("hostname_matches" in found) is matches
+    assert ("hostname_mismatch" in found) is not matches
+
+
+def test_a_weak_key_an_unusual_key_and_a_weak_signature(ca, now):
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505  the mistake itself
+    assert "weak_key" in refusals(look(pem(self_made(key=weak, now=now)), now))
+    assert "weak_key" in refusals(look(key_pem(weak), now))
+    unusual = look(pem(self_made(key=core.private_key("P-521"), now=now)), now)
+    assert "unusual_key" in codes(unusual) - refusals(unusual)
+    # cryptography signs with SHA-1 no more; the rule looks at what the certificate says.
+    ecdsa_sha256, ecdsa_sha1 = (
+        bytes.fromhex("300a06082a8648ce3d040302"),
+        bytes.fromhex("300906072a8648ce3d0401"),
+    )
+    signed = core.issued(core.ca(), core.record("door-1"), now=now).public_bytes(Encoding.DER)
+    assert ecdsa_sha256 in signed
+    assert "weak_signature" in refusals(look(with_algorithm(signed, ecdsa_sha256, ecdsa_sha1), now))
+
+
+def with_algorithm(certificate, before, after):
+    """A certificate that names another algorithm of its signature; its lengths are mended."""
+    body = der.children(certificate)[0].content
+    tbs, _, signature = der.children(body)
+    return core._tlv(
+        0x30,
+        core._tlv(0x30, tbs.content.replace(before, after)) + after + core._tlv(0x03, signature.content),
+    )
+
+
+def test_a_ca_certificate_shown_as_ones_own(ca, now):
+    root = Issuer.objects.get(parent=None).certificate
+    assert "ca_as_leaf" in codes(look(pem(root), now))
+    key = core.private_key("P-384")
+    own = self_made(key=key, now=now, extensions=[x509.BasicConstraints(True, None)])
+    assert "ca_as_leaf" in refusals(look(pem(own) + key_pem(key), now))
+
+
+def test_a_chain_in_the_wrong_order(certificate, now):
+    turned = bundles.pem([certificate.issuer.certificate, certificate.parsed])
+    assert "chain_order" in codes(look(turned, now))
+
+
+# --- What only our records know -------------------------------------------------------------------
+
+
+def test_revoked_says_when_and_why(certificate, chained, now):
+    revocation.revoke([certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    inspected = look(chained, now)
+    assert refusals(inspected) == {"certificate_revoked"}
+    assert f"{now:%Y-%m-%d %H:%M} UTC" in inspected.refused[0].sentence
+    assert "keyCompromise" in inspected.refused[0].sentence
+
+
+def test_held(certificate, chained, now):
+    revocation.revoke([certificate], Revocation.Reason.CERTIFICATE_HOLD, TESTER, now)
+    assert refusals(look(chained, now)) == {"certificate_held"}
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("suspended", "device_suspended"), ("retired", "device_retired")]
+)
+def test_a_device_that_is_not_active(door, chained, now, state, code):
+    change_state(door, state, now)
+    assert refusals(look(chained, now)) == {code}
+
+
+def test_a_compromised_issuer(certificate, chained, now):
+    Issuer.objects.filter(pk=certificate.issuer_id).update(state="compromised")
+    assert refusals(look(chained, now)) == {"issuer_compromised"}
+
+
+def test_signed_by_our_ca_but_not_on_record(certificate, chained, now):
+    from pki.keystore import keystore
+
+    issuer = certificate.issuer
+    builder = x509.CertificateBuilder(
+        issuer.certificate.subject,
+        certificate.parsed.subject,
+        core.private_key("P-256").public_key(),
+        int(certificate.serial, 16),
+        now,
+        now + DAY,
+    )
+    inspected = look(pem(keystore().sign(issuer.key_reference, builder)), now)
+    assert "not_on_record" in refusals(inspected)
+    assert certificate.serial[:8] in " ".join(each.sentence for each in inspected.refused)
+
+
+def test_a_key_that_was_revoked_as_compromised(certificate, gadget, now):
+    revocation.revoke([certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    assert refusals(look(make_csr("door-1", key=gadget.key), now)) == {"key_compromised"}
+
+
+def test_another_certificate_of_a_key_of_ours_is_connected_with_it(certificate, gadget, now):
+    (each,) = look(pem(self_made(key=gadget.key, now=now)), now).parts
+    assert each.certificate is None
+    assert each.same_key == [certificate]
+
+
+# --- Keys, requests and files ---------------------------------------------------------------------
+
+
+def test_what_belongs_together_is_said_to(chained, gadget, now):
+    inspected = look(chained + key_pem(gadget.key) + gadget.csr, now)
+    assert [each.code for each in inspected.all_findings].count("key_matches") == 2
+    assert inspected.refused == []
+    alone = look(key_pem(gadget.key) + gadget.csr, now)
+    assert "key_matches" in codes(alone)
+
+
+def test_a_key_that_does_not_fit(chained, gadget, now):
+    other = Gadget("door-1")
+    assert refusals(look(chained + key_pem(other.key), now)) == {"key_mismatch"}
+    assert refusals(look(chained + other.csr, now)) == {"key_mismatch"}
+    assert refusals(look(gadget.csr + key_pem(other.key), now)) == {"key_mismatch"}
+
+
+def test_a_request_that_was_changed(ca, now):
+    request = bytearray(core.csr_der("door-1"))
+    request[-1] ^= 1
+    assert "csr_signature_invalid" in refusals(look(bytes(request), now))
+
+
+def test_a_private_key_is_warned_of(ca, gadget, now):
+    assert "private_key_pasted" in codes(look(key_pem(gadget.key), now))
+
+
+def test_an_encrypted_key_without_its_password_and_with_a_wrong_one(ca, gadget, now):
+    for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+        data = key_pem(gadget.key, "pw", form)
+        assert "password_needed" in codes(look(data, now))
+        assert "password_wrong" in codes(look(data, now, password="no"))
+
+
+def p12(gadget, certificate, *, key=True, leaf=True, encryption=None):
+    return pkcs12.serialize_key_and_certificates(
+        b"door-1",
+        gadget.key if key else None,
+        certificate.parsed if leaf else None,
+        authorities.chain(certificate.issuer),
+        encryption or BestAvailableEncryption(b"pw"),
+    )
+
+
+def test_a_pkcs12_file_with_its_password(certificate, gadget, now):
+    inspected = look(p12(gadget, certificate), now, password="pw")
+    kinds = [each.part.kind for each in inspected.parts]
+    assert kinds == [Kind.PRIVATE_KEY, Kind.CERTIFICATE, Kind.CERTIFICATE]
+    assert inspected.refused == []
+    assert "p12_legacy_algorithms" not in codes(inspected)
+
+
+def test_a_pkcs12_file_without_its_password_and_with_a_wrong_one(certificate, gadget, now):
+    data = p12(gadget, certificate)
+    assert "p12_password_needed" in codes(look(data, now))
+    assert "p12_wrong_password" in codes(look(data, now, password="no"))
+
+
+def test_a_pkcs12_file_without_a_key_or_without_a_certificate(certificate, gadget, now):
+    assert "p12_without_key" in refusals(look(p12(gadget, certificate, key=False), now, password="pw"))
+    empty = pkcs12.serialize_key_and_certificates(
+        None, gadget.key, None, None, BestAvailableEncryption(b"pw")
+    )
+    assert "p12_without_certificate" in refusals(look(empty, now, password="pw"))
+
+
+def test_a_pkcs12_file_with_old_algorithms(certificate, gadget, now):
+    old = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())  # noqa: S303  the mistake itself
+        .build(b"pw")
+    )
+    assert "p12_legacy_algorithms" in codes(
+        look(p12(gadget, certificate, encryption=old), now, password="pw")
+    )
+
+
+def test_a_file_that_would_keep_us_busy_is_not_opened(ca, gadget, now):
+    slowest = bytes.fromhex("300c") + b"\x04\x04salt" + bytes.fromhex("02047fffffff")
+    assert der.most_rounds(slowest) == 0x7FFFFFFF
+    scrypt = bytes.fromhex("3012") + b"\x04\x04salt" + bytes.fromhex("0204001000000201080201") + b"\x01"
+    assert der.most_rounds(scrypt) > containers.MOST_ROUNDS
+    data = p12_of(gadget)
+    rounds = der.most_rounds(data)
+    short, long = der_integer(rounds), der_integer(containers.MOST_ROUNDS + 1)
+    assert len(short) == len(long), "so that no length around it changes"
+    busy = data.replace(short, long)
+    assert "too_many_rounds" in codes(look(busy, now, password="pw"))
+
+
+def p12_of(gadget):
+    strong = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(600_000).build(b"pw")
+    return pkcs12.serialize_key_and_certificates(None, gadget.key, None, None, strong)
+
+
+def der_integer(number):
+    return b"\x02\x03" + number.to_bytes(3)
+
+
+DAMAGES = {
+    "a dash is missing": lambda text: text.replace(b"-----BEGIN", b"----BEGIN"),
+    "no END line": lambda text: text.partition(b"-----END")[0],
+    "cut short": lambda text: b"\n".join(text.splitlines()[:5]) + b"\n-----END CERTIFICATE-----",
+    "no BEGIN line": lambda text: text.partition(b"\n")[2],
+    "two labels": lambda text: text.replace(b"END CERTIFICATE", b"END CERTIFICATE REQUEST"),
+    "not base64": lambda text: text.replace(b"MII", b"M*I", 1),
+    "two that run together": lambda text: text.partition(b"-----END")[0] + text,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_pem_block_is_named(certificate, now, damage):
+    assert "pem_damaged" in codes(look(damage(pem(certificate.parsed)), now))
+
+
+def test_line_breaks_that_are_written_out(certificate, now):
+    inspected = look(pem(certificate.parsed).replace(b"\n", b"\\n"), now)
+    assert "escaped_line_breaks" in codes(inspected)
+    assert inspected.parts[0].certificate == certificate
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"  \n", "nothing_pasted"),
+        (b"hello", "not_recognised"),
+        (b"\xfe\xed\xfe\xed\0\0\0\2", "not_recognised"),
+        (b"ssh-ed25519 AAAA me", "not_recognised"),
+        (b"x" * (recognition.LARGEST + 1), "too_large"),
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----", "ssh_key"),
+    ],
+)
+def test_what_is_nothing_of_ours_is_told_what_to_do(ca, now, data, code):
+    assert code in codes(look(data, now))
+
+
+def test_no_more_than_fifty_parts_are_looked_at(certificate, now):
+    inspected = look(pem(certificate.parsed) * (MOST_PARTS + 5), now)
+    assert len(inspected.parts) == MOST_PARTS
+    assert [each.code for each in inspected.findings].count("too_many_parts") == 1
+
+
+# --- What must hold of all of them ----------------------------------------------------------------
+
+
+def test_looking_changes_nothing_and_logs_nothing(chained, gadget, now, caplog):
+    before = everything()
+    with caplog.at_level(logging.DEBUG):
+        look(chained + key_pem(gadget.key, "hush-hush"), now, password="hush-hush")
+    assert everything() == before
+    assert not [each for each in caplog.records if each.name.startswith("hatchery")]
+
+
+def test_an_error_of_our_own_says_nothing_of_what_was_pasted(ca, gadget, now, monkeypatch, caplog):
+    def fails(data, password):
+        raise RuntimeError(data)
+
+    monkeypatch.setattr(recognition, "recognise", fails)
+    assert codes(look(key_pem(gadget.key), now)) == {"not_understood"}
+    assert "RuntimeError" in caplog.text
+    assert "PRIVATE KEY" not in caplog.text
+
+
+def test_it_asks_the_database_a_few_times_only(
+    chained, certificate, gadget, now, django_assert_max_num_queries
+):
+    with django_assert_max_num_queries(6):
+        look(chained * 10 + key_pem(gadget.key), now)
+
+
+def test_every_finding_of_something_wrong_says_what_to_do(ca, now):
+    for data in (pem(self_made(now=now)), b"hello", b"-----BEGIN CERTIFICATE-----\nAA", core.csr_der()):
+        for finding in look(data, now, use=SERVER, hostname="a.example").all_findings:
+            if finding.severity in (Severity.REFUSED, Severity.WARNING):
+                assert finding.advice, finding.code
+
+
+LEAF = core.issued(core.ca(), core.record("door-1", "DNS:door.example"))
+ORIGINALS = [
+    LEAF.public_bytes(Encoding.DER),
+    core.csr_der("door-1"),
+    pkcs12.serialize_key_and_certificates(
+        b"x", core.private_key("P-256"), LEAF, [core.ca().issuing], NoEncryption()
+    ),
+    pkcs7.serialize_certificates([LEAF, core.ca().root], Encoding.DER),
+    core.private_key("P-256").private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+    core.private_key("P-256").public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+]  # fmt: skip
+OLD_KEY = b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n"
+PIECES = [
+    *(f"-----{word} {label}-----\n".encode() for word in ("BEGIN", "END") for label in
+      ("CERTIFICATE", "PRIVATE KEY", "EC PRIVATE KEY")),
+    OLD_KEY, b"--BEGIN X--", b"\\n", b"\n", b"\0", b"=", b"{", b"<", b"\xff\xfe", b"MIIB",
+    base64.encodebytes(LEAF.public_bytes(Encoding.DER)), pem(LEAF),
+]  # fmt: skip
+
+
+def judged(data, password=""):
+    recognised = recognition.recognise(data, password)
+    circumstances = diagnosis.Circumstances(
+        [core.ca().root, core.ca().issuing], core.MOMENT, SERVER, "door.example"
+    )
+    findings = diagnosis.diagnose(recognised, circumstances)
+    assert all(isinstance(each, Finding) and each.sentence for each in findings)
+    numbers = {part.number for part in recognised.parts}
+    assert {each.part for each in findings} <= {*numbers, None}
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(b"\x30\x80")
+@example(b"\x30\x00")
+@given(
+    damaged(ORIGINALS)
+    | st.binary(max_size=200)
+    | damaged(ORIGINALS).map(base64.b64encode)
+    | st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=10).map(b"".join)
+)
+def test_whatever_is_pasted_is_judged_and_nothing_is_raised(data):
+    judged(data)
+    judged(data, "pw")
+
+
+def test_the_chain_is_found_by_keys_not_by_names():
+    assert chains.signed_by(LEAF, core.ca().issuing)
+    assert not chains.signed_by(LEAF, core.ca().root)
