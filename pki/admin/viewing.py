@@ -92,7 +92,7 @@ def download(
 
 def _file_name(*words: str) -> str:
     """A name that no shell, header or file system takes for anything else."""
-    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", word).strip("._") or "unnamed" for word in words)
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", word).strip("._-") or "unnamed" for word in words)
 
 
 def _download_url(page: ModelAdmin, row: Model, form: str) -> str:
