@@ -1,13 +1,10 @@
-"""How the console shows things: moments, words in colour, PEM, counts."""
+"""How the console shows things: moments, words in colour, counts."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.contrib import admin
 from django.template.defaultfilters import pluralize
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -30,11 +27,6 @@ def when(field: str, description: str, *, ordering: bool = True) -> Callable[[An
         return moment(getattr(row, field))
 
     return column
-
-
-def pem_block(certificate: x509.Certificate) -> SafeString:
-    """A certificate's PEM, to copy."""
-    return format_html("<pre>{}</pre>", certificate.public_bytes(Encoding.PEM).decode())
 
 
 def counted(verb: str, number: int, noun: str) -> str:

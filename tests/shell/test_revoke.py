@@ -37,9 +37,10 @@ def test_by_serial_one_certificate_is_revoked_and_named(door, certificate, now):
         str.upper,
         lambda serial: f"0x{serial}",
         lambda serial: serial.zfill(40),
+        lambda serial: str(int(serial, 16)),
         lambda serial: ":".join(map("".join, zip(*[iter(serial.upper().zfill(32))] * 2, strict=True))),
     ],
-    ids=["capitals", "0x", "leading zeros", "colons"],
+    ids=["capitals", "0x", "leading zeros", "decimal", "colons"],
 )
 def test_a_serial_is_understood_in_any_usual_writing(certificate, write):
     prints("revoke", "--serial", write(certificate.serial))

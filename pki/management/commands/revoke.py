@@ -14,7 +14,7 @@ class Command(ServiceCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--serial", metavar="HEX", help="the certificate's serial, with or without colons")
+        what.add_argument("--serial", metavar="SERIAL", help="the certificate's serial, hex or decimal")
         what.add_argument("--device", metavar="NAME", help="all of this device's certificates")
         parser.add_argument(
             "--reason",
