@@ -54,6 +54,22 @@ class ExpiresFilter(admin.SimpleListFilter):
         return queryset.filter(revocation=None, not_after__gte=now, not_after__lt=now + span)
 
 
+class IssuedFilter(admin.SimpleListFilter):
+    """Devices' certificates that were issued lately. The dashboard links here."""
+
+    title = "issued to devices"
+    parameter_name = "issued"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("24h", "in the last 24 hours"), ("7d", "in the last 7 days"), ("30d", "in the last 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        span = _SPANS.get(self.value() or "")
+        if span is None:
+            return queryset
+        return queryset.filter(device__isnull=False, issued_at__gte=timezone.now() - span)
+
+
 class RelatedFilter(admin.RelatedFieldListFilter):
     """Of a profile or an issuer; among the revoked ones, without its index.
 
@@ -80,6 +96,8 @@ def indexed_order(request: HttpRequest) -> tuple[str, ...]:
     standing = request.GET.get(StandingFilter.parameter_name, "")
     if standing in _OF_REVOCATIONS:
         return ("-revocation__pk", "-pk")
+    if IssuedFilter.parameter_name in request.GET:
+        return ("-issued_at", "-pk")
     if standing in ("valid", "expired") or any(
         name.startswith(("issuer__", "profile__")) for name in request.GET
     ):

@@ -11,7 +11,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pki.admin import inspecting, issuing, viewing
-from pki.admin.certificate_filters import ExpiresFilter, RelatedFilter, StandingFilter, indexed_order
+from pki.admin.certificate_filters import (
+    ExpiresFilter,
+    IssuedFilter,
+    RelatedFilter,
+    StandingFilter,
+    indexed_order,
+)
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.revoking import LiftsHoldsOfRevocations, RevokesCertificates
 from pki.admin.shown import labelled, when
@@ -33,7 +39,13 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
         "shown_issuer",
         "ends",
     )
-    list_filter = (StandingFilter, ExpiresFilter, ("profile", RelatedFilter), ("issuer", RelatedFilter))
+    list_filter = (
+        StandingFilter,
+        ExpiresFilter,
+        IssuedFilter,
+        ("profile", RelatedFilter),
+        ("issuer", RelatedFilter),
+    )
     list_select_related = ("device", "revocation__revoked_by")
     # For the box to be there; what it finds is `services.search`'s.
     search_fields = ("common_name",)

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0004_roles'),
+        ('pki', '0005_inbox_lookups'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
