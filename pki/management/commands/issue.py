@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from pki.core import csr
 from pki.management.base import ServiceCommand
-from pki.services import by_hand
+from pki.services import by_hand, devices
 from pki.services.audit import Actor
 from pki.services.by_hand import Holder
 
@@ -20,6 +20,7 @@ class Command(ServiceCommand):
         parser.add_argument("--csr", required=True, metavar="FILE", help="PEM or DER; - for standard input")
 
     def handle(self, *args: Any, device: str, **options: Any) -> None:
+        devices.find(device)  # said before anybody waits for standard input
         source: str = options["csr"]
         try:
             with sys.stdin.buffer if source == "-" else Path(source).open("rb") as file:
