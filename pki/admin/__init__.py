@@ -4,6 +4,7 @@ from pki.admin import (  # noqa: F401  importing a module registers its pages
     audit,
     certificates,
     devices,
+    groups,
     issuers,
     profiles,
     requests,

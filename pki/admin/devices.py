@@ -1,169 +1,261 @@
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from django import forms
-from django.conf import settings
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.enums import ActionVariant
 
-from pki.admin.asking import administrator, ask_first
+from pki.admin import registering
+from pki.admin.asking import administrator
+from pki.admin.device_actions import DeviceActions
+from pki.admin.device_filters import GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter
+from pki.admin.device_forms import SUBJECT_FIELDS, DeviceForm
+from pki.admin.device_page import story
 from pki.admin.pages import on_page
-from pki.admin.revoking import RevokesOfDevices
-from pki.admin.shown import counted, labelled
-from pki.core import names
+from pki.admin.shown import labelled, when
 from pki.models import Device
-from pki.services import devices, tokens
+from pki.services import devices, labels
+from pki.templatetags.console import NOTHING, moment
 
-T = TypeVar("T")
-U = TypeVar("U")
-
-
-def _checked(rule: Callable[[T], U], value: T) -> U:
-    try:
-        return rule(value)
-    except names.NameRefused as refusal:
-        raise ValidationError(refusal.detail) from refusal
+_RECORD = ("name", "profile", *SUBJECT_FIELDS, "sans", "groups", "labels")
 
 
-class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = Device
-        fields = ("name", "profile", "subject", "sans")
+@dataclass(frozen=True)
+class Deed:
+    """A button on a device's page."""
 
-    def clean_name(self) -> str:
-        return _checked(names.device_name, self.cleaned_data["name"])
+    path: str
+    words: str
+    # None where the URL is made elsewhere.
+    act: Callable[["DeviceAdmin", HttpRequest, QuerySet[Device]], HttpResponse] | None
+    needs: str  # has_<needs>_permission
+    fits: Callable[[Device], bool]
+    style: str = "button"
 
-    def clean_subject(self) -> dict[str, str]:
-        value = self.cleaned_data["subject"] or {}
-        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-            raise ValidationError('A JSON object of texts, as {"O": "Example"}.')
-        if "CN" in value:
-            raise ValidationError("The CN is the device's name; leave it out here.")
-        return _checked(names.checked_subject, value)
 
-    def clean_sans(self) -> list[str]:
-        value = self.cleaned_data["sans"] or []
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise ValidationError('A JSON list of texts, as ["DNS:door.example"].')
-        return [str(_checked(names.parse_san, each)) for each in value]
+def _is_active(device: Device) -> bool:
+    return device.state == Device.State.ACTIVE
+
+
+def _is_not_retired(device: Device) -> bool:
+    return device.state != Device.State.RETIRED
 
 
 @admin.register(Device)
-class DeviceAdmin(RevokesOfDevices):
+class DeviceAdmin(DeviceActions):
     form = DeviceForm
-    list_display = ("name", "shown_state", "profile", "created_at")
-    list_filter = ("state", "profile")
-    list_select_related = ("profile",)
-    search_fields = ("name__startswith",)
-    search_help_text = "The beginning of a device's name"
+    list_display = (
+        "name",
+        "shown_state",
+        "shown_groups",
+        "shown_labels",
+        "profile",
+        "seen",
+        "created",
+    )
+    list_filter = ("state", "profile", GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter)
+    list_select_related = ("profile", "last_seen")
+    search_fields = ("name",)  # for the search box to be there; see get_search_results
+    search_help_text = "The beginning of a device's name or of a label"
     ordering = ("-pk",)
-    actions = ("suspend_selected", "resume_selected", "retire_selected", "revoke_selected")
-    actions_detail = ("new_token",)
+    autocomplete_fields = ("groups",)
+    actions = (
+        "suspend_selected",
+        "resume_selected",
+        "retire_selected",
+        "revoke_selected",
+        "new_tokens_selected",
+        "join_selected",
+        "leave_selected",
+        "label_selected",
+        "unlabel_selected",
+    )
+    actions_list = ("register_many",)
+
+    created = when("created_at", "created", ordering=False)
+
+    # --- The list ---------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Device]:
+        queryset: QuerySet[Device] = super().get_queryset(request)
+        return queryset.prefetch_related("groups", "labels")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
+    ) -> tuple[QuerySet[Device], bool]:
+        for word in search_term.split():
+            labelled_so = Device.labels.through.objects.filter(label__name__begins=word)
+            queryset = queryset.filter(Q(name__begins=word) | Q(pk__in=labelled_so.values("device_id")))
+        return queryset, False
 
     @labelled(description="state", label={"active": "success", "suspended": "warning", "retired": "info"})
     def shown_state(self, device: Device) -> str:
         return device.state
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
-        # Its certificates carry the name; another name is another device.
-        return ("name", "state", "created_at") if obj else ()
+    @admin.display(description="groups")
+    def shown_groups(self, device: Device) -> str:
+        return ", ".join(sorted(group.name for group in device.groups.all())) or NOTHING
 
-    def get_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
-        editable = ("name", "profile", "subject", "sans")
-        return (*editable, "state", "created_at") if obj else editable
+    @admin.display(description="labels")
+    def shown_labels(self, device: Device) -> str:
+        return ", ".join(sorted(label.name for label in device.labels.all())) or NOTHING
 
-    def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:
-        actor, now = administrator(request), timezone.now()
-        if change:
-            devices.amend(obj, form.changed_data, actor, now)
-        else:
-            made = devices.register(obj.name, obj.profile, actor, now, subject=obj.subject, sans=obj.sans)
-            obj.pk = made.pk
+    @admin.display(description="last seen")
+    def seen(self, device: Device) -> str:
+        found = getattr(device, "last_seen", None)
+        return moment(found.at) if found else "never"
 
-    def has_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("pki.add_enrollmenttoken")
+    # --- A device's own pages ---------------------------------------------------------------------
 
-    @admin.action(description="Suspend: refused until resumed", permissions=["change"])
-    def suspend_selected(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
-        return self._change_states(request, queryset, Device.State.SUSPENDED, "Suspend")
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [path("<path:object_id>/edit/", wrap(self.edit_view), name="pki_device_edit")]
+        for deed in DEEDS:
+            if deed.act is not None:
+                view = wrap(partial(self._deed_view, deed=deed, act=deed.act))
+                own.append(path(f"<path:object_id>/{deed.path}/", view, name=f"pki_device_{deed.path}"))
+        return own + list(super().get_urls())
 
-    @admin.action(description="Resume: good again", permissions=["change"])
-    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
-        return self._change_states(request, queryset, Device.State.ACTIVE, "Resume")
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        try:
+            response: HttpResponse = super().add_view(request, form_url, extra_context)
+        except devices.DeviceExists:
+            # Registered by somebody else since the form was checked: asked again, it finds that out itself.
+            response = super().add_view(request, form_url, extra_context)
+        return response
 
-    @admin.action(description="Retire: gone for good", permissions=["change"])
-    def retire_selected(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
-        return self._change_states(request, queryset, Device.State.RETIRED, "Retire")
-
-    def _change_states(
-        self, request: HttpRequest, queryset: QuerySet[Device], state: Device.State, verb: str
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        def act(_: dict[str, Any]) -> str:
-            changed = devices.change_states(queryset, state, administrator(request), timezone.now())
-            return counted(f"Now {state}:", changed, "device")
+        """Show a device's story; what is on record is changed on the page behind *Edit*."""
+        device = self._get(request, object_id)
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        buttons = [
+            {"words": deed.words, "style": deed.style, "url": self._url(device, deed.path)}
+            for deed in DEEDS
+            if deed.fits(device) and getattr(self, f"has_{deed.needs}_permission")(request)
+        ]
+        if self.has_change_permission(request, device):
+            buttons.append({"words": "Edit", "style": "button", "url": self._url(device, "edit")})
+        context = {
+            **self.admin_site.each_context(request),
+            **story(device, request, timezone.now()),
+            "title": device.name,
+            "opts": self.model._meta,
+            "original": device,
+            "buttons": buttons,
+            "may_make_tokens": self.has_token_permission(request),
+        }
+        return TemplateResponse(request, "console/device.html", context)
 
-        return ask_first(
-            self,
-            request,
-            title=f"{verb} devices",
-            question=f"{verb} these devices? It takes effect at their next request.",
-            items=queryset,
-            button=verb,
-            act=act,
-        )
+    def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Change a device's record."""
+        device = self._get(request, object_id)
+        if not self.has_change_permission(request, device):
+            raise PermissionDenied
+        response: HttpResponse = self.changeform_view(request, object_id)
+        return response
 
-    @on_page(
-        description="New token",
-        url_path="new-token",
-        icon="key",
-        variant=ActionVariant.PRIMARY,
-        permissions=["token"],
-    )
-    def new_token(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        device = self.get_object(request, object_id)
+    def _get(self, request: HttpRequest, object_id: str) -> Device:
+        device: Device | None = self.get_object(request, object_id)
         if device is None:
             raise Http404
         if not self.has_view_permission(request, device):
             raise PermissionDenied
+        return device
 
-        def act(_: dict[str, Any]) -> HttpResponse:
-            secret, token = tokens.make(administrator(request), timezone.now(), device.profile, device=device)
-            return self._show_token(request, device, secret, token.expires_at)
+    def _url(self, device: Device, view: str = "change") -> str:
+        return reverse(f"{self.admin_site.name}:pki_device_{view}", args=[device.pk])
 
-        return ask_first(
-            self,
-            request,
-            title="New token",
-            question="Make a token that lets this device enroll once within 24 hours?",
-            items=[device],
-            button="Make the token",
-            act=act,
-        )
+    def _deed_view(
+        self, request: HttpRequest, object_id: str, deed: Deed, act: Callable[..., HttpResponse]
+    ) -> HttpResponse:
+        device = self._get(request, object_id)
+        if not getattr(self, f"has_{deed.needs}_permission")(request):
+            raise PermissionDenied
+        return act(self, request, self.get_queryset(request).filter(pk=device.pk))
 
-    def _show_token(self, request: HttpRequest, device: Device, secret: str, expires_at: Any) -> HttpResponse:
-        response = TemplateResponse(
-            request,
-            "console/token.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": f"Token for {device}",
-                "device": device,
-                "secret": secret,
-                "expires_at": expires_at,
-                "sign_csr_url": self._sign_csr_url(),
-                "opts": self.model._meta,
-            },
-        )
-        response["Cache-Control"] = "no-store"
-        messages.success(request, "This token is shown once.")
-        return response
+    # --- Its record -------------------------------------------------------------------------------
 
-    @staticmethod
-    def _sign_csr_url() -> str:
-        host = names.url_host(settings.PORTAL_HOSTNAMES[0])
-        return f"https://{host}:{settings.PORTAL_PORT_PROVISIONING}/sign-csr"
+    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
+        # Its certificates carry the name; another name is another device.
+        return ("name", "created") if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
+        return (*_RECORD, "created") if obj else _RECORD
+
+    def save_model(self, request: HttpRequest, obj: Device, form: DeviceForm, change: bool) -> None:
+        actor, now, cleaned = administrator(request), timezone.now(), form.cleaned_data
+        if change:
+            changed = form.changed_record
+            obj.subject, obj.sans = cleaned["subject"], cleaned["sans"]
+            devices.amend(obj, changed, actor, now)
+        else:
+            made = devices.register(
+                obj.name, obj.profile, actor, now, subject=cleaned["subject"], sans=cleaned["sans"]
+            )
+            obj.pk = made.pk
+        labels.set_labels(obj, cleaned["labels"], actor, now)
+        labels.set_groups(obj, cleaned["groups"], actor, now)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Groups are stored with the rest, on record."""
+
+    def response_post_save_add(self, request: HttpRequest, obj: Device) -> HttpResponse:
+        return HttpResponseRedirect(self._url(obj))
+
+    def response_post_save_change(self, request: HttpRequest, obj: Device) -> HttpResponse:
+        return HttpResponseRedirect(self._url(obj))
+
+    # --- Many -------------------------------------------------------------------------------------
+
+    def has_register_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("pki.add_device")
+
+    @on_page(description="Register many", url_path="register-many", permissions=["register"])
+    def register_many(self, request: HttpRequest) -> HttpResponseBase:
+        return registering.register_many(self, request)
+
+
+DEEDS = (
+    Deed("new-token", "New token", DeviceAdmin.new_token, "token", _is_active, "button button-primary"),
+    Deed(
+        "rotate",
+        "Rotate now",
+        DeviceAdmin.rotate,
+        "rotate",
+        lambda device: _is_active(device) and device.rotation_requested_at is None,
+    ),
+    Deed(
+        "cancel-rotation",
+        "Cancel the rotation",
+        DeviceAdmin.cancel_rotation,
+        "change",
+        lambda device: device.rotation_requested_at is not None,
+    ),
+    Deed("suspend", "Suspend", DeviceAdmin.suspend_selected, "change", _is_active),
+    Deed(
+        "resume",
+        "Resume",
+        DeviceAdmin.resume_selected,
+        "change",
+        lambda device: device.state == Device.State.SUSPENDED,
+    ),
+    Deed("retire", "Retire", DeviceAdmin.retire_selected, "change", _is_not_retired, "button button-danger"),
+    Deed(
+        "revoke",
+        "Revoke all",
+        None,  # pki.admin.revoking
+        "revoke",
+        lambda device: True,
+        "button button-danger",
+    ),
+)

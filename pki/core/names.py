@@ -15,6 +15,8 @@ from pki.core.errors import Refusal
 DEVICE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@+-]{0,62}[A-Za-z0-9])?")
 # The same with the wildcards of a token's pattern.
 DEVICE_PATTERN = re.compile(r"[A-Za-z0-9._:@+*?-]{1,64}")
+# A label's characters: none that separates labels, in a form or in a cell of a sheet.
+LABEL = re.compile(r"[A-Za-z0-9._:/=@+-]{1,64}")
 
 _DNS_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _DNS_NAME = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
@@ -101,6 +103,13 @@ def name_pattern(text: str) -> str:
         raise NameRefused(
             "A name pattern has 1 to 64 characters: those of a device name, with * and ? as wildcards."
         )
+    return text
+
+
+def label(text: str) -> str:
+    """`text` if it may label devices, as `site=berlin` does, else NameRefused."""
+    if not LABEL.fullmatch(text):
+        raise NameRefused("A label has 1 to 64 characters: ASCII letters, digits and . _ : / = @ + -.")
     return text
 
 

@@ -65,7 +65,15 @@ class Device(models.Model):
             ),
         )
         # The console lists the newest first, of one state.
-        indexes = (models.Index(fields=["state", "-id"], name="device_of_state"),)
+        indexes = (
+            models.Index(fields=["state", "-id"], name="device_of_state"),
+            # Few of many rotate at a time.
+            models.Index(
+                fields=["rotation_requested_at"],
+                condition=Q(rotation_requested_at__isnull=False),
+                name="device_rotating",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name

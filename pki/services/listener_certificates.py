@@ -6,7 +6,7 @@ from datetime import datetime
 from pki.core import certificates, names, pins
 from pki.core.profiles import Grant
 from pki.keystore import keystore
-from pki.models import Certificate, Profile
+from pki.models import Certificate, Issuer, Profile
 from pki.services import authorities, issuance
 from pki.services.audit import Actor
 from pki.services.transactions import writing
@@ -50,6 +50,12 @@ def is_due(certificate: Certificate, now: datetime) -> bool:
     """Whether two thirds of a certificate's life are over: time to renew it."""
     lifetime = certificate.not_after - certificate.not_before
     return now >= certificate.not_before + lifetime * 2 / 3
+
+
+def root() -> Issuer:
+    """The root by which devices check our listeners. Raises Profile.DoesNotExist before `bootstrap`."""
+    profile = Profile.objects.select_related("issuer__parent").get(name=SERVER_PROFILE)
+    return authorities.root_of(profile.issuer)
 
 
 def _issue(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime) -> Certificate:

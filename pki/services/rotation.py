@@ -4,11 +4,11 @@ The old certificate stays good until the new one was seen at work.
 """
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pki.core.errors import Refusal
-from pki.models import Certificate, Device, Revocation
-from pki.services import audit, issuance, revocation
+from pki.models import Certificate, Device, EnrollmentToken, Revocation
+from pki.services import audit, issuance, revocation, tokens
 from pki.services.audit import HATCHERY, Actor
 from pki.services.transactions import writing
 
@@ -31,6 +31,31 @@ def request(device: Device, actor: Actor, now: datetime) -> None:
         Device.objects.filter(pk=device.pk).update(rotation_requested_at=now)
         audit.record("rotation.requested", actor, now, device=device)
     device.rotation_requested_at = now
+
+
+def request_with_token(
+    device: Device,
+    actor: Actor,
+    now: datetime,
+    *,
+    uses: int = 1,
+    lifetime: timedelta = tokens.DEFAULT_LIFETIME,
+) -> tuple[str, EnrollmentToken]:
+    """The same, with a token by which the device gets its new certificate. Raises also TokenUnfit."""
+    with writing():
+        request(device, actor, now)
+        return tokens.make(actor, now, device.profile, device=device, uses=uses, lifetime=lifetime)
+
+
+def cancel(device: Device, actor: Actor, now: datetime) -> bool:
+    """Let a device keep its certificates after all; whether it was to rotate. Its tokens stay as they are."""
+    with writing():
+        rotating = Device.objects.filter(pk=device.pk, rotation_requested_at__isnull=False)
+        if not rotating.update(rotation_requested_at=None):
+            return False
+        audit.record("rotation.cancelled", actor, now, device=device)
+    device.rotation_requested_at = None
+    return True
 
 
 def complete(device_id: int, certificate_id: int, now: datetime) -> None:

@@ -2,14 +2,16 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 
 from pki.core import names
 from pki.core.errors import Refusal
-from pki.models import Device, EnrollmentToken, Profile
+from pki.models import Certificate, Device, DeviceGroup, EnrollmentToken, Profile
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.transactions import writing
@@ -18,6 +20,9 @@ from pki.services.transactions import writing
 PREFIX = "hatch_"
 DEFAULT_LIFETIME = timedelta(hours=24)
 LONGEST_LIFETIME = timedelta(days=365)
+# Tokens that are made together.
+MOST_AT_ONCE = 10_000
+_BATCH = 1_000  # rows of one INSERT
 
 
 class TokenMissing(Refusal):
@@ -47,6 +52,15 @@ class TokenUnfit(Refusal):
     code = "token_unfit"
 
 
+@dataclass(frozen=True)
+class Handed:
+    """A token of a device with its secret, on its way to who asked for it."""
+
+    name: str
+    secret: str = field(repr=False)
+    expires_at: datetime
+
+
 def digest(secret: str) -> str:
     """What is stored of a token. Its 256 random bits need no salt and no slow hash."""
     return hashlib.sha256(secret.encode()).hexdigest()
@@ -72,9 +86,8 @@ def make(
         names.name_pattern(name_pattern)
     if not 1 <= uses <= 1_000_000:
         raise TokenUnfit("A token has 1 to 1,000,000 uses.")
-    if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
-        raise TokenUnfit(f"A token lives for at most {LONGEST_LIFETIME.days} days.")
-    secret = PREFIX + secrets.token_urlsafe(32)
+    _check_lifetime(lifetime)
+    secret = _new_secret()
     with writing():
         token = EnrollmentToken.objects.create(
             digest=digest(secret),
@@ -97,6 +110,62 @@ def make(
             expires_at=token.expires_at.isoformat(timespec="seconds"),
         )
     return secret, token
+
+
+def awaited(group: DeviceGroup) -> list[Device]:
+    """The active devices of a group that have no certificate yet: at most MOST_AT_ONCE, by their names."""
+    certificates = Certificate.objects.filter(device=OuterRef("pk"))
+    waiting = group.devices.filter(~Exists(certificates), state=Device.State.ACTIVE)
+    return list(waiting.order_by("name")[:MOST_AT_ONCE])
+
+
+def make_each(
+    devices: Sequence[Device], actor: Actor, now: datetime, lifetime: timedelta = DEFAULT_LIFETIME
+) -> list[Handed]:
+    """A new token with one use for each of many devices, each with its own event; all or none.
+
+    The secrets are returned here and nowhere else. Raises TokenUnfit.
+    """
+    _check_lifetime(lifetime)
+    for device in devices:
+        if device.state == Device.State.RETIRED:
+            raise TokenUnfit(f"The device {device} is retired; it can have no token.")
+    handed = [Handed(device.name, _new_secret(), now + lifetime) for device in devices]
+    with writing():
+        made = EnrollmentToken.objects.bulk_create(
+            [
+                EnrollmentToken(
+                    digest=digest(each.secret),
+                    device=device,
+                    profile_id=device.profile_id,
+                    expires_at=each.expires_at,
+                    created_at=now,
+                    created_by=actor.name,
+                )
+                for device, each in zip(devices, handed, strict=True)
+            ],
+            batch_size=_BATCH,
+        )
+        expires = (now + lifetime).isoformat(timespec="seconds")
+        audit.record_each(
+            "token.made",
+            actor,
+            now,
+            [
+                (device, {"token": token.pk, "uses": 1, "expires_at": expires})
+                for device, token in zip(devices, made, strict=True)
+            ],
+        )
+    return handed
+
+
+def _new_secret() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def _check_lifetime(lifetime: timedelta) -> None:
+    if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
+        raise TokenUnfit(f"A token lives for at most {LONGEST_LIFETIME.days} days.")
 
 
 def find(secret: str, now: datetime) -> EnrollmentToken:

@@ -52,6 +52,10 @@ def new_token(device: Model) -> str:
     return f"{changelist(type(device))}{device.pk}/new-token/"
 
 
+# What the forms that make one token are filled in with.
+ONE_TOKEN = {"hours": "24", "uses": "1"}
+
+
 def registered_models(*labels: str) -> list[type[Model]]:
     """Models of the console, of these apps or of all."""
     return [model for model in admin.site._registry if not labels or model._meta.app_label in labels]

@@ -7,8 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.test.client import ClientHandler
 
-from pki.models import EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import approval, devices, logins, revocation, tokens
+from pki.models import Device, DeviceGroup, EnrollmentRequest, Issuer, Profile, Revocation
+from pki.services import approval, devices, labels, logins, revocation, tokens
 from tests.console.browser import Browser
 from tests.services.cast import (
     DAY,
@@ -26,6 +26,10 @@ from tests.services.cast import (
 def world(ca, now):
     """At least one of everything, in every state that a page may have to show."""
     door, gate = registered("door-1", now), registered("gate-1", now)
+    group = DeviceGroup(name="berlin", description="The house in Berlin")
+    labels.save_group(group, ["name"], TESTER, now)
+    labels.join(Device.objects.filter(pk=door.pk), group, TESTER, now)
+    labels.set_labels(door, ["site=berlin"], TESTER, now)
     certificate, doomed, other = issue(door, now), issue(door, now), issue(gate, now)
     issue(door, now - 60 * DAY)  # expired
     revocation.revoke([doomed], Revocation.Reason.SUPERSEDED, TESTER, now)
@@ -49,6 +53,7 @@ def world(ca, now):
     logins.add_key(User.objects.get(username="admin"), other, "Ada's laptop", TESTER, now)
     return SimpleNamespace(
         door=door,
+        group=group,
         gate=gate,
         certificate=certificate,
         doomed=doomed,

@@ -13,7 +13,7 @@ from pki.models import (
     Revocation,
 )
 from pki.services import approval, revocation, tokens
-from tests.console.browser import changelist, new_token, page
+from tests.console.browser import ONE_TOKEN, changelist, new_token, page
 from tests.console.conftest import browser, staff
 from tests.services.cast import TESTER, Gadget, change_state, everything
 
@@ -263,7 +263,7 @@ def test_a_new_token_is_asked_for_shown_once_and_works(ada, world, now):
     asked = ada.get(new_token(world.gate))
     assert asked.status_code == 200
     assert everything() == before
-    shown = ada.confirm(asked, new_token(world.gate))
+    shown = ada.confirm(asked, new_token(world.gate), **ONE_TOKEN)
     secret = shown.context["secret"]
     assert secret in shown.content.decode()
     assert "no-store" in shown["Cache-Control"]
@@ -276,14 +276,14 @@ def test_a_new_token_is_asked_for_shown_once_and_works(ada, world, now):
 
 
 def test_the_command_on_the_token_page_names_the_device_and_the_listener(ada, world, settings):
-    shown = ada.confirm(ada.get(new_token(world.gate)), new_token(world.gate)).content.decode()
+    shown = ada.confirm(ada.get(new_token(world.gate)), new_token(world.gate), **ONE_TOKEN).content.decode()
     assert "/CN=gate-1" in shown
     assert f"{settings.PORTAL_HOSTNAMES[0]}:{settings.PORTAL_PORT_PROVISIONING}/sign-csr" in shown
 
 
 def test_the_command_on_the_token_page_can_be_pasted_under_an_ipv6_hostname(ada, world, settings):
     settings.PORTAL_HOSTNAMES = ["2001:db8::1"]
-    shown = ada.confirm(ada.get(new_token(world.gate)), new_token(world.gate)).content.decode()
+    shown = ada.confirm(ada.get(new_token(world.gate)), new_token(world.gate), **ONE_TOKEN).content.decode()
     assert f"https://[2001:db8::1]:{settings.PORTAL_PORT_PROVISIONING}/sign-csr" in shown
 
 
@@ -291,7 +291,8 @@ def test_the_command_on_the_token_page_can_be_pasted_under_an_ipv6_hostname(ada,
 def test_a_token_is_not_made_by_who_may_not(request, world, who):
     person = request.getfixturevalue(who)
     before = everything()
-    for response in (person.get(new_token(world.door)), person.post(new_token(world.door), confirmed="yes")):
+    sent = {"confirmed": "yes", "once": "one", **ONE_TOKEN}
+    for response in (person.get(new_token(world.door)), person.post(new_token(world.door), **sent)):
         assert response.status_code in (302, 403)
         assert "secret" not in (response.context or {})
     assert everything() == before
@@ -299,20 +300,22 @@ def test_a_token_is_not_made_by_who_may_not(request, world, who):
 
 def test_a_token_is_not_made_by_a_get(ada, world):
     before = everything()
-    ada.get(new_token(world.door), confirmed="yes")
+    ada.get(new_token(world.door), confirmed="yes", once="one", **ONE_TOKEN)
     assert everything() == before
 
 
 def test_a_token_is_not_made_for_a_page_of_somebody_else(unprotected, world):
     before = everything()
-    assert unprotected.post(new_token(world.door), confirmed="yes").status_code == 403
+    assert (
+        unprotected.post(new_token(world.door), confirmed="yes", once="one", **ONE_TOKEN).status_code == 403
+    )
     assert everything() == before
 
 
 def test_a_token_for_a_device_that_is_not_there_is_not_found(ada, world):
     url = f"{changelist(Device)}999999/new-token/"
     assert ada.get(url).status_code == 404
-    assert ada.post(url, confirmed="yes").status_code == 404
+    assert ada.post(url, confirmed="yes", once="one", **ONE_TOKEN).status_code == 404
 
 
 PERMISSIONS = {
@@ -325,7 +328,7 @@ PERMISSIONS = {
 @pytest.mark.parametrize(("permissions", "may"), PERMISSIONS.values(), ids=PERMISSIONS)
 def test_a_token_is_made_by_who_may(world, permissions, may):
     person = browser(staff("bob", *permissions))
-    person.post(new_token(world.gate), confirmed="yes")
+    person.post(new_token(world.gate), confirmed="yes", once="one", **ONE_TOKEN)
     assert AuditEvent.objects.filter(kind="token.made", actor="administrator:bob").exists() is may
 
 

@@ -16,7 +16,7 @@ from pki.models import (
 )
 from pki.services import tokens
 from pki.templatetags.console import colons
-from tests.console.browser import add, changelist, new_token, page, registered_models
+from tests.console.browser import ONE_TOKEN, add, changelist, new_token, page, registered_models
 from tests.services.cast import everything, set_policy
 
 MODELS = registered_models()
@@ -204,7 +204,7 @@ def test_what_a_stranger_wrote_is_shown_as_text(ada, world):
 
 
 def test_no_page_shows_a_secret(ada, world):
-    confirmed = ada.confirm(ada.get(new_token(world.door)), new_token(world.door))
+    confirmed = ada.confirm(ada.get(new_token(world.door)), new_token(world.door), **ONE_TOKEN)
     shown_once = confirmed.context["secret"]
     ada.pages.clear()
     look_at_everything(ada)

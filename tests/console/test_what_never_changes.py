@@ -65,15 +65,14 @@ def test_a_row_is_not_deleted_or_edited_in_its_list(ada, world, model):
 
 
 def test_a_device_keeps_its_name_and_its_state_whatever_is_posted_to_its_page(ada, world):
-    ada.post(
-        page(world.door),
-        name="window-1",
-        state="retired",
-        created_at="2000-01-01",
-        profile=str(world.profile.pk),
-        subject="{}",
-        sans="[]",
-    )
+    for view in ("change", "edit"):
+        ada.post(
+            page(world.door, view),
+            name="window-1",
+            state="retired",
+            created_at="2000-01-01",
+            profile=str(world.profile.pk),
+        )
     world.door.refresh_from_db()
     assert (world.door.name, world.door.state) == ("door-1", "active")
 

@@ -29,6 +29,7 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => localize(document));
+  document.addEventListener("shown", (event) => localize(event.detail));
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copies]");
     if (button) copy(button);
@@ -82,3 +83,89 @@ if (window.htmx) {
   window.htmx.config.includeIndicatorStyles = false;
   window.htmx.config.allowEval = false;
 }
+
+// What a page holds and no server keeps: <button type="button" data-downloads="id" data-file="tokens.csv">
+(() => {
+  "use strict";
+  const download = (button) => {
+    const source = document.getElementById(button.dataset.downloads);
+    if (!source) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([source.textContent], { type: "text/csv" }));
+    link.download = button.dataset.file;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
+  // A form whose work takes a while, <form data-streams>: its answer comes as lines of JSON that say how
+  // far it is, and at last what came of it. Its other buttons send it as usual.
+  const panel = (of) => {
+    const made = document.createElement("section");
+    made.className = "panel working";
+    made.innerHTML = '<h2></h2><div class="panel-body"><progress></progress><p role="status"></p></div>';
+    made.querySelector("h2").textContent = "Registering";
+    made.querySelector("progress").setAttribute("aria-label", "Registering");
+    of.replaceWith(made);
+    return made;
+  };
+  const show = (shown, step) => {
+    if (step.html !== undefined) {
+      shown.innerHTML = step.html;
+      shown.className = "";
+      shown.querySelector("[tabindex]")?.focus();
+      return;
+    }
+    shown.querySelector("progress").max = step.of;
+    shown.querySelector("progress").value = step.done;
+    shown.querySelector("[role=status]").textContent =
+      step.done < step.of ? `${step.doing}: ${step.done} of ${step.of}` : `${step.doing}: nearly done`;
+  };
+  const stream = async (form, button) => {
+    const fields = new FormData(form, button);
+    const shown = panel(form);
+    const leaving = (event) => event.preventDefault();
+    window.addEventListener("beforeunload", leaving);
+    let ended = false;
+    try {
+      const answer = await fetch(location.href, { method: "POST", body: fields, headers: { Accept: "application/x-ndjson" } });
+      if (!answer.ok || !answer.headers.get("Content-Type").startsWith("application/x-ndjson")) {
+        throw new Error("no stream");
+      }
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        const lines = (rest + part.value).split("\n");
+        rest = lines.pop();
+        for (const line of lines) {
+          const step = JSON.parse(line);
+          ended ||= step.html !== undefined;
+          show(shown, step);
+        }
+      }
+    } catch {
+      // Told below.
+    }
+    window.removeEventListener("beforeunload", leaving);
+    if (ended) {
+      document.dispatchEvent(new CustomEvent("shown", { detail: shown }));
+      return;
+    }
+    shown.replaceWith(form);
+    const notice = document.createElement("div");
+    notice.className = "notice notice-danger";
+    notice.setAttribute("role", "alert");
+    notice.textContent = "The answer was lost, or a line is wrong by now. Press Preview: it tells what is registered.";
+    form.prepend(notice);
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-downloads]");
+    if (button) download(button);
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("[data-streams]") && event.submitter?.name === "register") {
+      event.preventDefault();
+      stream(event.target, event.submitter);
+    }
+  });
+})();

@@ -1,0 +1,105 @@
+"""A device's page: its whole story, of which each part is a bounded number of rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from pki.admin import sentences
+from pki.core import pins
+from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen
+from pki.services import revocation
+
+SHOWN = 50
+_SHOWN_TOKENS = 20
+
+
+@dataclass(frozen=True)
+class Told:
+    """A line of the timeline."""
+
+    event: AuditEvent
+    words: str
+    by: str
+    tone: str
+
+
+def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """What `console/device.html` shows of a device, as far as the user may see each part."""
+    may = request.user.has_perm
+    context: dict[str, Any] = {
+        "device": device,
+        "seen": LastSeen.objects.filter(device=device).select_related("certificate").first(),
+        "groups": list(device.groups.order_by("name")),
+        "labels": list(device.labels.order_by("name")),
+        "timeline": _timeline(device),
+        "may_see_events": may("pki.view_auditevent"),
+        "may_see_certificates": may("pki.view_certificate"),
+    }
+    if may("pki.view_certificate"):
+        context |= _certificates(device, now)
+    if may("pki.view_enrollmenttoken"):
+        context["tokens"] = _tokens(device, now)
+    if may("pki.view_enrollmentrequest"):
+        context["requests"] = list(device.requests.order_by("-created_at")[:_SHOWN_TOKENS])
+    if device.rotation_requested_at is not None:
+        context["renewed"] = (
+            _of(device).filter(issued_at__gte=device.rotation_requested_at).order_by("-pk").first()
+        )
+    return context
+
+
+def _of(device: Device) -> QuerySet[Certificate]:
+    return Certificate.objects.filter(device=device).defer("der")
+
+
+def _certificates(device: Device, now: datetime) -> dict[str, Any]:
+    current = (
+        revocation.living(device, now)
+        .filter(not_before__lte=now)
+        .select_related("profile")
+        .order_by("-pk")
+        .first()
+    )
+    others = _of(device).exclude(pk=current.pk) if current else _of(device)
+    earlier = list(others.select_related("revocation").order_by("-pk")[: SHOWN + 1])
+    certificates = reverse("admin:pki_certificate_changelist")
+    return {
+        "current": current,
+        "pin": pins.spki_pin(current.parsed.public_key()) if current else "",
+        "earlier": [(each, _standing(each, now)) for each in earlier[:SHOWN]],
+        "more_certificates": f"{certificates}?device__id__exact={device.pk}" if len(earlier) > SHOWN else "",
+    }
+
+
+def _standing(certificate: Certificate, now: datetime) -> str:
+    revoked = getattr(certificate, "revocation", None)
+    if revoked is not None:
+        return f"revoked: {revoked.reason}"
+    return "expired" if certificate.not_after < now else "valid"
+
+
+def _tokens(device: Device, now: datetime) -> list[tuple[EnrollmentToken, str]]:
+    """The usable ones first, then the latest of the others."""
+    living = device.tokens.filter(cancelled_at=None, expires_at__gt=now, uses__lt=F("uses_allowed"))
+    usable = list(living.order_by("-pk")[:_SHOWN_TOKENS])
+    over = device.tokens.exclude(pk__in=[token.pk for token in usable]).order_by("-pk")[:_SHOWN_TOKENS]
+    return [(token, "usable") for token in usable] + [(token, _why_over(token, now)) for token in over]
+
+
+def _why_over(token: EnrollmentToken, now: datetime) -> str:
+    if token.cancelled_at is not None:
+        return "cancelled"
+    return "expired" if token.expires_at <= now else "used up"
+
+
+def _timeline(device: Device) -> Sequence[Told]:
+    events = device.events.select_related("certificate").defer("certificate__der").order_by("-pk")[:SHOWN]
+    return [
+        Told(event, sentences.told(event), sentences.by_whom(event), sentences.tone(event))
+        for event in events
+    ]

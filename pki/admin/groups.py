@@ -1,0 +1,176 @@
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from pki.admin import once
+from pki.admin.asking import administrator, ask_first
+from pki.admin.device_forms import TokenForm
+from pki.admin.revoking import RevokesOfGroups
+from pki.admin.shown import counted
+from pki.admin.token_pages import handed_once
+from pki.models import Device, DeviceGroup, LastSeen
+from pki.services import devices, labels, tokens
+
+_SHOWN = 50
+# Path → its word, and the state that it brings.
+_STATES = {
+    "suspend": ("Suspend", Device.State.SUSPENDED),
+    "resume": ("Resume", Device.State.ACTIVE),
+    "retire": ("Retire", Device.State.RETIRED),
+}
+
+
+@admin.register(DeviceGroup)
+class DeviceGroupAdmin(RevokesOfGroups):
+    list_display = ("name", "description")
+    search_fields = ("name__begins",)
+    search_help_text = "The beginning of a group's name"
+    ordering = ("name",)
+    fields = ("name", "description")
+    actions = ("revoke_selected",)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [path("<path:object_id>/edit/", wrap(self.edit_view), name="pki_devicegroup_edit")]
+        own.append(
+            path("<path:object_id>/new-tokens/", wrap(self.tokens_view), name="pki_devicegroup_new-tokens")
+        )
+        for word in _STATES:
+            own.append(
+                path(
+                    f"<path:object_id>/{word}/",
+                    wrap(self.state_view),
+                    {"word": word},
+                    name=f"pki_devicegroup_{word}",
+                )
+            )
+        return own + list(super().get_urls())
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show a group with its newest devices."""
+        group = self._get(request, object_id)
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        may_see = request.user.has_perm("pki.view_device")
+        inside = Device.groups.through.objects.filter(devicegroup_id=group.pk).values("device_id")
+        members = Device.objects.filter(pk__in=inside).select_related("last_seen", "profile").order_by("-pk")
+        found = list(members[: _SHOWN + 1]) if may_see else []
+        return TemplateResponse(
+            request,
+            "console/group.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": group.name,
+                "opts": self.model._meta,
+                "original": group,
+                "group": group,
+                "devices": found[:_SHOWN],
+                "more": len(found) > _SHOWN,
+                "all_url": f"{reverse('admin:pki_device_changelist')}?group={group.name}",
+                "may_see": may_see,
+                "may_change": self.has_change_permission(request, group),
+                "may_revoke": self.has_revoke_permission(request, group),
+                "may_make_tokens": may_see and request.user.has_perm("pki.add_enrollmenttoken"),
+                "may_change_devices": request.user.has_perm("pki.change_device"),
+            },
+        )
+
+    def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Change a group's name or description."""
+        group = self._get(request, object_id)
+        if not self.has_change_permission(request, group):
+            raise PermissionDenied
+        response: HttpResponse = self.changeform_view(request, object_id)
+        return response
+
+    def state_view(self, request: HttpRequest, object_id: str, word: str) -> HttpResponse:
+        """Suspend, resume or retire all devices of a group."""
+        group = self._get(request, object_id)
+        if not request.user.has_perm("pki.change_device"):
+            raise PermissionDenied
+        verb, state = _STATES[word]
+
+        def act(_: dict[str, Any]) -> str:
+            changed = devices.change_states_of(group, state, administrator(request), timezone.now())
+            return counted(f"Now {state}:", changed, "device")
+
+        resumes = state == Device.State.ACTIVE
+        return ask_first(
+            self,
+            request,
+            title=f"{verb} all of {group}",
+            question=f"{verb} every device of this group? It takes effect at their next request.",
+            items=[group],
+            button=f"{verb} all",
+            act=act,
+            impact=None if resumes else _impact,
+            destructive=not resumes,
+            back=self._url(group),
+        )
+
+    def tokens_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Make a token for each device of a group that has no certificate yet."""
+        group = self._get(request, object_id)
+        if not (
+            request.user.has_perm("pki.add_enrollmenttoken") and request.user.has_perm("pki.view_device")
+        ):
+            raise PermissionDenied
+
+        def act(cleaned: dict[str, Any]) -> HttpResponse | str:
+            waiting = tokens.awaited(group)
+            if not waiting:
+                return "Each active device of the group has a certificate: no token was made."
+            once.require_first(request, cleaned["once"])
+            handed = tokens.make_each(waiting, administrator(request), timezone.now(), cleaned["hours"])
+            return handed_once(self, request, handed, counted("Made", len(handed), "token"))
+
+        return ask_first(
+            self,
+            request,
+            title=f"New tokens for {group}",
+            question="Make a token for each active device of this group that has no certificate yet? "
+            f"At most {tokens.MOST_AT_ONCE:,}; they are shown once, as a CSV to download.",
+            items=[group],
+            button="Make the tokens",
+            act=act,
+            form_class=TokenForm,
+            back=self._url(group),
+        )
+
+    def save_model(self, request: HttpRequest, obj: DeviceGroup, form: Any, change: bool) -> None:
+        labels.save_group(obj, form.changed_data, administrator(request), timezone.now())
+
+    def response_post_save_add(self, request: HttpRequest, obj: DeviceGroup) -> HttpResponse:
+        return HttpResponseRedirect(self._url(obj))
+
+    def response_post_save_change(self, request: HttpRequest, obj: DeviceGroup) -> HttpResponse:
+        return HttpResponseRedirect(self._url(obj))
+
+    def _get(self, request: HttpRequest, object_id: str) -> DeviceGroup:
+        group: DeviceGroup | None = self.get_object(request, object_id)
+        if group is None:
+            raise Http404
+        if not self.has_view_permission(request, group):
+            raise PermissionDenied
+        return group
+
+    def _url(self, group: DeviceGroup) -> str:
+        return reverse(f"{self.admin_site.name}:pki_devicegroup_change", args=[group.pk])
+
+
+def _impact(groups: Sequence[DeviceGroup]) -> list[str]:
+    """Whether a group is at work. It may be large: its devices are not counted."""
+    seen = LastSeen.objects.filter(device__groups=groups[0]).select_related("device").order_by("-at").first()
+    if seen is None:
+        return ["None of its devices was ever seen at work."]
+    ago = timesince(seen.at, timezone.now(), depth=1).replace("\xa0", " ")
+    return [f"The last of them at work was {seen.device}, {ago} ago."]

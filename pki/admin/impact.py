@@ -1,0 +1,33 @@
+"""What will stop working, in sentences."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from pki.models import Device, LastSeen
+
+
+def refused_from_now(devices: Sequence[Device]) -> Iterable[str]:
+    """Who of these devices was at work lately, and is to be refused."""
+    seen = list(
+        LastSeen.objects.filter(device__in=[device.pk for device in devices])
+        .order_by("-at")
+        .select_related("device")
+        .values_list("device__name", "at")
+    )
+    return _sentences(len(devices), seen, timezone.now())
+
+
+def _sentences(number: int, seen: Sequence[tuple[str, datetime]], now: datetime) -> Iterable[str]:
+    if not seen:
+        yield "It was never seen at work." if number == 1 else "None of them was ever seen at work."
+        return
+    name, at = seen[0]
+    ago = f"{timesince(at, now, depth=1)} ago".replace("\xa0", " ")
+    if number == 1:
+        yield f"It was last seen {ago}; from now on it is refused."
+        return
+    lately = sum(at > now - timedelta(days=1) for _, at in seen)
+    yield f"{lately:,} of these {number:,} devices were seen within a day, the last of them {name}, {ago}."

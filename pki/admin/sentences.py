@@ -1,0 +1,95 @@
+"""The audit trail in words: what happened, as one would tell it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pki.models import AuditEvent
+from pki.services.audit import HATCHERY
+
+_Detail = dict[str, Any]
+
+
+def _named(detail: _Detail, key: str) -> str:
+    return str(detail.get(key) or "unknown")
+
+
+def _list(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _change(noun: str) -> Callable[[_Detail], str]:
+    def words(detail: _Detail) -> str:
+        parts = [
+            f"{word} {_list(detail[key])}"
+            for key, word in (("added", "with"), ("removed", "without"))
+            if key in detail
+        ]
+        return f"{noun} changed: {'; '.join(parts)}"
+
+    return words
+
+
+def _state(words: str) -> Callable[[_Detail], str]:
+    return lambda detail: words
+
+
+_TOLD: dict[str, Callable[[_Detail], str]] = {
+    "device.registered": lambda detail: f"Registered with the profile {_named(detail, 'profile')}",
+    "device.amended": lambda detail: f"Record changed ({_list(detail.get('changed', 'nothing'))})",
+    "device.active": _state("Resumed: its certificates are good again"),
+    "device.suspended": _state("Suspended: refused until resumed"),
+    "device.retired": _state("Retired for good"),
+    "device.labelled": _change("Labels"),
+    "device.grouped": _change("Groups"),
+    "group.saved": lambda detail: f"Group {_named(detail, 'group')} saved",
+    "token.made": lambda detail: (
+        f"Token made for {_uses(detail)}, until {_named(detail, 'expires_at')[:16].replace('T', ' ')} UTC"
+    ),
+    "token.cancelled": _state("Token cancelled"),
+    "certificate.issued": lambda detail: f"Certificate issued under the profile {_named(detail, 'profile')}",
+    "certificate.revoked": lambda detail: f"Certificate revoked ({_named(detail, 'reason')})",
+    "certificate.resumed": _state("Certificate no longer on hold"),
+    "enrollment.waiting": _state("Asked to enroll, and waits for approval"),
+    "enrollment.approved": _state("Enrollment approved"),
+    "enrollment.rejected": lambda detail: f"Enrollment rejected: {_named(detail, 'reason')}",
+    "enrollment.refused": lambda detail: (
+        f"Enrollment refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
+    ),
+    "handshake.refused": lambda detail: (
+        f"Turned away in the TLS handshake ({_named(detail, 'reason')}): {_named(detail, 'explanation')}"
+    ),
+    "rotation.requested": _state("Rotation asked for: it is to have a new key"),
+    "rotation.cancelled": _state("Rotation called off"),
+    "rotation.completed": lambda detail: (
+        f"Rotation done: seen with its new certificate; superseded: {detail.get('superseded', 0)}"
+    ),
+}
+
+_BAD = ("certificate.revoked", "device.retired", "device.suspended")
+_GOOD = ("certificate.issued", "device.active", "rotation.completed", "enrollment.approved")
+
+
+def told(event: AuditEvent) -> str:
+    """What happened, as one sentence without who did it; a kind that is not known here says its name."""
+    words = _TOLD.get(event.kind)
+    sentence = words(event.detail) if words else event.kind
+    return f"{sentence} ({event.count} times)" if event.count > 1 else sentence
+
+
+def by_whom(event: AuditEvent) -> str:
+    """`by administrator:ada from 192.0.2.1`; nothing for what Hatchery does by itself."""
+    if event.actor == HATCHERY.name and event.address is None:
+        return "by itself"
+    return f"by {event.actor}" + (f" from {event.address}" if event.address else "")
+
+
+def tone(event: AuditEvent) -> str:
+    """`bad`, `good` or nothing, for the mark beside it."""
+    if event.kind in _BAD or event.kind.endswith((".refused", ".rejected")):
+        return "bad"
+    return "good" if event.kind in _GOOD else ""
+
+
+def _uses(detail: _Detail) -> str:
+    uses = detail.get("uses", 1)
+    return "one use" if uses == 1 else f"{uses} uses"
