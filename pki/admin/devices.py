@@ -39,6 +39,11 @@ class Deed:
     fits: Callable[[Device], bool]
     style: str = "button"
 
+    @property
+    def name(self) -> str:
+        """Of its URL: `pki_device_new_token`."""
+        return self.path.replace("-", "_")
+
 
 def _is_active(device: Device) -> bool:
     return device.state == Device.State.ACTIVE
@@ -120,7 +125,7 @@ class DeviceAdmin(DeviceActions):
         for deed in DEEDS:
             if deed.act is not None:
                 view = wrap(partial(self._deed_view, deed=deed, act=deed.act))
-                own.append(path(f"<path:object_id>/{deed.path}/", view, name=f"pki_device_{deed.path}"))
+                own.append(path(f"<path:object_id>/{deed.path}/", view, name=f"pki_device_{deed.name}"))
         return own + list(super().get_urls())
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -139,7 +144,7 @@ class DeviceAdmin(DeviceActions):
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         buttons = [
-            {"words": deed.words, "style": deed.style, "url": self._url(device, deed.path)}
+            {"words": deed.words, "style": deed.style, "url": self._url(device, deed.name)}
             for deed in DEEDS
             if deed.fits(device) and getattr(self, f"has_{deed.needs}_permission")(request)
         ]

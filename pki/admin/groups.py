@@ -40,7 +40,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
         wrap = self.admin_site.admin_view
         own = [path("<path:object_id>/edit/", wrap(self.edit_view), name="pki_devicegroup_edit")]
         own.append(
-            path("<path:object_id>/new-tokens/", wrap(self.tokens_view), name="pki_devicegroup_new-tokens")
+            path("<path:object_id>/new-tokens/", wrap(self.tokens_view), name="pki_devicegroup_new_tokens")
         )
         for word in _STATES:
             own.append(

@@ -48,9 +48,13 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     "token.cancelled": _state("Token cancelled"),
     "certificate.issued": lambda detail: f"Certificate issued under the profile {_named(detail, 'profile')}",
     "certificate.revoked": lambda detail: f"Certificate revoked ({_named(detail, 'reason')})",
-    "certificate.resumed": _state("Certificate no longer on hold"),
+    "certificate.hold_lifted": _state("Hold lifted: the certificate is good again"),
+    "certificate.key_made": _state("Key and certificate made in the console"),
     "enrollment.waiting": _state("Asked to enroll, and waits for approval"),
     "enrollment.approved": _state("Enrollment approved"),
+    "enrollment.allowed_once": lambda detail: (
+        f"Enrollment allowed once, with one rule waived: {_named(detail, 'rule')}"
+    ),
     "enrollment.rejected": lambda detail: f"Enrollment rejected: {_named(detail, 'reason')}",
     "enrollment.refused": lambda detail: (
         f"Enrollment refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
@@ -66,7 +70,13 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
 }
 
 _BAD = ("certificate.revoked", "device.retired", "device.suspended")
-_GOOD = ("certificate.issued", "device.active", "rotation.completed", "enrollment.approved")
+_GOOD = (
+    "certificate.issued",
+    "device.active",
+    "rotation.completed",
+    "enrollment.approved",
+    "certificate.hold_lifted",
+)
 
 
 def told(event: AuditEvent) -> str:

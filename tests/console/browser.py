@@ -41,7 +41,9 @@ def changelist(model: type[Model]) -> str:
 
 
 def page(row: Model, view: str = "change") -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{view}", args=[row.pk])
+    return reverse(
+        f"admin:{row._meta.app_label}_{row._meta.model_name}_{view.replace('-', '_')}", args=[row.pk]
+    )
 
 
 def add(model: type[Model]) -> str:

@@ -208,7 +208,7 @@ def test_a_button_does_nothing_by_get_nor_for_a_page_of_somebody_else(
     assert unprotected.post(url, confirmed="yes", once="one", **filled).status_code == 403
     assert stranger.post(url, confirmed="yes", once="one", **filled).status_code == 302
     assert everything() == before
-    missing = reverse(f"admin:pki_device_{path}", args=[999999])
+    missing = page(Device(pk=999999), path)
     assert ada.post(missing, confirmed="yes", once="one", **filled).status_code == 404
 
 
