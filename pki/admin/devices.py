@@ -142,6 +142,8 @@ class DeviceAdmin(DeviceActions):
         """Show a device's story; what is on record is changed on the page behind *Edit*."""
         device = self._get(request, object_id)
         if request.method not in ("GET", "HEAD"):
+            if not self.has_change_permission(request, device):
+                raise PermissionDenied
             return HttpResponseNotAllowed(["GET", "HEAD"])
         buttons = [
             {"words": deed.words, "style": deed.style, "url": self._url(device, deed.name)}

@@ -59,6 +59,8 @@ class DeviceGroupAdmin(RevokesOfGroups):
         """Show a group with its newest devices."""
         group = self._get(request, object_id)
         if request.method not in ("GET", "HEAD"):
+            if not self.has_change_permission(request, group):
+                raise PermissionDenied
             return HttpResponseNotAllowed(["GET", "HEAD"])
         may_see = request.user.has_perm("pki.view_device")
         inside = Device.groups.through.objects.filter(devicegroup_id=group.pk).values("device_id")

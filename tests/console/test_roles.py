@@ -15,7 +15,7 @@ from pki.models import (
     Profile,
     Revocation,
 )
-from tests.console.browser import add, changelist, new_token, page, registered_models
+from tests.console.browser import ONE_TOKEN, add, changelist, new_token, page, registered_models
 from tests.console.conftest import browser
 from tests.console.test_deeds import ACTIONS
 from tests.services.cast import everything
@@ -140,7 +140,8 @@ def test_a_token_is_made_by_the_roles_that_may(world, role):
     person, may = browser(member(role)), role in WHO_MAY_ACT
     offered = new_token(world.gate) in person.get(page(world.gate)).content.decode()
     assert offered is may
-    assert person.post(new_token(world.gate), confirmed="yes").status_code == (200 if may else 403)
+    filled = {"confirmed": "yes", "once": "one", **ONE_TOKEN}
+    assert person.post(new_token(world.gate), **filled).status_code == (200 if may else 403)
     assert AuditEvent.objects.filter(kind="token.made", actor="administrator:mia").exists() is may
 
 
