@@ -1,19 +1,148 @@
-from django.contrib import admin
+import ipaddress
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.dateparse import parse_date
+
+from pki.admin import kinds, searching, sentences
 from pki.admin.pages import ReadOnlyAdmin
-from pki.models import AuditEvent
+from pki.admin.shown import when
+from pki.models import AuditEvent, Certificate
+
+
+class KindFilter(admin.SimpleListFilter):
+    """By kind, from a list that is written down: asking the table for its kinds would read all of it."""
+
+    title = "what happened"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind, words) for group in kinds.GROUPS.values() for kind, words in group.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class DayFilter(admin.ListFilter):
+    """From a day to a day (UTC), both included."""
+
+    title = "day"
+    template = "console/filter_days.html"
+    parameters = ("from", "to")
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self.parameters:
+            if name in params:
+                self.used_parameters[name] = params.pop(name)[-1]
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.parameters)
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        yield {
+            **{f"{name}_day": self.used_parameters.get(name, "") for name in self.parameters},
+            "others": changelist.get_filters_params() | {"q": [changelist.query]}
+            if changelist.query
+            else changelist.get_filters_params(),
+            "mine": self.parameters,
+            "query_string": changelist.get_query_string(remove=list(self.parameters)),
+            "selected": bool(self.used_parameters),
+        }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+        first, last = (_day(str(self.used_parameters.get(name, ""))) for name in self.parameters)
+        if first is not None:
+            queryset = queryset.filter(at__gte=_midnight(first))
+        if last is not None and last < date.max:
+            queryset = queryset.filter(at__lt=_midnight(last + timedelta(days=1)))
+        return queryset
+
+
+def _day(text: str) -> date | None:
+    try:
+        return parse_date(text)
+    except ValueError:  # the 31st of February
+        return None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ("at", "kind", "actor", "address", "device", "summary", "count")
-    list_filter = ("kind", "at")
+    list_display = ("at_", "what", "actor", "address", "device", "summary")
+    list_display_links = ("at_", "what")
+    list_filter = (KindFilter, DayFilter)
     list_select_related = ("device",)
-    search_fields = ("actor__startswith", "address__startswith", "device__name__startswith")
-    search_help_text = "The beginning of an actor, an address or a device's name"
-    ordering = ("-pk",)
+    search_fields = ("actor",)  # shows the box; get_search_results searches
+    search_help_text = "An actor, a device, an address or a serial"
+    ordering = ("-at", "-pk")
 
-    @admin.display(description="summary")
+    at_ = when("at", "when", ordering=False)
+
+    @admin.display(description="what")
+    def what(self, event: AuditEvent) -> str:
+        words = kinds.in_words(event.kind)
+        return f"{words} ({event.count} times)" if event.count > 1 else words
+
+    @admin.display(description="in words")
     def summary(self, event: AuditEvent) -> str:
-        words = (event.detail.get(key) for key in ("name", "reason", "code", "explanation", "profile"))
-        return ", ".join(str(word) for word in words if word)
+        return sentences.told(event)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
+    ) -> tuple[QuerySet[AuditEvent], bool]:
+        words = search_term.strip()
+        return (searching.any_of(queryset, _meanings(words), self.ordering) if words else queryset), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        event = self.get_object(request, object_id)
+        if event is None:
+            raise Http404
+        if not self.has_view_permission(request, event):
+            raise PermissionDenied
+        return TemplateResponse(
+            request,
+            "console/event.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": kinds.in_words(event.kind).capitalize(),
+                "event": event,
+                "sentence": sentences.told(event),
+                "details": [(key.replace("_", " "), value) for key, value in sorted(event.detail.items())],
+                "opts": self.model._meta,
+                "original": event,
+            },
+        )
+
+
+def _meanings(words: str) -> Iterator[Q]:
+    """What the words of a search may mean, each to be found by an index."""
+    try:
+        yield Q(address=str(ipaddress.ip_address(words)))
+        return
+    except ValueError:
+        pass
+    if devices := searching.devices_named(words):
+        yield Q(device__in=devices)
+    serial = words.lower().replace(":", "").lstrip("0")
+    if serial and set(serial) <= set("0123456789abcdef"):
+        certificates = Certificate.objects.filter(serial=serial).values_list("pk", flat=True)
+        if found := list(certificates[: searching.MOST_ALIKE]):
+            yield Q(certificate__in=found)
+    for actor in searching.actors_named(words):
+        yield Q(actor=actor)

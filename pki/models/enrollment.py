@@ -27,7 +27,7 @@ class EnrollmentToken(models.Model):
     )
     uses_allowed = models.PositiveIntegerField(default=1)
     uses = models.PositiveIntegerField(default=0)
-    expires_at = models.DateTimeField(db_index=True)
+    expires_at = models.DateTimeField()
     cancelled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=160)
@@ -42,6 +42,28 @@ class EnrollmentToken(models.Model):
             models.CheckConstraint(condition=Q(uses_allowed__gt=0), name="token_uses_positive"),
             models.CheckConstraint(
                 condition=Q(uses__lte=F("uses_allowed")), name="token_uses_within_allowed"
+            ),
+        )
+        # One for each life that the console lists.
+        indexes = (
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(cancelled_at=None, uses__lt=F("uses_allowed")),
+                name="token_not_used_up",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=Q(cancelled_at=None, uses__gte=F("uses_allowed")),
+                name="token_used_up",
+            ),
+            models.Index(
+                fields=["cancelled_at"], condition=Q(cancelled_at__isnull=False), name="token_cancelled"
+            ),
+            models.Index(
+                fields=["name_pattern"],
+                condition=~Q(name_pattern=""),
+                name="token_of_pattern",
+                opclasses=["varchar_pattern_ops"],  # for LIKE, on PostgreSQL
             ),
         )
 

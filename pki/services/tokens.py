@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -199,8 +199,19 @@ def matches(token: EnrollmentToken, name: str) -> bool:
     return fnmatchcase(name, token.name_pattern)
 
 
-def cancel(token: EnrollmentToken, actor: Actor, now: datetime) -> None:
-    """End a token at once. Certificates that were got with it stay good."""
+def cancel(token: EnrollmentToken, actor: Actor, now: datetime) -> bool:
+    """End a token at once; whether it had not been cancelled before.
+
+    Certificates that were got with it stay good.
+    """
     with writing():
-        if EnrollmentToken.objects.filter(pk=token.pk, cancelled_at=None).update(cancelled_at=now):
-            audit.record("token.cancelled", actor, now, device=token.device, token=token.pk)
+        if not EnrollmentToken.objects.filter(pk=token.pk, cancelled_at=None).update(cancelled_at=now):
+            return False
+        audit.record("token.cancelled", actor, now, device=token.device, token=token.pk)
+    return True
+
+
+def cancel_all(chosen: Iterable[EnrollmentToken], actor: Actor, now: datetime) -> int:
+    """End several tokens, all or none; how many had not been cancelled before."""
+    with writing():
+        return sum([cancel(token, actor, now) for token in chosen])

@@ -63,3 +63,9 @@ def badge(word: str) -> SafeString:
     """A word of state in its colour: green is good, yellow waits, red is refused, grey is over."""
     colour = _COLOUR_OF.get(str(word).partition(":")[0], "info")
     return format_html('<span class="badge badge-{}">{}</span>', colour, word)
+
+
+@register.filter
+def told_value(value: object) -> str:
+    """A value of an event's detail: a list with commas, anything else as it is."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -4,6 +4,7 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
+from pki.admin.tokens import life_of
 from pki.models import (
     AuditEvent,
     Certificate,
@@ -114,13 +115,11 @@ def test_certificates_are_filtered_by_their_standing(ada, world, standing):
     assert found
 
 
-@pytest.mark.parametrize("life", ["usable", "over"])
+@pytest.mark.parametrize("life", ["usable", "used up", "expired", "cancelled"])
 def test_tokens_are_filtered_by_their_life(ada, world, life):
     found = set(ada.get(changelist(EnrollmentToken), life=life).context["cl"].queryset)
     assert found
-    assert found == {
-        token for token in EnrollmentToken.objects.all() if (token == world.token) == (life == "usable")
-    }
+    assert found == {token for token in EnrollmentToken.objects.all() if life_of(token) == life}
 
 
 @pytest.mark.parametrize("model", [Device, Profile])

@@ -1,0 +1,59 @@
+"""Every kind of event of the audit trail, in a few words: to choose from without asking the table."""
+
+# Title → kind → words.
+GROUPS: dict[str, dict[str, str]] = {
+    "Certificates": {
+        "certificate.issued": "certificate issued",
+        "certificate.key_made": "key and certificate made",
+        "certificate.revoked": "certificate revoked",
+        "certificate.resumed": "hold lifted",
+    },
+    "Enrollment": {
+        "enrollment.waiting": "enrollment waits",
+        "enrollment.approved": "enrollment approved",
+        "enrollment.allowed_once": "enrollment allowed once",
+        "enrollment.rejected": "enrollment rejected",
+        "enrollment.refused": "enrollment refused",
+        "handshake.refused": "handshake refused",
+    },
+    "Devices": {
+        "device.registered": "device registered",
+        "device.amended": "device amended",
+        "device.active": "device resumed",
+        "device.suspended": "device suspended",
+        "device.retired": "device retired",
+        "device.labelled": "labels changed",
+        "device.grouped": "groups changed",
+        "group.saved": "group saved",
+        "rotation.requested": "rotation asked for",
+        "rotation.cancelled": "rotation called off",
+        "rotation.completed": "rotation done",
+    },
+    "Tokens": {
+        "token.made": "token made",
+        "token.cancelled": "token cancelled",
+    },
+    "Authority": {
+        "issuer.made": "issuer made",
+        "profile.saved": "profile saved",
+    },
+    "People": {
+        "login.succeeded": "logged in",
+        "login.failed": "login failed",
+        "login.locked": "login locked",
+        "login.unlocked": "login unlocked",
+        "login_key.added": "login key added",
+        "login_key.removed": "login key removed",
+        "administrator.made": "administrator made",
+        "user.added": "user added",
+        "user.changed": "user changed",
+        "group.added": "role added",
+        "group.changed": "role changed",
+    },
+}
+_WORDS = {kind: words for kinds in GROUPS.values() for kind, words in kinds.items()}
+
+
+def in_words(kind: str) -> str:
+    """A kind in words; one that is not known here says its name."""
+    return _WORDS.get(kind, kind)
