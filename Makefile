@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test lint format bench clean
+.PHONY: help serve test lint format bench bench-pages seed clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five listeners.
 	@$(BIN)/python manage.py serve
@@ -30,6 +30,12 @@ format: $(VENV)/.installed-dev ## Format the code.
 
 bench: $(VENV)/.installed-dev ## Measure the server's CPU time per operation.
 	$(BIN)/python -m benchmarks.operations
+
+seed: $(VENV)/.installed-dev ## Fill var/seeded with 100,000 devices and 1,000,000 certificates.
+	@$(BIN)/python -m benchmarks.seed $(SEED)
+
+bench-pages: $(VENV)/.installed-dev ## Measure the console's pages on what `make seed` made.
+	@$(BIN)/python -m benchmarks.pages
 
 clean: ## Remove the virtual environment; var/ stays.
 	rm -rf $(VENV)

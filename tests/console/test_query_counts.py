@@ -1,0 +1,162 @@
+"""No page runs a query for each row, and none reads a whole table, however many rows there are."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from pki.models import (
+    Profile,
+    Revocation,
+)
+from pki.services import devices, profiles, refusals, revocation, tokens
+from pki.services.refusals import Attempt
+from tests.console.browser import changelist, page, registered_models
+from tests.services.cast import TESTER, issue, registered
+
+FEW, MANY = 3, 60
+# These grow with every device; the others are as many as an administrator makes by hand.
+LARGE = (
+    "pki_auditevent",
+    "pki_certificate",
+    "pki_device",
+    "pki_device_groups",
+    "pki_device_labels",
+    "pki_enrollmentrequest",
+    "pki_enrollmenttoken",
+    "pki_lastseen",
+    "pki_revocation",
+    "pki_subjectaltname",
+)
+MODELS = registered_models()
+of_each_model = pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
+
+
+def fill(first: int, last: int, now) -> None:
+    """One more of everything that has a list, for each number."""
+    profile = Profile.objects.select_related("issuer").get(name=devices.DEFAULT_PROFILE)
+    for number in range(first, last):
+        device = registered(f"door-{number}", now)
+        revocation.revoke([issue(device, now)], Revocation.Reason.SUPERSEDED, TESTER, now)
+        issue(device, now)
+        tokens.make(TESTER, now, profile, device=device)
+        refusals.keep(Attempt(f"192.0.2.{number}", name=f"lamp-{number}"), tokens.TokenInvalid(), now)
+        User.objects.create_user(f"user-{number}", is_staff=True)
+        Group.objects.create(name=f"role-{number}")
+        extra = Profile(name=f"profile-{number}", issuer=profile.issuer, extended_key_usages=["clientAuth"])
+        profiles.save(extra, [], TESTER, now)
+
+
+def asked(browser, url: str, **query: str) -> list[str]:
+    """The SQL of a page."""
+    browser.get(url, **query)  # once before: what is cached for ever does not count
+    with CaptureQueriesContext(connection) as queries:
+        response = browser.get(url, **query)
+    assert response.status_code == 200, url
+    return [each["sql"] for each in queries.captured_queries]
+
+
+def same_but_for_values(sql: list[str]) -> list[str]:
+    return sorted(re.sub(r"'[^']*'|\b\d+\b", "?", each) for each in sql)
+
+
+@of_each_model
+def test_a_list_asks_as_much_for_many_rows_as_for_few(ada, now, model):
+    fill(0, FEW, now)
+    few = asked(ada, changelist(model))
+    fill(FEW, MANY, now)
+    many = asked(ada, changelist(model))
+    assert len(many) == len(few), "\n".join(same_but_for_values(many))
+    assert few, "it asks something"
+
+
+@of_each_model
+def test_the_page_of_a_row_asks_as_much_among_many_rows_as_among_few(ada, now, model):
+    fill(0, FEW, now)
+    row = model.objects.order_by("-pk").first()
+    few = asked(ada, page(row))
+    fill(FEW, MANY, now)
+    assert len(asked(ada, page(row))) == len(few)
+
+
+def test_the_dashboard_asks_as_much_for_many_rows_as_for_few(ada, now):
+    fill(0, FEW, now)
+    few = asked(ada, reverse("admin:index"))
+    fill(FEW, MANY, now)
+    assert len(asked(ada, reverse("admin:index"))) == len(few)
+
+
+# --- What is asked --------------------------------------------------------------------------------
+
+
+def urls(browser):
+    """Every list, by each filter and with a search, and the dashboard."""
+    yield reverse("admin:index")
+    for model in MODELS:
+        shown = browser.get(changelist(model)).context["cl"]
+        yield changelist(model)
+        for spec in shown.filter_specs:
+            for choice in spec.choices(shown):
+                yield f"{changelist(model)}{choice['query_string']}"
+        if shown.search_fields:
+            yield from (f"{changelist(model)}?q={words}" for words in ("door-1", "abc", "192.0.2.1"))
+        yield from map(page, model.objects.all()[:1])
+
+
+def counts_without_a_bound(sql: str) -> bool:
+    """Whether a query counts, and not the rows of a subquery that ends with a LIMIT."""
+    return "COUNT(" in sql and re.search(r"FROM \(SELECT .* LIMIT \d+\)", sql) is None
+
+
+def test_no_page_counts_a_table_or_looks_for_different_values_in_a_large_one(ada, now):
+    fill(0, FEW, now)
+    seen = 0
+    for url in dict.fromkeys(urls(ada)):
+        for sql in asked(ada, url):
+            seen += 1
+            assert not counts_without_a_bound(sql), (url, sql)
+            if "DISTINCT" in sql:
+                assert not [table for table in LARGE if f'"{table}"' in sql], (url, sql)
+    assert seen > 100
+
+
+@pytest.mark.parametrize(
+    ("sql", "whole"),
+    [
+        ('SELECT COUNT(*) AS "__count" FROM "pki_device"', True),
+        ('SELECT COUNT(*) FROM "pki_device" WHERE "state" = 1', True),
+        ('SELECT COUNT(*) FROM (SELECT "id" FROM "pki_device" LIMIT 10001) subquery', False),
+        ('SELECT "id" FROM "pki_device" LIMIT 51', False),
+    ],
+)
+def test_a_count_of_a_whole_table_would_be_seen(sql, whole):
+    assert counts_without_a_bound(sql) is whole
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+def test_no_list_reads_or_sorts_a_whole_table(ada, now):
+    """By SQLite's own plan: a large table is searched by an index, or walked in an index's order."""
+    fill(0, FEW, now)
+    bad = []
+    for url in dict.fromkeys(urls(ada)):
+        for sql in asked(ada, url):
+            if sql.startswith("SELECT"):
+                bad += [(url, step, sql) for step in plan(sql) if reads_all(step, sql)]
+    assert not bad, "\n".join(f"{url}\n  {step}\n  {sql}" for url, step, sql in bad)
+
+
+def plan(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + sql.replace("%", "%%"))
+        return [row[3] for row in cursor.fetchall()]
+
+
+def reads_all(step: str, sql: str) -> bool:
+    """Whether a step of SQLite's plan reads a large table from its beginning to its end."""
+    if not (match := re.match(r"SCAN (\w+)", step)) or match[1] not in LARGE:
+        return False
+    # Walked in its order, and left at the LIMIT.
+    return "LIMIT" not in sql or "USE TEMP B-TREE FOR ORDER BY" in " ".join(plan(sql))
