@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0004_roles'),
+        ('pki', '0005_inbox_lookups'),
     ]
 
     operations = [
