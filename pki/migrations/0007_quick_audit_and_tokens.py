@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0005_inbox_lookups'),
+        ('pki', '0006_listed_by_life'),
     ]
 
     operations = [
