@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0006_listed_by_life'),
+        ('pki', '0007_device_rotating'),
     ]
 
     operations = [
