@@ -255,6 +255,9 @@ USE_I18N = False
 FORMAT_MODULE_PATH = ["portal.formats"]
 USE_TZ = True
 
+# unfold's login form does not say where its user came from.
+LOGIN_REDIRECT_URL = "admin:index"
+
 STATIC_URL = "static/"
 # Served straight from the installed packages: no build step, no collectstatic.
 WHITENOISE_USE_FINDERS = True

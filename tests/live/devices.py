@@ -5,6 +5,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -94,15 +95,23 @@ class Device:
     @classmethod
     def enrolled(cls, server: Server, folder: Path, name: str) -> "Device":
         device = cls.made(server, folder, name)
-        token = server.token("--device", name)
-        done = run(
-            *("curl", "-sS", "--fail-with-body", "--cacert", server.demo / "ca.pem"),
-            *("-H", f"Authorization: Bearer {token}", "--data-binary", f"@{name}.csr", "-o", f"{name}.pem"),
-            server.url("provisioning", "/sign-csr"),
-            cwd=folder,
-        )
-        assert done.returncode == 0, done
+        device.enroll(server.token("--device", name))
         return device
+
+    def enroll(self, token: str | None = None) -> None:
+        """Post the CSR with curl, and keep what is answered: a certificate."""
+        done = self.ask(token)
+        assert done.returncode == 0, done
+
+    def ask(self, token: str | None = None) -> CompletedProcess:
+        """Post the CSR with curl; its exit status is 22 if no certificate came."""
+        proof = ("-H", f"Authorization: Bearer {token}") if token else ()
+        return run(
+            *("curl", "-sS", "--fail-with-body", "--cacert", self.server.demo / "ca.pem", *proof),
+            *("--data-binary", f"@{self.name}.csr", "-o", f"{self.name}.pem"),
+            *("-w", "%{http_code}", self.server.url("provisioning", "/sign-csr")),
+            cwd=self.folder,
+        )
 
     def context(self, *, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.server.demo / "ca.pem"))

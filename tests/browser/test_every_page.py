@@ -1,0 +1,97 @@
+"""Every page of the console opens without complaint, passes axe, and fits a phone."""
+
+import pytest
+from playwright.sync_api import Error
+
+from tests.browser.accessibility import grave_violations
+from tests.browser.sitemap import ACTIONS, PAGES, PAGES_OF_AN_OBJECT, at
+from tests.browser.visits import DESKTOP, PHONE
+from tests.console.browser import changelist
+
+LOOKS = {"light at a desk": (DESKTOP, "light"), "dark on a phone": (PHONE, "dark")}
+in_both_looks = pytest.mark.parametrize("look", LOOKS)
+NOT_FOR_A_GET = (403, 404, 405)
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="session")
+def windows(visits):
+    """One window for each look, for all of these tests: they only look, and windows cost more than pages."""
+    visits = visits()
+    yield {name: visits(screen=screen, scheme=scheme) for name, (screen, scheme) in LOOKS.items()}
+    visits.end()
+
+
+@pytest.fixture
+def console(windows, look):
+    console = windows[look]
+    console.watch.begin()
+    yield console
+    assert console.watch.unexpected == []
+
+
+def assert_good(console):
+    """What must hold of every page, wherever it was reached."""
+    if violations := grave_violations(console.page):
+        pytest.fail("\n\n".join(violations), pytrace=False)
+    assert console.heading.count() == 1
+    assert console.page.evaluate(WIDER) <= 0, "the page is wider than the screen"
+
+
+def look_at(console, path):
+    """Open an address and judge it, unless nothing is shown there: a download, or a place for a POST."""
+    console.watch.expect(r"status of (403|404|405)")
+    try:
+        response = console.open(path)
+    except Error as error:
+        if "Download is starting" in error.message:
+            return
+        raise
+    if response.status in NOT_FOR_A_GET:
+        return
+    assert response.status == 200
+    assert_good(console)
+
+
+@in_both_looks
+@pytest.mark.parametrize("path", PAGES, ids=PAGES.values())
+def test_a_page_is_good(console, path):
+    look_at(console, path)
+
+
+@in_both_looks
+@pytest.mark.parametrize(("label", "route"), PAGES_OF_AN_OBJECT, ids=PAGES_OF_AN_OBJECT.values())
+def test_a_page_of_an_object_is_good(console, rows, label, route):
+    look_at(console, at(route, rows[label]))
+
+
+@in_both_looks
+@pytest.mark.parametrize(("model", "action"), ACTIONS.values(), ids=ACTIONS)
+def test_the_page_on_which_an_action_asks_is_good(console, model, action):
+    console.open(changelist(model))
+    rows = console.page.get_by_role("row").get_by_role("checkbox")
+    rows.nth(1).check()  # the first is for all
+    console.page.get_by_label("Select action to run").select_option(value=action)
+    assert_good(console)
+    console.press("Run")
+    assert_good(console)
+
+
+@in_both_looks
+def test_the_login_page_is_good_and_so_is_its_refusal(visit, look):
+    screen, scheme = LOOKS[look]
+    console = visit(None, screen=screen, scheme=scheme)
+    console.open("/admin/")
+    assert_good(console)
+    console.page.get_by_label("Username").fill("admin")
+    console.page.get_by_label("Password").fill("not the password")
+    console.press("Log in")
+    console.sees("Please enter the correct")
+    assert_good(console)
+
+
+@in_both_looks
+@pytest.mark.parametrize("path", [path for path, name in PAGES.items() if name.endswith("_changelist")])
+def test_a_search_that_finds_nothing_is_good(console, path):
+    console.open(f"{path}?q=nobody-is-called-so")
+    assert_good(console)
