@@ -1,20 +1,27 @@
 """Pictures of the console, of a small fleet: `python -m docs.screenshots FOLDER`, or `make screenshots TO=…`.
 
-Each page at a desk and on a phone, light and dark, in files called like `devices-phone-dark.png`.
+Each page at a desk and on a phone, light and dark, in files called like `device_changelist-phone-dark.png`.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+import django
 
-from tests.browser import chromium, fleet
-from tests.browser.sitemap import PAGES, PAGES_OF_AN_OBJECT, at
-from tests.browser.visits import DESKTOP, PHONE, Visits
-from tests.server import Server
+# The site map is read from the console's URLs; the server has settings of its own.
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+django.setup()
+
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+from tests.browser import chromium, fleet  # noqa: E402
+from tests.browser.sitemap import PAGES, PAGES_OF_AN_OBJECT, at  # noqa: E402
+from tests.browser.visits import DESKTOP, PHONE, Visits  # noqa: E402
+from tests.server import Server  # noqa: E402
 
 SCREENS = {"desktop": DESKTOP, "phone": PHONE}
 SCHEMES = ("light", "dark")
@@ -54,15 +61,13 @@ def _photograph(server: Server, rows: dict[str, str], folder: Path, words: list[
 
 def _pages(rows: dict[str, str]) -> dict[str, str]:
     """Names of pictures, and the addresses of their pages."""
-    pages = {
-        "dashboard" if name == "index" else name.removeprefix("pki_"): path for path, name in PAGES.items()
-    }
+    alone = {name.removeprefix("pki_"): path for path, name in PAGES.items()}
     of_objects = {
         name.removeprefix("pki_"): at(route, rows[label])
         for (label, route), name in PAGES_OF_AN_OBJECT.items()
         if label in rows
     }
-    return pages | of_objects
+    return alone | of_objects
 
 
 if __name__ == "__main__":
