@@ -5,13 +5,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.dateparse import parse_date
 
 from pki.admin import kinds, searching, sentences
+from pki.admin.objects import looked_at
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.shown import when
 from pki.models import AuditEvent, Certificate
@@ -110,11 +110,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        event = self.get_object(request, object_id)
-        if event is None:
-            raise Http404
-        if not self.has_view_permission(request, event):
-            raise PermissionDenied
+        event: AuditEvent = looked_at(self, request, object_id)
         return TemplateResponse(
             request,
             "console/event.html",

@@ -18,6 +18,7 @@ from pki.admin.certificate_filters import (
     StandingFilter,
     indexed_order,
 )
+from pki.admin.objects import looked_at
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.revoking import LiftsHoldsOfRevocations, RevokesCertificates
 from pki.admin.shown import labelled, when
@@ -143,7 +144,7 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
         return inspecting.inspect(request, self)
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
-        certificate = viewing.looked_at(self, request, str(pk))
+        certificate = looked_at(self, request, str(pk))
         return viewing.download(
             certificate.parsed, certificate.issuer, certificate.common_name, certificate.serial[:12], form
         )
@@ -160,7 +161,7 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        certificate: Certificate = viewing.looked_at(self, request, object_id)
+        certificate: Certificate = looked_at(self, request, object_id)
         context = {
             **viewing.context(self, request, certificate, certificate.parsed),
             "title": certificate.common_name,

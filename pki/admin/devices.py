@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,6 +18,7 @@ from pki.admin.device_actions import DeviceActions
 from pki.admin.device_filters import GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter
 from pki.admin.device_forms import SUBJECT_FIELDS, DeviceForm
 from pki.admin.device_page import story
+from pki.admin.objects import found
 from pki.admin.pages import on_page
 from pki.admin.shown import labelled, when
 from pki.models import Device
@@ -140,7 +141,7 @@ class DeviceAdmin(DeviceActions):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show a device's story; what is on record is changed on the page behind *Edit*."""
-        device = self._get(request, object_id)
+        device: Device = found(self, request, object_id, may=self.has_view_permission)
         if request.method not in ("GET", "HEAD"):
             if not self.has_change_permission(request, device):
                 raise PermissionDenied
@@ -165,19 +166,11 @@ class DeviceAdmin(DeviceActions):
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Change a device's record."""
-        device = self._get(request, object_id)
+        device: Device = found(self, request, object_id, may=self.has_view_permission)
         if not self.has_change_permission(request, device):
             raise PermissionDenied
         response: HttpResponse = self.changeform_view(request, object_id)
         return response
-
-    def _get(self, request: HttpRequest, object_id: str) -> Device:
-        device: Device | None = self.get_object(request, object_id)
-        if device is None:
-            raise Http404
-        if not self.has_view_permission(request, device):
-            raise PermissionDenied
-        return device
 
     def _url(self, device: Device, view: str = "change") -> str:
         return reverse(f"{self.admin_site.name}:pki_device_{view}", args=[device.pk])
@@ -185,7 +178,7 @@ class DeviceAdmin(DeviceActions):
     def _deed_view(
         self, request: HttpRequest, object_id: str, deed: Deed, act: Callable[..., HttpResponse]
     ) -> HttpResponse:
-        device = self._get(request, object_id)
+        device: Device = found(self, request, object_id, may=self.has_view_permission)
         if not getattr(self, f"has_{deed.needs}_permission")(request):
             raise PermissionDenied
         return act(self, request, self.get_queryset(request).filter(pk=device.pk))

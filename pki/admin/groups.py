@@ -3,7 +3,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -12,6 +12,7 @@ from django.utils.timesince import timesince
 from pki.admin import once
 from pki.admin.asking import administrator, ask_first
 from pki.admin.device_forms import TokenForm
+from pki.admin.objects import found
 from pki.admin.revoking import RevokesOfGroups
 from pki.admin.shown import counted
 from pki.admin.token_pages import handed_once
@@ -57,7 +58,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show a group with its newest devices."""
-        group = self._get(request, object_id)
+        group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
         if request.method not in ("GET", "HEAD"):
             if not self.has_change_permission(request, group):
                 raise PermissionDenied
@@ -65,7 +66,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
         may_see = request.user.has_perm("pki.view_device")
         inside = Device.groups.through.objects.filter(devicegroup_id=group.pk).values("device_id")
         members = Device.objects.filter(pk__in=inside).select_related("last_seen", "profile").order_by("-pk")
-        found = list(members[: _SHOWN + 1]) if may_see else []
+        listed = list(members[: _SHOWN + 1]) if may_see else []
         return TemplateResponse(
             request,
             "console/group.html",
@@ -75,8 +76,8 @@ class DeviceGroupAdmin(RevokesOfGroups):
                 "opts": self.model._meta,
                 "original": group,
                 "group": group,
-                "devices": found[:_SHOWN],
-                "more": len(found) > _SHOWN,
+                "devices": listed[:_SHOWN],
+                "more": len(listed) > _SHOWN,
                 "all_url": f"{reverse('admin:pki_device_changelist')}?group={group.name}",
                 "may_see": may_see,
                 "may_change": self.has_change_permission(request, group),
@@ -88,7 +89,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Change a group's name or description."""
-        group = self._get(request, object_id)
+        group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
         if not self.has_change_permission(request, group):
             raise PermissionDenied
         response: HttpResponse = self.changeform_view(request, object_id)
@@ -96,7 +97,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
 
     def state_view(self, request: HttpRequest, object_id: str, word: str) -> HttpResponse:
         """Suspend, resume or retire all devices of a group."""
-        group = self._get(request, object_id)
+        group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
         if not request.user.has_perm("pki.change_device"):
             raise PermissionDenied
         verb, state = _STATES[word]
@@ -121,7 +122,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
 
     def tokens_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make a token for each device of a group that has no certificate yet."""
-        group = self._get(request, object_id)
+        group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
         if not (
             request.user.has_perm("pki.add_enrollmenttoken") and request.user.has_perm("pki.view_device")
         ):
@@ -156,14 +157,6 @@ class DeviceGroupAdmin(RevokesOfGroups):
 
     def response_post_save_change(self, request: HttpRequest, obj: DeviceGroup) -> HttpResponse:
         return HttpResponseRedirect(self._url(obj))
-
-    def _get(self, request: HttpRequest, object_id: str) -> DeviceGroup:
-        group: DeviceGroup | None = self.get_object(request, object_id)
-        if group is None:
-            raise Http404
-        if not self.has_view_permission(request, group):
-            raise PermissionDenied
-        return group
 
     def _url(self, group: DeviceGroup) -> str:
         return reverse(f"{self.admin_site.name}:pki_devicegroup_change", args=[group.pk])

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from pki.admin import viewing
+from pki.admin.objects import looked_at
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.shown import labelled, when
 from pki.core import keys
@@ -50,7 +51,7 @@ class IssuerAdmin(ReadOnlyAdmin):
         return own + urls
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
-        issuer: Issuer = viewing.looked_at(self, request, str(pk))
+        issuer: Issuer = looked_at(self, request, str(pk))
         return viewing.download(
             issuer.certificate, issuer.parent, issuer.name, issuer.key_identifier[:12], form
         )
@@ -58,7 +59,7 @@ class IssuerAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        issuer: Issuer = viewing.looked_at(self, request, object_id)
+        issuer: Issuer = looked_at(self, request, object_id)
         context = {
             **viewing.context(self, request, issuer, issuer.certificate),
             "issuer": issuer,

@@ -25,6 +25,13 @@ def found(
     return row
 
 
+def looked_at(page: ModelAdmin, request: HttpRequest, object_id: str) -> Any:
+    """The object of a page that only shows it. Raises PermissionDenied, for a POST too, or Http404."""
+    if request.method not in ("GET", "HEAD"):
+        raise PermissionDenied
+    return found(page, request, object_id, may=page.has_view_permission)
+
+
 def url_name(page: ModelAdmin, verb: str) -> str:
     """The name of a URL of a page: `pki_certificate_revoke`."""
     meta = page.model._meta

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from pki.admin import advice, request_lists
 from pki.admin.asking import MessageForm, administrator, ask_first, list_url
-from pki.admin.objects import found, page_url, url_name
+from pki.admin.objects import found, looked_at, page_url, url_name
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.request_lists import CodeFilter, StateFilter
 from pki.admin.request_page import asked_for, links, similar, waiver_in_words
@@ -90,9 +90,7 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            raise PermissionDenied
-        row = found(self, request, object_id, may=self.has_view_permission)
+        row: EnrollmentRequest = looked_at(self, request, object_id)
         may = self.has_decide_permission(request, row)
         return TemplateResponse(
             request,

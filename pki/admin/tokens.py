@@ -2,7 +2,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -10,6 +9,7 @@ from django.utils import timezone
 
 from pki.admin import searching
 from pki.admin.asking import administrator, ask_first
+from pki.admin.objects import looked_at
 from pki.admin.pages import ReadOnlyAdmin, on_page
 from pki.admin.shown import counted, labelled, when
 from pki.models import EnrollmentToken
@@ -134,11 +134,7 @@ class EnrollmentTokenAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        token = self.get_object(request, object_id)
-        if token is None:
-            raise Http404
-        if not self.has_view_permission(request, token):
-            raise PermissionDenied
+        token: EnrollmentToken = looked_at(self, request, object_id)
         may_cancel = life_of(token) == USABLE and self.has_cancel_permission(request)
         return TemplateResponse(
             request,

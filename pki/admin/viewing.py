@@ -6,8 +6,6 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -38,16 +36,6 @@ DOWNLOADS = {
         "PEM with chain and root", "-fullchain.pem", "application/x-pem-file", chain=True, root=True
     ),
 }
-
-
-def looked_at(page: ModelAdmin, request: HttpRequest, object_id: str) -> Any:
-    """The row of a page that only shows it: PermissionDenied or Http404 if there is nothing to show."""
-    if request.method not in ("GET", "HEAD") or not page.has_view_permission(request):
-        raise PermissionDenied
-    row = page.get_object(request, unquote(object_id))
-    if row is None:
-        raise Http404("There is no such page.")
-    return row
 
 
 def context(
