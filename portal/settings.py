@@ -313,6 +313,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Certificates for devices",
     "SITE_SYMBOL": "egg",
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_URL": None,
     "ENVIRONMENT": "pki.admin.warnings.environment_label",
     "DASHBOARD_CALLBACK": "pki.admin.dashboard.context",
     "SIDEBAR": {"navigation": "pki.admin.navigation.sidebar"},

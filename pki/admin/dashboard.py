@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from pki.admin.navigation import link
 from pki.models import Device, EnrollmentRequest
-from pki.services import overview, tallies
+from pki.services import logins, overview, tallies
 from pki.services.profiles import open_profiles
 
 DAYS = 30
@@ -118,6 +118,15 @@ def warnings(request: HttpRequest, now: datetime) -> list[Warning]:
         )
         for name in open_profiles()
     ]
+    if request.user.is_superuser and logins.default_password_in_use():
+        found.append(
+            Warning(
+                "warning",
+                "The password that was made at the first start is still in use, and lies in a file.",
+                link("password_change"),
+                "Change the password",
+            )
+        )
     for life in overview.issuers(now):
         if life.near_end:
             ended = life.days_left < 0

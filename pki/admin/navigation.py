@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 # Group → entries: title, icon (Material Symbols), URL name, permission ("" is for everybody).
 _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
@@ -28,13 +28,14 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "People": (
         ("Users", "person", "auth_user_changelist", "auth.view_user"),
         ("Roles", "group", "auth_group_changelist", "auth.view_group"),
+        ("Login keys", "passkey", "pki_loginkey_changelist", "pki.view_loginkey"),
     ),
 }
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """For unfold's sidebar. The pages themselves check the permission again."""
-    return [
+    groups: list[dict[str, Any]] = [
         {
             "title": title,
             "items": [
@@ -45,12 +46,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         }
         for title, entries in _ENTRIES.items()
     ]
+    shown = [item for group in groups for item in group["items"]]
+    # The entry whose address the page's own begins with; of several, the longest.
+    here = [item["link"] for item in shown if request.path.startswith(item["link"])]
+    for item in shown:
+        item["active"] = item["link"] == max(here, key=len, default="")
+    return [group for group in groups if group["items"]]
 
 
 def link(name: str, *arguments: Any, **query: str) -> str:
     """The address of a page of the console, by its URL name."""
-    try:
-        address = reverse(f"admin:{name}", args=arguments)
-    except NoReverseMatch:
-        return "#"
-    return f"{address}?{'&'.join(f'{key}={value}' for key, value in query.items())}" if query else address
+    return reverse(f"admin:{name}", args=arguments, query=query or None)

@@ -6,11 +6,11 @@ from html import unescape
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from pki.models import Certificate, EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import overview, revocation
+from pki.services import bootstrap, overview, revocation
 from tests.console.conftest import browser, staff
 from tests.services.cast import DAY, TESTER, issue, registered, set_policy
 
@@ -19,6 +19,11 @@ DASHBOARD = reverse("admin:index")
 
 def text_of(response):
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())))
+
+
+def links_of(response):
+    main = response.content.decode().partition('id="main"')[2] or response.content.decode()
+    return [link for link in re.findall(r'href="([^"]+)"', unescape(main)) if link.startswith("/admin/pki/")]
 
 
 def test_the_numbers_are_the_true_ones(ada, world):
@@ -42,6 +47,14 @@ def test_the_numbers_are_the_true_ones(ada, world):
     )
     assert context["waiting"].number == 2
     assert {request.name for request in context["waiting_latest"]} == {"sensor-1", "sensor-2"}
+
+
+def test_every_link_of_the_dashboard_answers(ada, world):
+    set_policy(Profile.Policy.OPEN)
+    links = links_of(ada.get(DASHBOARD))
+    assert len(links) > 15
+    for link in links:
+        assert ada.get(link).status_code == 200, link
 
 
 def test_certificates_that_expire_are_counted_by_when(ca, now):
@@ -100,6 +113,34 @@ def test_a_listener_that_did_not_renew_is_a_warning(ada, now):
         admin = browser(staff("late", "view_certificate"))
         sentences = [warning.sentence for warning in admin.get(DASHBOARD).context["warnings"]]
     assert any("listener hello" in sentence for sentence in sentences)
+
+
+def test_a_generated_password_in_use_is_a_warning_until_it_is_changed(ada, ca):
+    file = bootstrap.password_file(ca)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("made-at-the-first-start\n")
+    admin = User.objects.get(username="admin")
+    admin.set_password("made-at-the-first-start")
+    admin.save()
+    admin_browser = browser(admin)
+    (warning,) = admin_browser.get(DASHBOARD).context["warnings"]
+    assert "password" in warning.sentence
+    assert admin_browser.get(warning.link).status_code == 200
+    admin.set_password("another-one-that-nobody-wrote-down")
+    admin.save()
+    assert not browser(admin).get(DASHBOARD).context["warnings"]
+
+
+def test_the_sidebar_shows_what_this_user_may_see_and_where_they_are(world):
+    role = staff("auditor-by-role")
+    role.groups.add(Group.objects.get(name="Auditor"))
+    response = browser(role).get(reverse("admin:pki_inspect"))
+    entries = {
+        item["title"]: item for group in response.context["sidebar_navigation"] for item in group["items"]
+    }
+    assert "Audit log" in entries
+    assert "Issue by hand" not in entries
+    assert [title for title, item in entries.items() if item["active"]] == ["What is this?"]
 
 
 @pytest.mark.parametrize(
