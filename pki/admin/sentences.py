@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from pki.admin import kinds
 from pki.models import AuditEvent
 from pki.services.audit import HATCHERY
 
@@ -80,9 +81,9 @@ _GOOD = (
 
 
 def told(event: AuditEvent) -> str:
-    """What happened, as one sentence without who did it; a kind that is not known here says its name."""
+    """What happened, as one sentence without who did it; a kind without one says its name."""
     words = _TOLD.get(event.kind)
-    sentence = words(event.detail) if words else event.kind
+    sentence = words(event.detail) if words else kinds.in_words(event.kind).capitalize()
     return f"{sentence} ({event.count} times)" if event.count > 1 else sentence
 
 

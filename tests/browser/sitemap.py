@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.urls import URLResolver, get_resolver
 
 # Answers that are no pages of their own. What has no name only redirects.
-_NO_PAGES = ("jsi18n", "logout", "autocomplete", "view_on_site", "search")
+_NO_PAGES = ("jsi18n", "logout", "login_by_certificate", "autocomplete", "view_on_site", "search")
 _PARAMETER = re.compile(r"<[^>]*>")
 
 
