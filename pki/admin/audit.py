@@ -14,6 +14,7 @@ from pki.admin import kinds, searching, sentences
 from pki.admin.objects import looked_at
 from pki.admin.pages import ReadOnlyAdmin
 from pki.admin.shown import when
+from pki.core import identifiers
 from pki.models import AuditEvent, Certificate
 
 
@@ -135,9 +136,8 @@ def _meanings(words: str) -> Iterator[Q]:
         pass
     if devices := searching.devices_named(words):
         yield Q(device__in=devices)
-    serial = words.lower().replace(":", "").lstrip("0")
-    if serial and set(serial) <= set("0123456789abcdef"):
-        certificates = Certificate.objects.filter(serial=serial).values_list("pk", flat=True)
+    if serials := identifiers.serials(words):
+        certificates = Certificate.objects.filter(serial__in=serials).values_list("pk", flat=True)
         if found := list(certificates[: searching.MOST_ALIKE]):
             yield Q(certificate__in=found)
     for actor in searching.actors_named(words):

@@ -190,6 +190,14 @@ class RevocationAdmin(LiftsHoldsOfRevocations, ReadOnlyAdmin):
     list_display = ("certificate", "reason", "revoked_at", "revoked_by")
     list_filter = ("reason",)
     list_select_related = ("certificate", "revoked_by")
-    search_fields = ("certificate__common_name__startswith", "certificate__serial__startswith")
+    search_fields = ("certificate__serial",)  # shows the box; get_search_results searches
+    search_help_text = "As in the list of certificates: a name, a serial, a fingerprint or a SAN"
     ordering = ("-pk",)
     actions = ("lift_selected",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Revocation], search_term: str
+    ) -> tuple[QuerySet[Revocation], bool]:
+        if search_term.strip():
+            queryset = queryset.filter(certificate__in=search.find(search_term).keys)
+        return queryset, False

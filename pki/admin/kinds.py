@@ -6,7 +6,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "certificate.issued": "certificate issued",
         "certificate.key_made": "key and certificate made",
         "certificate.revoked": "certificate revoked",
-        "certificate.resumed": "hold lifted",
+        "certificate.hold_lifted": "hold lifted",
     },
     "Enrollment": {
         "enrollment.waiting": "enrollment waits",
@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "People": {
         "login.succeeded": "logged in",
+        "logout": "logged out",
         "login.failed": "login failed",
         "login.locked": "login locked",
         "login.unlocked": "login unlocked",
@@ -49,6 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "user.changed": "user changed",
         "group.added": "role added",
         "group.changed": "role changed",
+        "group.deleted": "role deleted",
     },
 }
 _WORDS = {kind: words for kinds in GROUPS.values() for kind, words in kinds.items()}

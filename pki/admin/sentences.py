@@ -70,6 +70,9 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     ),
 }
 
+# What an event is about, for those that have no sentence of their own.
+_ABOUT = ("name", "profile", "issuer", "user", "username")
+
 _BAD = ("certificate.revoked", "device.retired", "device.suspended")
 _GOOD = (
     "certificate.issued",
@@ -83,8 +86,14 @@ _GOOD = (
 def told(event: AuditEvent) -> str:
     """What happened, as one sentence without who did it; a kind without one says its name."""
     words = _TOLD.get(event.kind)
-    sentence = words(event.detail) if words else kinds.in_words(event.kind).capitalize()
+    sentence = words(event.detail) if words else _plainly(event)
     return f"{sentence} ({event.count} times)" if event.count > 1 else sentence
+
+
+def _plainly(event: AuditEvent) -> str:
+    about = next((event.detail[key] for key in _ABOUT if event.detail.get(key)), "")
+    words = kinds.in_words(event.kind)
+    return f"{words[:1].upper()}{words[1:]}" + (f": {about}" if about else "")
 
 
 def by_whom(event: AuditEvent) -> str:

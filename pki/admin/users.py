@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from pki.admin.asking import administrator, ask_first
 from pki.admin.pages import ReadOnlyAdmin, on_page
+from pki.admin.paging import InfinitePaginator
 from pki.admin.shown import counted, when
 from pki.models import LoginKey
 from pki.services import audit, logins
@@ -30,6 +31,9 @@ class ForSuperusers(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     Who could change users could make himself a superuser, or set a superuser's password.
     """
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser
@@ -86,11 +90,10 @@ class LoginKeyForm(forms.Form):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ForSuperusers):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, ForSuperusers):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    show_full_result_count = False
     list_display = ("username", "email", "first_name", "last_name", "is_active", "is_superuser")
     list_filter = ("is_superuser", "is_active", "groups")
     actions_detail = ("add_login_key",)
@@ -130,7 +133,7 @@ class UserAdmin(DjangoUserAdmin, ForSuperusers):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ForSuperusers):
+class GroupAdmin(DjangoGroupAdmin, ForSuperusers):  # type: ignore[misc]
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         # Whoever has a role that is deleted can do nothing any more, and nobody would have been asked.
         in_use = obj is not None and obj.user_set.exists()

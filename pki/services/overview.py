@@ -68,7 +68,7 @@ def latest_requests(state: EnrollmentRequest.State, number: int) -> list[Enrollm
 
 def rotating() -> Bounded:
     """How many devices are to have a new key and have not shown it yet."""
-    return _bounded(Device.objects.exclude(rotation_requested_at=None))
+    return _bounded(Device.objects.filter(rotation_requested_at__isnull=False))
 
 
 def issuers(now: datetime) -> list[IssuerLife]:

@@ -11,6 +11,7 @@ from pki.admin import kinds, searching
 from pki.models import AuditEvent
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.templatetags.console import colons
 from tests.console.browser import changelist, page
 from tests.services.cast import issue, registered
 
@@ -88,7 +89,8 @@ def test_an_event_is_found_by_who_where_and_what(ada, ca, now):
     assert of_door in found(ada, q="door-1")
     assert of_door in found(ada, q="doo")
     assert by_grace not in found(ada, q="door-1")
-    for writing in (certificate.serial, f"  {certificate.serial.upper()} "):
+    serial = certificate.serial
+    for writing in (serial, f"  {serial.upper()} ", colons(serial), str(int(serial, 16))):
         assert of_certificate in found(ada, q=writing)
         assert by_grace not in found(ada, q=writing)
     assert found(ada, q="nobody-is-called-so") == []
