@@ -111,7 +111,7 @@ def _urls_of(client: Any, model: Any) -> Iterator[str]:
     """A model's list, plain and by each filter and search, far down, and the pages of three rows."""
     from django.urls import NoReverseMatch, reverse
 
-    from pki.admin.paging import DEEPEST
+    from pki.admin.parts.paging import DEEPEST
 
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
     try:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from pki.admin import login
+from pki.admin.people import login
 from pki.endpoints.peer import ClientCertificateMissing, peer
 from pki.services import logins
 

@@ -238,7 +238,7 @@ AUTHENTICATION_BACKENDS = [
 AXES_HANDLER = "pki.services.lockout.Lockout"
 AXES_USERNAME_CALLABLE = "pki.services.lockout.name_kept"
 AXES_CLIENT_IP_CALLABLE = "pki.services.lockout.address_kept"
-AXES_LOCKOUT_CALLABLE = "pki.admin.login.locked_out"
+AXES_LOCKOUT_CALLABLE = "pki.admin.people.login.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
 AXES_FAILURE_LIMIT = PORTAL_LOGIN_FAILURES
 AXES_COOLOFF_TIME = timedelta(seconds=PORTAL_LOCKOUT_SECONDS)

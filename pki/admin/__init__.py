@@ -1,13 +1,8 @@
 """The console: lists, pages and buttons that call the services."""
 
-from pki.admin import (  # noqa: F401  importing a module registers its pages
-    audit,
-    certificates,
-    devices,
-    groups,
-    issuers,
-    profiles,
-    requests,
-    tokens,
-    users,
-)
+# Importing a module registers its pages.
+from pki.admin import audit  # noqa: F401
+from pki.admin.authority import certificates, issuers, profiles  # noqa: F401
+from pki.admin.fleet import devices, groups, tokens  # noqa: F401
+from pki.admin.inbox import requests  # noqa: F401
+from pki.admin.people import users  # noqa: F401

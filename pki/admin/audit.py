@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.dateparse import parse_date
 
-from pki.admin import kinds, searching, sentences
-from pki.admin.objects import looked_at
-from pki.admin.pages import ReadOnlyAdmin
-from pki.admin.shown import when
+from pki.admin.parts import kinds, searching, sentences
+from pki.admin.parts.objects import looked_at
+from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.parts.shown import when
 from pki.core import identifiers
 from pki.models import AuditEvent, Certificate
 

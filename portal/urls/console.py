@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from pki.admin import login
+from pki.admin.people import login
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),

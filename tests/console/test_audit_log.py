@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pki
-from pki.admin import kinds, searching
+from pki.admin.parts import kinds, searching
 from pki.models import AuditEvent
 from pki.services import audit
 from pki.services.audit import Actor

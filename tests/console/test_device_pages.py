@@ -11,8 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from pki.admin import token_pages
-from pki.admin.device_filters import LabelFilter
+from pki.admin.fleet import token_pages
+from pki.admin.fleet.device_filters import LabelFilter
 from pki.core import pins
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, LastSeen

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from pki.admin.device_forms import DeviceForm
+from pki.admin.fleet.device_forms import DeviceForm
 from pki.models import AuditEvent, Device, DeviceGroup, Profile
 from pki.services import devices, enrollment
 from tests.clients import make_csr

@@ -9,7 +9,7 @@ from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from pki.admin.advice import ADVICE
+from pki.admin.inbox.advice import ADVICE
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Device, EnrollmentRequest, Profile
 from pki.services import approval, enrollment, waivers

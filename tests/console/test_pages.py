@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 from django.urls import reverse
 
-from pki.admin.tokens import life_of
+from pki.admin.fleet.tokens import life_of
 from pki.models import (
     AuditEvent,
     Certificate,

@@ -3,7 +3,7 @@
 import pytest
 from django.core.paginator import EmptyPage, InvalidPage
 
-from pki.admin.paging import DEEPEST, InfinitePaginator
+from pki.admin.parts.paging import DEEPEST, InfinitePaginator
 from tests.console.browser import changelist
 from tests.services.cast import registered
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.template.loader import render_to_string
 
-from pki.admin.revoking import REASONS
+from pki.admin.authority.revoking import REASONS
 from pki.models import AuditEvent, Certificate, Device, LastSeen, Revocation
 from pki.services import revocation
 from tests.console.browser import changelist, page

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from pki.admin.tokens import life_of
+from pki.admin.fleet.tokens import life_of
 from pki.models import AuditEvent, EnrollmentToken
 from tests.console.browser import changelist, page
 from tests.services.cast import DAY, pattern_token, registered, token_for

@@ -9,13 +9,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from pki.admin import once
-from pki.admin.asking import administrator, ask_first
-from pki.admin.device_forms import TokenForm
-from pki.admin.objects import found
-from pki.admin.revoking import RevokesOfGroups
-from pki.admin.shown import counted
-from pki.admin.token_pages import handed_once
+from pki.admin.authority.revoking import RevokesOfGroups
+from pki.admin.fleet.device_forms import TokenForm
+from pki.admin.fleet.token_pages import handed_once
+from pki.admin.parts import once
+from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.objects import found
+from pki.admin.parts.shown import counted
 from pki.models import Device, DeviceGroup, LastSeen
 from pki.services import devices, labels, tokens
 

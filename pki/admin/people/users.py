@@ -15,10 +15,10 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from pki.admin.asking import administrator, ask_first
-from pki.admin.pages import ReadOnlyAdmin, on_page
-from pki.admin.paging import InfinitePaginator
-from pki.admin.shown import counted, when
+from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.pages import ReadOnlyAdmin, on_page
+from pki.admin.parts.paging import InfinitePaginator
+from pki.admin.parts.shown import counted, when
 from pki.models import LoginKey
 from pki.services import audit, logins
 

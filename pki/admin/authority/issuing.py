@@ -15,9 +15,9 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from unfold.admin import ModelAdmin
 
-from pki.admin import granting
-from pki.admin.asking import administrator
-from pki.admin.issuing_forms import FORMS, AskForm, HandoverForm, OnRecordForm, without_private_keys
+from pki.admin.authority import granting
+from pki.admin.authority.issuing_forms import FORMS, AskForm, HandoverForm, OnRecordForm, without_private_keys
+from pki.admin.parts.asking import administrator
 from pki.core import bundles
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal

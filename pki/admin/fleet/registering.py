@@ -17,9 +17,9 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from pki.admin.asking import administrator, list_url
-from pki.admin.device_forms import LIFETIMES
-from pki.admin.token_pages import sheet_of
+from pki.admin.fleet.device_forms import LIFETIMES
+from pki.admin.fleet.token_pages import sheet_of
+from pki.admin.parts.asking import administrator, list_url
 from pki.core import sheets
 from pki.core.errors import Refusal
 from pki.models import Profile

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
-from pki.admin import login
+from pki.admin.people import login
 from pki.services import logins
 
 _AT = "proved_at"  # in the session: when its user last proved who they are, seconds since 1970

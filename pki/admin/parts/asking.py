@@ -14,7 +14,7 @@ from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from pki.admin import recent_login
+from pki.admin.parts import recent_login
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services.audit import Actor

@@ -13,13 +13,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from pki.admin import advice, request_lists
-from pki.admin.asking import MessageForm, administrator, ask_first, list_url
-from pki.admin.objects import found, looked_at, page_url, url_name
-from pki.admin.pages import ReadOnlyAdmin
-from pki.admin.request_lists import CodeFilter, StateFilter
-from pki.admin.request_page import asked_for, links, similar, waiver_in_words
-from pki.admin.shown import counted, labelled, when
+from pki.admin.inbox import advice, request_lists
+from pki.admin.inbox.request_lists import CodeFilter, StateFilter
+from pki.admin.inbox.request_page import asked_for, links, similar, waiver_in_words
+from pki.admin.parts.asking import MessageForm, administrator, ask_first, list_url
+from pki.admin.parts.objects import found, looked_at, page_url, url_name
+from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.parts.shown import counted, labelled, when
 from pki.models import EnrollmentRequest
 from pki.services import approval, waivers
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from pki.admin.advice import ADVICE
+from pki.admin.inbox.advice import ADVICE
 from pki.models import EnrollmentRequest
 
 State = EnrollmentRequest.State

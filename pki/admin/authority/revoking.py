@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from pki.admin.asking import administrator, ask_first, list_url
-from pki.admin.objects import found, page_url, url_name
-from pki.admin.pages import ConsoleAdmin
-from pki.admin.shown import counted
+from pki.admin.parts.asking import administrator, ask_first, list_url
+from pki.admin.parts.objects import found, page_url, url_name
+from pki.admin.parts.pages import ConsoleAdmin
+from pki.admin.parts.shown import counted
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, DeviceGroup, Revocation
 from pki.services import impact, revocation

@@ -12,15 +12,15 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from pki.admin import registering
-from pki.admin.asking import administrator
-from pki.admin.device_actions import DeviceActions
-from pki.admin.device_filters import GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter
-from pki.admin.device_forms import SUBJECT_FIELDS, DeviceForm
-from pki.admin.device_page import story
-from pki.admin.objects import found
-from pki.admin.pages import on_page
-from pki.admin.shown import labelled, when
+from pki.admin.fleet import registering
+from pki.admin.fleet.device_actions import DeviceActions
+from pki.admin.fleet.device_filters import GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter
+from pki.admin.fleet.device_forms import SUBJECT_FIELDS, DeviceForm
+from pki.admin.fleet.device_page import story
+from pki.admin.parts.asking import administrator
+from pki.admin.parts.objects import found
+from pki.admin.parts.pages import on_page
+from pki.admin.parts.shown import labelled, when
 from pki.models import Device
 from pki.services import devices, labels
 from pki.templatetags.console import NOTHING, moment
@@ -253,7 +253,7 @@ DEEDS = (
     Deed(
         "revoke",
         "Revoke all",
-        None,  # pki.admin.revoking
+        None,  # pki.admin.authority.revoking
         "revoke",
         lambda device: True,
         "button button-danger",

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from pki.admin import advice
+from pki.admin.inbox import advice
 from pki.core import keys
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant

@@ -6,10 +6,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from pki.admin import viewing
-from pki.admin.objects import looked_at
-from pki.admin.pages import ReadOnlyAdmin
-from pki.admin.shown import labelled, when
+from pki.admin.authority import viewing
+from pki.admin.parts.objects import looked_at
+from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.parts.shown import labelled, when
 from pki.core import keys
 from pki.core.diagnosis import difference
 from pki.models import Issuer

@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from pki.admin.once import OnceForm
+from pki.admin.parts.once import OnceForm
 from pki.core import names
 from pki.models import Device, DeviceGroup
 from pki.services import labels

@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from pki.admin import sentences
+from pki.admin.parts import sentences
 from pki.core import pins
 from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen
 from pki.services import revocation

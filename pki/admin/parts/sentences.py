@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pki.admin import kinds
+from pki.admin.parts import kinds
 from pki.models import AuditEvent
 from pki.services.audit import HATCHERY
 

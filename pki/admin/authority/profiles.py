@@ -11,9 +11,9 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
-from pki.admin.asking import administrator
-from pki.admin.pages import ConsoleAdmin
-from pki.admin.shown import labelled
+from pki.admin.parts.asking import administrator
+from pki.admin.parts.pages import ConsoleAdmin
+from pki.admin.parts.shown import labelled
 from pki.core.keys import KeyKind
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage

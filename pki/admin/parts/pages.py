@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from pki.admin.paging import InfinitePaginator
+from pki.admin.parts.paging import InfinitePaginator
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -7,11 +7,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from pki.admin import searching
-from pki.admin.asking import administrator, ask_first
-from pki.admin.objects import looked_at
-from pki.admin.pages import ReadOnlyAdmin, on_page
-from pki.admin.shown import counted, labelled, when
+from pki.admin.parts import searching
+from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.objects import looked_at
+from pki.admin.parts.pages import ReadOnlyAdmin, on_page
+from pki.admin.parts.shown import counted, labelled, when
 from pki.models import EnrollmentToken
 from pki.services import tokens
 

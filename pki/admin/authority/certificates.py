@@ -10,18 +10,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from pki.admin import inspecting, issuing, viewing
-from pki.admin.certificate_filters import (
+from pki.admin.authority import inspecting, issuing, viewing
+from pki.admin.authority.certificate_filters import (
     ExpiresFilter,
     IssuedFilter,
     RelatedFilter,
     StandingFilter,
     indexed_order,
 )
-from pki.admin.objects import looked_at
-from pki.admin.pages import ReadOnlyAdmin
-from pki.admin.revoking import LiftsHoldsOfRevocations, RevokesCertificates
-from pki.admin.shown import labelled, when
+from pki.admin.authority.revoking import LiftsHoldsOfRevocations, RevokesCertificates
+from pki.admin.parts.objects import looked_at
+from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.parts.shown import labelled, when
 from pki.models import Certificate, EnrollmentRequest, Revocation
 from pki.services import search, standings
 from pki.templatetags.console import NOTHING, colons

@@ -10,13 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from pki.admin import once
-from pki.admin.asking import administrator, ask_first
-from pki.admin.device_forms import GroupForm, LabelsForm, OneTokenForm, TokenForm
-from pki.admin.impact import refused_from_now
-from pki.admin.revoking import RevokesOfDevices
-from pki.admin.shown import counted
-from pki.admin.token_pages import handed_once, shown_once
+from pki.admin.authority.revoking import RevokesOfDevices
+from pki.admin.fleet.device_forms import GroupForm, LabelsForm, OneTokenForm, TokenForm
+from pki.admin.fleet.token_pages import handed_once, shown_once
+from pki.admin.parts import once
+from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.impact import refused_from_now
+from pki.admin.parts.shown import counted
 from pki.models import Device
 from pki.services import devices, issuance, labels, rotation, tokens
 

@@ -1,0 +1,1 @@
+"""Issuers, profiles and certificates: looking, issuing, revoking."""

@@ -1,0 +1,1 @@
+"""Users, roles, and how they log in."""
