@@ -9,6 +9,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
     dependencies = [
@@ -17,618 +18,204 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="Device",
+            name='Device',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "name",
-                    models.CharField(help_text="The CN of its certificates.", max_length=64, unique=True),
-                ),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[("active", "Active"), ("suspended", "Suspended"), ("retired", "Retired")],
-                        default="active",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "subject",
-                    models.JSONField(
-                        blank=True,
-                        default=dict,
-                        help_text='More of its subject, as {"O": "Example", "OU": "Line 3"}; the CN is its name.',
-                    ),
-                ),
-                (
-                    "sans",
-                    models.JSONField(
-                        blank=True,
-                        default=list,
-                        help_text='Its subject alternative names, as ["DNS:door.example", "IP:10.0.0.7"].',
-                        verbose_name="SANs",
-                    ),
-                ),
-                ("created_at", models.DateTimeField(editable=False)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(help_text='The CN of its certificates.', max_length=64, unique=True)),
+                ('state', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended'), ('retired', 'Retired')], default='active', max_length=16)),
+                ('subject', models.JSONField(blank=True, default=dict, help_text='More of its subject, as {"O": "Example", "OU": "Line 3"}; the CN is its name.')),
+                ('sans', models.JSONField(blank=True, default=list, help_text='Its subject alternative names, as ["DNS:door.example", "IP:10.0.0.7"].', verbose_name='SANs')),
+                ('created_at', models.DateTimeField(editable=False)),
             ],
         ),
         migrations.CreateModel(
-            name="Certificate",
+            name='Certificate',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "serial",
-                    models.CharField(help_text="Lower-case hex, without leading zeros.", max_length=40),
-                ),
-                (
-                    "fingerprint",
-                    models.CharField(
-                        help_text="Of the DER, hex.",
-                        max_length=64,
-                        unique=True,
-                        verbose_name="fingerprint (SHA-256)",
-                    ),
-                ),
-                (
-                    "listener",
-                    models.CharField(
-                        blank=True,
-                        help_text="Which of our own listeners it is for; empty for a device's.",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "key_reference",
-                    models.CharField(
-                        blank=True,
-                        help_text="Where the keystore finds its key; empty for a device's, which never leaves the device.",
-                        max_length=128,
-                    ),
-                ),
-                ("common_name", models.CharField(db_index=True, max_length=64)),
-                ("sans", models.JSONField(default=list, verbose_name="SANs")),
-                ("spki_sha256", models.CharField(db_index=True, max_length=64)),
-                ("not_before", models.DateTimeField()),
-                ("not_after", models.DateTimeField(db_index=True)),
-                ("issued_at", models.DateTimeField(db_index=True)),
-                ("der", models.BinaryField()),
-                (
-                    "device",
-                    models.ForeignKey(
-                        blank=True,
-                        help_text="None for the listeners' own.",
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="certificates",
-                        to="pki.device",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('serial', models.CharField(help_text='Lower-case hex, without leading zeros.', max_length=40)),
+                ('fingerprint', models.CharField(help_text='Of the DER, hex.', max_length=64, unique=True, verbose_name='fingerprint (SHA-256)')),
+                ('listener', models.CharField(blank=True, help_text="Which of our own listeners it is for; empty for a device's.", max_length=16)),
+                ('key_reference', models.CharField(blank=True, help_text="Where the keystore finds its key; empty for a device's, which never leaves the device.", max_length=128)),
+                ('common_name', models.CharField(db_index=True, max_length=64)),
+                ('sans', models.JSONField(default=list, verbose_name='SANs')),
+                ('spki_sha256', models.CharField(db_index=True, max_length=64)),
+                ('not_before', models.DateTimeField()),
+                ('not_after', models.DateTimeField(db_index=True)),
+                ('issued_at', models.DateTimeField(db_index=True)),
+                ('der', models.BinaryField()),
+                ('device', models.ForeignKey(blank=True, help_text="None for the listeners' own.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='certificates', to='pki.device')),
             ],
         ),
         migrations.CreateModel(
-            name="AuditEvent",
+            name='AuditEvent',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("at", models.DateTimeField(db_index=True)),
-                (
-                    "kind",
-                    models.CharField(
-                        db_index=True, help_text="certificate.issued, and so on.", max_length=64
-                    ),
-                ),
-                (
-                    "actor",
-                    models.CharField(
-                        help_text="administrator:ada, device:door-1, shell:root, …", max_length=160
-                    ),
-                ),
-                ("address", models.GenericIPAddressField(blank=True, null=True)),
-                (
-                    "count",
-                    models.PositiveIntegerField(default=1, help_text="How many alike this one stands for."),
-                ),
-                ("detail", models.JSONField(default=dict)),
-                (
-                    "certificate",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="events",
-                        to="pki.certificate",
-                    ),
-                ),
-                (
-                    "device",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="events",
-                        to="pki.device",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('at', models.DateTimeField(db_index=True)),
+                ('kind', models.CharField(db_index=True, help_text='certificate.issued, and so on.', max_length=64)),
+                ('actor', models.CharField(help_text='administrator:ada, device:door-1, shell:root, …', max_length=160)),
+                ('address', models.GenericIPAddressField(blank=True, null=True)),
+                ('count', models.PositiveIntegerField(default=1, help_text='How many alike this one stands for.')),
+                ('detail', models.JSONField(default=dict)),
+                ('certificate', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='pki.certificate')),
+                ('device', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='pki.device')),
             ],
         ),
         migrations.CreateModel(
-            name="Issuer",
+            name='Issuer',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "name",
-                    models.CharField(help_text="The CN of its certificate.", max_length=64, unique=True),
-                ),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("active", "Active"),
-                            ("retired", "Retired"),
-                            ("compromised", "Compromised"),
-                        ],
-                        default="active",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "key_reference",
-                    models.CharField(
-                        help_text="Where the keystore finds its key.", max_length=128, unique=True
-                    ),
-                ),
-                (
-                    "key_identifier",
-                    models.CharField(
-                        help_text="subjectKeyIdentifier, hex; it names the issuer in URLs.",
-                        max_length=40,
-                        unique=True,
-                    ),
-                ),
-                ("certificate_der", models.BinaryField(help_text="The CA certificate, DER.")),
-                (
-                    "fingerprint",
-                    models.CharField(help_text="SHA-256 of the DER, hex.", max_length=64, unique=True),
-                ),
-                ("not_before", models.DateTimeField()),
-                ("not_after", models.DateTimeField()),
-                ("created_at", models.DateTimeField()),
-                (
-                    "parent",
-                    models.ForeignKey(
-                        blank=True,
-                        help_text="The issuer that signed it; none for a root.",
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="subordinates",
-                        to="pki.issuer",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(help_text='The CN of its certificate.', max_length=64, unique=True)),
+                ('state', models.CharField(choices=[('active', 'Active'), ('retired', 'Retired'), ('compromised', 'Compromised')], default='active', max_length=16)),
+                ('key_reference', models.CharField(help_text='Where the keystore finds its key.', max_length=128, unique=True)),
+                ('key_identifier', models.CharField(help_text='subjectKeyIdentifier, hex; it names the issuer in URLs.', max_length=40, unique=True)),
+                ('certificate_der', models.BinaryField(help_text='The CA certificate, DER.')),
+                ('fingerprint', models.CharField(help_text='SHA-256 of the DER, hex.', max_length=64, unique=True)),
+                ('not_before', models.DateTimeField()),
+                ('not_after', models.DateTimeField()),
+                ('created_at', models.DateTimeField()),
+                ('parent', models.ForeignKey(blank=True, help_text='The issuer that signed it; none for a root.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subordinates', to='pki.issuer')),
             ],
         ),
         migrations.AddField(
-            model_name="certificate",
-            name="issuer",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="certificates", to="pki.issuer"
-            ),
+            model_name='certificate',
+            name='issuer',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='certificates', to='pki.issuer'),
         ),
         migrations.CreateModel(
-            name="Profile",
+            name='Profile',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("name", models.SlugField(max_length=64, unique=True)),
-                (
-                    "enrollment_policy",
-                    models.CharField(
-                        choices=[
-                            ("token", "token: a secret given by an administrator"),
-                            ("approval", "approval: an administrator looks at each"),
-                            ("open", "open: signs for anybody"),
-                        ],
-                        default="token",
-                        help_text="“Open” signs for anybody who reaches the provisioning listener. Use it in a lab only.",
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "key_kinds",
-                    models.JSONField(
-                        default=pki.models.profile.all_key_kinds, help_text="Of P-256, P-384, Ed25519, RSA."
-                    ),
-                ),
-                (
-                    "lifetime_seconds",
-                    models.PositiveIntegerField(
-                        default=2592000,
-                        help_text="How long its certificates live, in seconds; 30 days are 2592000.",
-                        validators=[
-                            django.core.validators.MinValueValidator(300),
-                            django.core.validators.MaxValueValidator(316224000),
-                        ],
-                    ),
-                ),
-                (
-                    "extended_key_usages",
-                    models.JSONField(default=list, help_text="Of clientAuth, serverAuth."),
-                ),
-                (
-                    "subject_from_request",
-                    models.JSONField(
-                        blank=True,
-                        default=list,
-                        help_text="Subject attributes that a CSR may choose: C, ST, L, O, OU.",
-                    ),
-                ),
-                (
-                    "sans_from_request",
-                    models.JSONField(
-                        blank=True,
-                        default=list,
-                        help_text="Kinds of SAN that a CSR may choose: DNS, IP, email, URI.",
-                        verbose_name="SANs from request",
-                    ),
-                ),
-                (
-                    "issuer",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="profiles", to="pki.issuer"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.SlugField(max_length=64, unique=True)),
+                ('enrollment_policy', models.CharField(choices=[('token', 'token: a secret given by an administrator'), ('approval', 'approval: an administrator looks at each'), ('open', 'open: signs for anybody')], default='token', help_text='“Open” signs for anybody who reaches the provisioning listener. Use it in a lab only.', max_length=16)),
+                ('key_kinds', models.JSONField(default=pki.models.profile.all_key_kinds, help_text='Of P-256, P-384, Ed25519, RSA.')),
+                ('lifetime_seconds', models.PositiveIntegerField(default=2592000, help_text='How long its certificates live, in seconds; 30 days are 2592000.', validators=[django.core.validators.MinValueValidator(300), django.core.validators.MaxValueValidator(316224000)])),
+                ('extended_key_usages', models.JSONField(default=list, help_text='Of clientAuth, serverAuth.')),
+                ('subject_from_request', models.JSONField(blank=True, default=list, help_text='Subject attributes that a CSR may choose: C, ST, L, O, OU.')),
+                ('sans_from_request', models.JSONField(blank=True, default=list, help_text='Kinds of SAN that a CSR may choose: DNS, IP, email, URI.', verbose_name='SANs from request')),
+                ('issuer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='profiles', to='pki.issuer')),
             ],
         ),
         migrations.CreateModel(
-            name="EnrollmentToken",
+            name='EnrollmentToken',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "digest",
-                    models.CharField(help_text="SHA-256 of the token, hex.", max_length=64, unique=True),
-                ),
-                (
-                    "name_pattern",
-                    models.CharField(
-                        blank=True, help_text="Names of new devices that it may make: door-*", max_length=64
-                    ),
-                ),
-                ("uses_allowed", models.PositiveIntegerField(default=1)),
-                ("uses", models.PositiveIntegerField(default=0)),
-                ("expires_at", models.DateTimeField(db_index=True)),
-                ("cancelled_at", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField()),
-                ("created_by", models.CharField(max_length=160)),
-                (
-                    "device",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="tokens",
-                        to="pki.device",
-                    ),
-                ),
-                (
-                    "profile",
-                    models.ForeignKey(
-                        help_text="What a device that it makes is given; a known device keeps its own.",
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="tokens",
-                        to="pki.profile",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('digest', models.CharField(help_text='SHA-256 of the token, hex.', max_length=64, unique=True)),
+                ('name_pattern', models.CharField(blank=True, help_text='Names of new devices that it may make: door-*', max_length=64)),
+                ('uses_allowed', models.PositiveIntegerField(default=1)),
+                ('uses', models.PositiveIntegerField(default=0)),
+                ('expires_at', models.DateTimeField(db_index=True)),
+                ('cancelled_at', models.DateTimeField(blank=True, null=True)),
+                ('created_at', models.DateTimeField()),
+                ('created_by', models.CharField(max_length=160)),
+                ('device', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='pki.device')),
+                ('profile', models.ForeignKey(help_text='What a device that it makes is given; a known device keeps its own.', on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='pki.profile')),
             ],
         ),
         migrations.CreateModel(
-            name="EnrollmentRequest",
+            name='EnrollmentRequest',
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("waiting", "Waiting"),
-                            ("issued", "Issued"),
-                            ("refused", "Refused"),
-                            ("rejected", "Rejected"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "name",
-                    models.CharField(
-                        blank=True, help_text="The device's name, as far as known.", max_length=64
-                    ),
-                ),
-                ("csr_der", models.BinaryField(blank=True, null=True)),
-                (
-                    "spki_sha256",
-                    models.CharField(blank=True, db_index=True, max_length=64, verbose_name="SPKI (SHA-256)"),
-                ),
-                (
-                    "ignored",
-                    models.JSONField(default=list, help_text="Wishes of the CSR that were not granted."),
-                ),
-                ("code", models.CharField(blank=True, help_text="Why it was refused.", max_length=64)),
-                ("reason", models.CharField(blank=True, max_length=500)),
-                ("address", models.GenericIPAddressField(blank=True, null=True)),
-                (
-                    "count",
-                    models.PositiveIntegerField(default=1, help_text="How often this refusal was made."),
-                ),
-                ("fold", models.CharField(editable=False, max_length=64, null=True, unique=True)),
-                ("created_at", models.DateTimeField(db_index=True)),
-                ("last_at", models.DateTimeField()),
-                (
-                    "certificate",
-                    models.OneToOneField(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="request",
-                        to="pki.certificate",
-                    ),
-                ),
-                (
-                    "decided_by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "device",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="requests",
-                        to="pki.device",
-                    ),
-                ),
-                (
-                    "token",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="requests",
-                        to="pki.enrollmenttoken",
-                    ),
-                ),
-                (
-                    "profile",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="requests",
-                        to="pki.profile",
-                    ),
-                ),
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('issued', 'Issued'), ('refused', 'Refused'), ('rejected', 'Rejected')], max_length=16)),
+                ('name', models.CharField(blank=True, help_text="The device's name, as far as known.", max_length=64)),
+                ('csr_der', models.BinaryField(blank=True, null=True)),
+                ('spki_sha256', models.CharField(blank=True, db_index=True, max_length=64, verbose_name='SPKI (SHA-256)')),
+                ('ignored', models.JSONField(default=list, help_text='Wishes of the CSR that were not granted.')),
+                ('code', models.CharField(blank=True, help_text='Why it was refused.', max_length=64)),
+                ('reason', models.CharField(blank=True, max_length=500)),
+                ('address', models.GenericIPAddressField(blank=True, null=True)),
+                ('count', models.PositiveIntegerField(default=1, help_text='How often this refusal was made.')),
+                ('fold', models.CharField(editable=False, max_length=64, null=True, unique=True)),
+                ('created_at', models.DateTimeField(db_index=True)),
+                ('last_at', models.DateTimeField()),
+                ('certificate', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='request', to='pki.certificate')),
+                ('decided_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('device', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='pki.device')),
+                ('token', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='pki.enrollmenttoken')),
+                ('profile', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='pki.profile')),
             ],
         ),
         migrations.AddField(
-            model_name="device",
-            name="profile",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="devices", to="pki.profile"
-            ),
+            model_name='device',
+            name='profile',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='devices', to='pki.profile'),
         ),
         migrations.AddField(
-            model_name="certificate",
-            name="profile",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="certificates", to="pki.profile"
-            ),
+            model_name='certificate',
+            name='profile',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='certificates', to='pki.profile'),
         ),
         migrations.CreateModel(
-            name="Revocation",
+            name='Revocation',
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "reason",
-                    models.CharField(
-                        choices=[
-                            ("unspecified", "unspecified: no reason given"),
-                            ("keyCompromise", "keyCompromise: the key, or the device, is in wrong hands"),
-                            ("affiliationChanged", "affiliationChanged: its names are no longer true"),
-                            ("superseded", "superseded: a newer certificate replaces it"),
-                            ("cessationOfOperation", "cessationOfOperation: the device is gone"),
-                            ("certificateHold", "certificateHold: stopped for the time being"),
-                            ("privilegeWithdrawn", "privilegeWithdrawn: it may no longer do this"),
-                        ],
-                        max_length=32,
-                    ),
-                ),
-                ("revoked_at", models.DateTimeField(db_index=True)),
-                (
-                    "certificate",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="revocation",
-                        to="pki.certificate",
-                    ),
-                ),
-                (
-                    "revoked_by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('reason', models.CharField(choices=[('unspecified', 'unspecified: no reason given'), ('keyCompromise', 'keyCompromise: the key, or the device, is in wrong hands'), ('affiliationChanged', 'affiliationChanged: its names are no longer true'), ('superseded', 'superseded: a newer certificate replaces it'), ('cessationOfOperation', 'cessationOfOperation: the device is gone'), ('certificateHold', 'certificateHold: stopped for the time being'), ('privilegeWithdrawn', 'privilegeWithdrawn: it may no longer do this')], max_length=32)),
+                ('revoked_at', models.DateTimeField(db_index=True)),
+                ('certificate', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='revocation', to='pki.certificate')),
+                ('revoked_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
         ),
         migrations.AddConstraint(
-            model_name="issuer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["active", "retired", "compromised"])),
-                name="issuer_state_known",
-            ),
+            model_name='issuer',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['active', 'retired', 'compromised'])), name='issuer_state_known'),
         ),
         migrations.AddConstraint(
-            model_name="issuer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("not_after__gt", models.F("not_before"))), name="issuer_validity_ordered"
-            ),
+            model_name='issuer',
+            constraint=models.CheckConstraint(condition=models.Q(('not_after__gt', models.F('not_before'))), name='issuer_validity_ordered'),
         ),
         migrations.AddConstraint(
-            model_name="profile",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("enrollment_policy__in", ["token", "approval", "open"])),
-                name="profile_policy_known",
-            ),
+            model_name='profile',
+            constraint=models.CheckConstraint(condition=models.Q(('enrollment_policy__in', ['token', 'approval', 'open'])), name='profile_policy_known'),
         ),
         migrations.AddConstraint(
-            model_name="profile",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("lifetime_seconds__gt", 0)), name="profile_lifetime_positive"
-            ),
+            model_name='profile',
+            constraint=models.CheckConstraint(condition=models.Q(('lifetime_seconds__gt', 0)), name='profile_lifetime_positive'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmenttoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("device__isnull", False), ("name_pattern", "")),
-                    models.Q(("device__isnull", True), models.Q(("name_pattern", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="token_for_device_or_pattern",
-            ),
+            model_name='enrollmenttoken',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('device__isnull', False), ('name_pattern', '')), models.Q(('device__isnull', True), models.Q(('name_pattern', ''), _negated=True)), _connector='OR'), name='token_for_device_or_pattern'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmenttoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("uses_allowed__gt", 0)), name="token_uses_positive"
-            ),
+            model_name='enrollmenttoken',
+            constraint=models.CheckConstraint(condition=models.Q(('uses_allowed__gt', 0)), name='token_uses_positive'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmenttoken",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("uses__lte", models.F("uses_allowed"))), name="token_uses_within_allowed"
-            ),
+            model_name='enrollmenttoken',
+            constraint=models.CheckConstraint(condition=models.Q(('uses__lte', models.F('uses_allowed'))), name='token_uses_within_allowed'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmentrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["waiting", "issued", "refused", "rejected"])),
-                name="request_state_known",
-            ),
+            model_name='enrollmentrequest',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'issued', 'refused', 'rejected'])), name='request_state_known'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmentrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("certificate__isnull", False), ("state", "issued")),
-                    models.Q(models.Q(("state", "issued"), _negated=True), ("certificate__isnull", True)),
-                    _connector="OR",
-                ),
-                name="request_issued_has_certificate",
-            ),
+            model_name='enrollmentrequest',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('certificate__isnull', False), ('state', 'issued')), models.Q(models.Q(('state', 'issued'), _negated=True), ('certificate__isnull', True)), _connector='OR'), name='request_issued_has_certificate'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmentrequest",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "issued"), ("token__isnull", False)),
-                fields=("token", "spki_sha256"),
-                name="request_once_per_token_and_key",
-            ),
+            model_name='enrollmentrequest',
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'issued'), ('token__isnull', False)), fields=('token', 'spki_sha256'), name='request_once_per_token_and_key'),
         ),
         migrations.AddConstraint(
-            model_name="enrollmentrequest",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "waiting")),
-                fields=("name", "spki_sha256"),
-                name="request_waits_once",
-            ),
+            model_name='enrollmentrequest',
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'waiting')), fields=('name', 'spki_sha256'), name='request_waits_once'),
         ),
         migrations.AddConstraint(
-            model_name="device",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["active", "suspended", "retired"])),
-                name="device_state_known",
-            ),
+            model_name='device',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['active', 'suspended', 'retired'])), name='device_state_known'),
         ),
         migrations.AddIndex(
-            model_name="certificate",
-            index=models.Index(
-                condition=models.Q(("listener", ""), _negated=True),
-                fields=["listener", "-issued_at"],
-                name="certificate_of_listener",
-            ),
+            model_name='certificate',
+            index=models.Index(condition=models.Q(('listener', ''), _negated=True), fields=['listener', '-issued_at'], name='certificate_of_listener'),
         ),
         migrations.AddConstraint(
-            model_name="certificate",
-            constraint=models.UniqueConstraint(fields=("issuer", "serial"), name="certificate_serial_unique"),
+            model_name='certificate',
+            constraint=models.UniqueConstraint(fields=('issuer', 'serial'), name='certificate_serial_unique'),
         ),
         migrations.AddConstraint(
-            model_name="certificate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("not_after__gt", models.F("not_before"))),
-                name="certificate_validity_ordered",
-            ),
+            model_name='certificate',
+            constraint=models.CheckConstraint(condition=models.Q(('not_after__gt', models.F('not_before'))), name='certificate_validity_ordered'),
         ),
         migrations.AddConstraint(
-            model_name="revocation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "reason__in",
-                        [
-                            "unspecified",
-                            "keyCompromise",
-                            "affiliationChanged",
-                            "superseded",
-                            "cessationOfOperation",
-                            "certificateHold",
-                            "privilegeWithdrawn",
-                        ],
-                    )
-                ),
-                name="revocation_reason_known",
-            ),
+            model_name='revocation',
+            constraint=models.CheckConstraint(condition=models.Q(('reason__in', ['unspecified', 'keyCompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation', 'certificateHold', 'privilegeWithdrawn'])), name='revocation_reason_known'),
         ),
     ]
