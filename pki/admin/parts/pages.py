@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django.contrib import messages
 from django.contrib.admin import ShowFacets
-from django.http import HttpRequest
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
@@ -30,6 +32,21 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     list_disable_select_all = True
     # Sorting a large table by a column without an index reads all of it: each list names those that have one.
     sortable_by: tuple[str, ...] = ()
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """As Django's; what only the database can refuse is said, and nothing is stored."""
+        try:
+            response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+            return response
+        except IntegrityError:
+            messages.error(request, "Somebody stored the same at this moment; look before you try again.")
+        return HttpResponseRedirect(request.get_full_path())
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
