@@ -36,7 +36,7 @@ def test_a_device_is_registered_enrolled_seen_and_revoked(visit, server, tmp_pat
     ada.sees("valid")
     ada.open_list(Certificate, "lobby-1")
     ada.act("^Revoke", "lobby-1")
-    ada.page.get_by_role("combobox", name=re.compile("^Reason")).select_option("keyCompromise")
+    ada.page.get_by_role("radio", name=re.compile("^keyCompromise")).check()
     ada.press(re.compile("^Revoke"))
     ada.sees("Revoked 1 certificate")
     assert lobby.curl().returncode == HANDSHAKE_REFUSED

@@ -50,7 +50,7 @@ class LifetimeWidget(forms.MultiWidget):
         units = [(unit, unit) for unit in _UNITS]
         super().__init__(
             {
-                "number": UnfoldAdminIntegerFieldWidget(attrs={"min": 1}),
+                "number": UnfoldAdminIntegerFieldWidget(attrs={"min": 1, "aria-label": "Lifetime, a number"}),
                 "unit": UnfoldAdminSelectWidget(attrs={"aria-label": "Unit of the lifetime"}, choices=units),
             }
         )

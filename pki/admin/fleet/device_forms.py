@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -59,6 +60,12 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]
         max_length=10_000,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
         help_text="One a line: DNS:door.example, IP:10.0.0.7, email:door@example.com, URI:urn:door:1.",
+    )
+    groups = forms.ModelMultipleChoiceField(
+        queryset=DeviceGroup.objects.order_by("name"),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Groups are made under Groups; a device may be in several.",
     )
     labels = forms.CharField(
         required=False,
