@@ -26,7 +26,7 @@ _DEEDS: dict[str, tuple[str, str, str, dict[str, str]]] = {
         {"issued": "30d"},
     ),
     tallies.RENEWED: ("Renewals", "pki_certificate_changelist", "pki.view_certificate", {"issued": "30d"}),
-    tallies.REVOKED: ("Revocations", "pki_revocation_changelist", "pki.view_revocation", {}),
+    tallies.REVOKED: ("Revocations", "pki_revocation_changelist", "pki.view_revocation", {"revoked": "30d"}),
     tallies.REFUSED: (
         "Enrollments refused",
         "pki_enrollmentrequest_changelist",

@@ -1,5 +1,6 @@
 """Issuers: making them, and what their certificates must know of them."""
 
+import logging
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from django.conf import settings
 
 from pki.core import certificates, keys, names, pins
 from pki.core.certificates import Authority, Pointers
+from pki.core.errors import Refusal
 from pki.keystore import keystore
 from pki.models import Issuer
 from pki.services import audit
@@ -61,9 +63,49 @@ def root_of(issuer: Issuer) -> Issuer:
     return issuer
 
 
+class IssuerExists(Refusal):
+    """There is an issuer of this name already."""
+
+    code = "issuer_exists"
+
+
+class ParentInactive(Refusal):
+    """The issuer above was retired or declared compromised."""
+
+    code = "issuer_inactive"
+
+
+class CompromisedForGood(Refusal):
+    """An issuer whose key was in wrong hands does not come back."""
+
+    code = "issuer_compromised"
+
+
+def change_state(issuer: Issuer, state: Issuer.State, actor: Actor, now: datetime) -> bool:
+    """Retire an issuer, take it back, or declare it compromised; whether it was in another state before.
+
+    It takes effect at the next request. Raises CompromisedForGood.
+    """
+    with writing():
+        held = Issuer.objects.select_for_update().get(pk=issuer.pk)
+        if held.state == state:
+            return False
+        if held.state == Issuer.State.COMPROMISED:
+            raise CompromisedForGood(f"{issuer} is compromised, and stays so; make another issuer.")
+        Issuer.objects.filter(pk=issuer.pk).update(state=state)
+        audit.record(
+            f"issuer.{state}", actor, now, level=logging.WARNING, issuer=issuer.name, before=held.state
+        )
+    issuer.state = state
+    return True
+
+
 def make_root(name: str, spec: str, actor: Actor, now: datetime) -> Issuer:
-    """Make a root CA with a new key of kind `spec`. Raises NameRefused, KeyRefused or KeystoreError."""
-    subject = names.subject({"CN": name})
+    """Make a root CA with a new key of kind `spec`.
+
+    Raises IssuerExists, NameRefused, KeyRefused or KeystoreError.
+    """
+    subject = _new_name(name)
     reference = keystore().create("issuer", spec)
     key = keystore().public_key(reference)
     signed = keystore().sign(reference, certificates.root(subject, key, ROOT_LIFETIME, now))
@@ -71,13 +113,22 @@ def make_root(name: str, spec: str, actor: Actor, now: datetime) -> Issuer:
 
 
 def make_subordinate(name: str, parent: Issuer, spec: str, actor: Actor, now: datetime) -> Issuer:
-    """Make an issuing CA under `parent`. Raises as `make_root`, and IssuerExpired."""
-    subject = names.subject({"CN": name})
+    """Make an issuing CA under `parent`. Raises as `make_root`, and ParentInactive or IssuerExpired."""
+    if parent.state != Issuer.State.ACTIVE:
+        raise ParentInactive(f"{parent} is {parent.state}; choose an active root.")
+    subject = _new_name(name)
     reference = keystore().create("issuer", spec)
     key = keystore().public_key(reference)
     to_be_signed = certificates.subordinate(subject, key, SUBORDINATE_LIFETIME, authority(parent), now)
     signed = keystore().sign(parent.key_reference, to_be_signed)
     return _store(name, parent, reference, signed, actor, now)
+
+
+def _new_name(name: str) -> x509.Name:
+    # Asked before a key is made for nothing; the database holds it too.
+    if Issuer.objects.filter(name=name).exists():
+        raise IssuerExists(f"There is an issuer {name!r} already; choose another name.")
+    return names.subject({"CN": name})
 
 
 def _store(

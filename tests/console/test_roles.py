@@ -37,7 +37,7 @@ MAY_SEE: dict[type, set[str]] = {
     User: {AUDITOR},
     Group: {AUDITOR},
 }
-MAY_ADD: dict[type, set[str]] = {Device: WHO_MAY_ACT, Profile: {CA_ADMINISTRATOR}}
+MAY_ADD: dict[type, set[str]] = {Device: WHO_MAY_ACT, Profile: {CA_ADMINISTRATOR}, Issuer: {CA_ADMINISTRATOR}}
 of_each_role = pytest.mark.parametrize("role", ROLES)
 
 

@@ -70,6 +70,20 @@ class IssuedFilter(admin.SimpleListFilter):
         return queryset.filter(device__isnull=False, issued_at__gte=timezone.now() - span)
 
 
+class RevokedFilter(admin.SimpleListFilter):
+    """Of revocations: the latest. The dashboard links here."""
+
+    title = "revoked"
+    parameter_name = "revoked"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("24h", "in the last 24 hours"), ("7d", "in the last 7 days"), ("30d", "in the last 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Revocation]) -> QuerySet[Revocation]:
+        span = _SPANS.get(self.value() or "")
+        return queryset if span is None else queryset.filter(revoked_at__gte=timezone.now() - span)
+
+
 class RelatedFilter(admin.RelatedFieldListFilter):
     """Of a profile or an issuer; among the revoked ones, without its index.
 

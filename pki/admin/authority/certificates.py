@@ -15,6 +15,7 @@ from pki.admin.authority.certificate_filters import (
     ExpiresFilter,
     IssuedFilter,
     RelatedFilter,
+    RevokedFilter,
     StandingFilter,
     indexed_order,
 )
@@ -188,7 +189,7 @@ def _request_url(request: HttpRequest, certificate: Certificate) -> str:
 @admin.register(Revocation)
 class RevocationAdmin(LiftsHoldsOfRevocations, ReadOnlyAdmin):
     list_display = ("certificate", "reason", "revoked_at", "revoked_by")
-    list_filter = ("reason",)
+    list_filter = (RevokedFilter, "reason")
     list_select_related = ("certificate", "revoked_by")
     search_fields = ("certificate__serial",)  # shows the box; get_search_results searches
     search_help_text = "As in the list of certificates: a name, a serial, a fingerprint or a SAN"

@@ -7,8 +7,8 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from pki.admin.authority import viewing
+from pki.admin.authority.issuer_deeds import IssuerDeeds
 from pki.admin.parts.objects import looked_at
-from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
 from pki.core import keys
 from pki.core.diagnosis import difference
@@ -16,7 +16,7 @@ from pki.models import Issuer
 
 
 @admin.register(Issuer)
-class IssuerAdmin(ReadOnlyAdmin):
+class IssuerAdmin(IssuerDeeds):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state",)
     list_select_related = ("parent",)
@@ -63,6 +63,7 @@ class IssuerAdmin(ReadOnlyAdmin):
         context = {
             **viewing.context(self, request, issuer, issuer.certificate),
             "issuer": issuer,
+            "buttons": self.buttons(request, issuer),
             "remaining": remaining(issuer),
             "line": viewing.line_of(issuer)[:-1],
             "subordinates": issuer.subordinates.order_by("name"),

@@ -35,6 +35,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Authority": {
         "issuer.made": "issuer made",
+        "issuer.retired": "issuer retired",
+        "issuer.active": "issuer taken back into use",
+        "issuer.compromised": "issuer declared compromised",
         "profile.saved": "profile saved",
     },
     "People": {
