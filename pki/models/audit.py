@@ -30,14 +30,14 @@ class AuditEvent(models.Model):
     detail = models.JSONField(default=dict)
 
     class Meta:
-        # The console lists the newest first: of all, or of one of these. Each ends with the time, because
-        # one device that is broken, or one administrator, may have most of the events.
+        # The console lists the newest first: of all, or of one of these. Each ends with the list's order,
+        # because one device that is broken, or one administrator, may have most of the events.
         indexes = (
-            models.Index(fields=["kind", "at"], name="event_of_kind"),
-            models.Index(fields=["actor", "at"], name="event_of_actor"),
-            models.Index(fields=["address", "at"], name="event_from"),
-            models.Index(fields=["device", "at"], name="event_of_device"),
-            models.Index(fields=["certificate", "at"], name="event_of_certificate"),
+            models.Index(fields=["kind", "at", "id"], name="event_of_kind"),
+            models.Index(fields=["actor", "at", "id"], name="event_of_actor"),
+            models.Index(fields=["address", "at", "id"], name="event_from"),
+            models.Index(fields=["device", "at", "id"], name="event_of_device"),
+            models.Index(fields=["certificate", "at", "id"], name="event_of_certificate"),
         )
 
     def __str__(self) -> str:

@@ -64,8 +64,8 @@ class Certificate(models.Model):
                 name="certificate_of_listener",
             ),
             # The console lists those of an issuer or a profile by the end of their life.
-            models.Index(fields=["issuer", "not_after"], name="certificate_of_issuer"),
-            models.Index(fields=["profile", "not_after"], name="certificate_of_profile"),
+            models.Index(fields=["issuer", "not_after", "id"], name="certificate_of_issuer"),
+            models.Index(fields=["profile", "not_after", "id"], name="certificate_of_profile"),
             # A serial by itself, whole or its beginning; the class lets PostgreSQL use it for LIKE.
             models.Index(fields=["serial"], opclasses=["varchar_pattern_ops"], name="certificate_by_serial"),
         )

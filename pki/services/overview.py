@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from pki.models import Certificate, Device, EnrollmentRequest, Issuer
-from pki.services import listener_certificates
+from pki.services import listener_certificates, revocation
 
 # Of more than this, nobody needs the exact number.
 MOST_COUNTED = 10_000
@@ -46,7 +46,7 @@ def expiring(now: datetime) -> dict[str, Bounded]:
     """How many certificates that are not revoked end within each of EXPIRING."""
     return {
         name: _bounded(
-            Certificate.objects.filter(revocation=None, not_after__gt=now, not_after__lte=now + span)
+            Certificate.objects.filter(revocation.unrevoked(), not_after__gt=now, not_after__lte=now + span)
         )
         for name, span in EXPIRING.items()
     }

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import Combinable
 
 from pki.core import identifiers
 from pki.core.errors import Refusal
@@ -41,6 +42,14 @@ class TooManyAtOnce(Refusal):
     """More certificates than one transaction should revoke."""
 
     code = "too_many_at_once"
+
+
+def unrevoked() -> Combinable:
+    """The condition that a certificate is not revoked.
+
+    `revocation=None` says the same; PostgreSQL then takes it that there are none, and reads and sorts all.
+    """
+    return ~Exists(Revocation.objects.filter(certificate=OuterRef("pk")))
 
 
 def living(device: Device, now: datetime) -> QuerySet[Certificate]:

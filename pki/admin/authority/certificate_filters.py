@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from pki.models import Certificate, Revocation
+from pki.services import revocation
 
 _SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _OF_REVOCATIONS = ("revoked", "held")
@@ -25,7 +26,7 @@ class StandingFilter(admin.SimpleListFilter):
         now = timezone.now()
         match self.value():
             case "valid":
-                return queryset.filter(revocation=None, not_after__gte=now)
+                return queryset.filter(revocation.unrevoked(), not_after__gte=now)
             case "revoked":
                 return queryset.filter(revocation__isnull=False)
             case "held":
@@ -51,7 +52,7 @@ class ExpiresFilter(admin.SimpleListFilter):
         if request.GET.get(StandingFilter.parameter_name, "valid") != "valid":
             return queryset.none()  # the database would look at each to find that out
         now = timezone.now()
-        return queryset.filter(revocation=None, not_after__gte=now, not_after__lt=now + span)
+        return queryset.filter(revocation.unrevoked(), not_after__gte=now, not_after__lt=now + span)
 
 
 class IssuedFilter(admin.SimpleListFilter):
