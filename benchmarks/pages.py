@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--sql", action="store_true", help="show the slowest query of a slow page")
     options = parser.parse_args()
     os.environ.setdefault("PORTAL_DATA_DIR", "var/seeded")
+    os.environ.setdefault("DATABASE_URL", "")  # what .env names is in use
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
 
     import django

@@ -5,12 +5,12 @@ Every row is one that Hatchery makes itself, and every certificate is signed by 
 """
 
 import argparse
+import gc
 import multiprocessing
 import os
 import random
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def main() -> None:
         parser.error("there must be at least one device and one process")
     os.umask(0o077)
     os.environ.setdefault("PORTAL_DATA_DIR", _DEFAULT_FOLDER)
+    os.environ.setdefault("DATABASE_URL", "")  # what .env names is in use
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
 
     import django
@@ -73,6 +74,7 @@ def _seed(options: argparse.Namespace) -> None:
     from benchmarks import fleet
     from benchmarks.rows import Writer
     from benchmarks.signing import Signer
+    from pki.services import tallies
 
     now = int(time.time())
     chance = random.Random(options.seed)  # noqa: S311  dice, no secret
@@ -84,6 +86,7 @@ def _seed(options: argparse.Namespace) -> None:
     writer = Writer(members, datetime.fromtimestamp(now, UTC), chance)
     writer.prepare()
     signer = Signer(members, writer.profiles)
+    gc.freeze()  # the story is large, and stays
     # What a process was given at the fork it has in memory; a connection it must not share.
     connection.close()
     with multiprocessing.get_context("fork").Pool(options.processes, signer.start) as pool:
@@ -94,19 +97,13 @@ def _seed(options: argparse.Namespace) -> None:
                 bar.update(len(chunk))
     writer.finish()
     with tqdm(desc="tallying", unit="event", unit_scale=True) as bar:
-        for tallied in _tally(datetime.fromtimestamp(now, UTC)):
+        settled = datetime.fromtimestamp(now, UTC) + 2 * tallies.SETTLED
+        while tallied := tallies.roll_up(settled):
             bar.update(tallied)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             # What autovacuum does within a minute or two.
             cursor.execute("VACUUM ANALYZE")
-
-
-def _tally(now: datetime) -> Iterator[int]:
-    from pki.services import tallies
-
-    while tallied := tallies.roll_up(now + 2 * tallies.SETTLED):
-        yield tallied
 
 
 def _speed_up_sqlite() -> None:
