@@ -85,7 +85,7 @@ def _midnight(day: date) -> datetime:
 class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ("at_", "what", "actor", "address", "device", "summary")
     list_display_links = ("at_", "what")
-    list_filter = (KindFilter, DayFilter)
+    list_filter = (DayFilter, KindFilter)
     list_select_related = ("device",)
     search_fields = ("actor",)  # shows the box; get_search_results searches
     search_help_text = "An actor, a device, an address or a serial"

@@ -96,7 +96,12 @@ class EnrollmentRequest(models.Model):
         Profile, on_delete=models.PROTECT, null=True, blank=True, related_name="requests"
     )
     token = models.ForeignKey(
-        EnrollmentToken, on_delete=models.PROTECT, null=True, blank=True, related_name="requests"
+        EnrollmentToken,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="requests",
+        db_index=False,
     )
     certificate = models.OneToOneField(
         Certificate, on_delete=models.PROTECT, null=True, blank=True, related_name="request"
@@ -146,6 +151,11 @@ class EnrollmentRequest(models.Model):
             models.Index(fields=["state", "-last_at"], name="request_of_state"),
             models.Index(fields=["state", "code", "-last_at"], name="request_of_code"),
             models.Index(fields=["address", "-created_at"], name="request_from"),
+            models.Index(
+                fields=["token", "-created_at"],
+                condition=Q(token__isnull=False),
+                name="request_with_token",
+            ),
         )
 
     def __str__(self) -> str:

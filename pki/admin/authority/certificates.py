@@ -174,7 +174,7 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
             "request_url": _request_url(request, certificate),
         }
         if request.user.has_perm("pki.view_auditevent"):
-            context["events"] = certificate.events.order_by("-pk")[:_EVENTS_SHOWN]
+            context["events"] = certificate.events.order_by("-at", "-pk")[:_EVENTS_SHOWN]
         return TemplateResponse(request, "console/certificate.html", context)
 
 

@@ -98,7 +98,9 @@ def _why_over(token: EnrollmentToken, now: datetime) -> str:
 
 
 def _timeline(device: Device) -> Sequence[Told]:
-    events = device.events.select_related("certificate").defer("certificate__der").order_by("-pk")[:SHOWN]
+    events = (
+        device.events.select_related("certificate").defer("certificate__der").order_by("-at", "-pk")[:SHOWN]
+    )
     return [
         Told(event, sentences.told(event), sentences.by_whom(event), sentences.tone(event))
         for event in events

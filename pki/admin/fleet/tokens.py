@@ -145,7 +145,7 @@ class EnrollmentTokenAdmin(ReadOnlyAdmin):
                 "token": token,
                 "life": life_of(token),
                 "may_cancel": may_cancel,
-                "enrolled": token.requests.filter(state="issued").order_by("-pk")[:_ENROLLED_SHOWN],
+                "enrolled": token.requests.filter(state="issued").order_by("-created_at")[:_ENROLLED_SHOWN],
                 "opts": self.model._meta,
                 "original": token,
             },
