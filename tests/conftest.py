@@ -14,7 +14,7 @@ from pki.services.audit import Actor
 
 @pytest.fixture(autouse=True)
 def _refusals_are_apart(monkeypatch):
-    """Two different refusals of a test never fall into one row by chance; tests of the folding set it anew."""
+    """Two refusals of a test never fall into one row by chance; tests of the folding set it anew."""
     monkeypatch.setattr(refusals, "KEPT_APART", 2**60)
 
 
