@@ -57,6 +57,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     issuance.DeviceInactive: HTTPStatus.FORBIDDEN,
     issuance.KeyCompromised: HTTPStatus.FORBIDDEN,
     issuance.KeyInUse: HTTPStatus.FORBIDDEN,
+    issuance.KeyNotNew: HTTPStatus.FORBIDDEN,
     devices.DeviceExists: HTTPStatus.FORBIDDEN,
     tokens.TokenMissing: HTTPStatus.UNAUTHORIZED,
     tokens.TokenInvalid: HTTPStatus.UNAUTHORIZED,

@@ -41,6 +41,12 @@ class KeyInUse(Refusal):
     code = "key_in_use"
 
 
+class KeyNotNew(Refusal):
+    """The device is to have a new key, and this is one that it had before."""
+
+    code = "key_not_new"
+
+
 @dataclass(frozen=True)
 class Issued:
     """A certificate that is stored, and what a device is sent."""
@@ -60,7 +66,7 @@ def issue(
     """Sign `request` for `device` under its profile; the certificate and its audit event are one transaction.
 
     `rules` are those of the profile, but for one that an administrator waived. Raises DeviceInactive,
-    KeyCompromised, KeyInUse, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
+    KeyCompromised, KeyInUse, KeyNotNew, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
     """
     require_active_device(device)
     profile = device.profile
@@ -78,13 +84,24 @@ def issue(
 
 
 def require_own_key(device: Device | None, spki_sha256: str) -> None:
-    """Raise KeyCompromised or KeyInUse if this key must not be certified for `device`; none is a new one."""
+    """Raise KeyCompromised, KeyInUse or KeyNotNew if this key must not be certified for `device`; none is a
+    new device.
+    """
     earlier = Certificate.objects.filter(spki_sha256=spki_sha256)
-    for device_id, reason in earlier.values_list("device_id", "revocation__reason"):
+    columns = earlier.values_list("device_id", "revocation__reason", "issued_at")
+    for device_id, reason, issued_at in columns:
         if reason == Revocation.Reason.KEY_COMPROMISE:
             raise KeyCompromised("This key was revoked as compromised; make a new key.")
         if device is None or device_id != device.pk:
             raise KeyInUse("This key has a certificate under another name; each device needs its own key.")
+        require_new_key(device, issued_at)
+
+
+def require_new_key(device: Device, issued_at: datetime) -> None:
+    """Raise KeyNotNew if `device` was asked for a new key since it got a certificate for this one."""
+    asked_at = device.rotation_requested_at
+    if asked_at is not None and issued_at <= asked_at:
+        raise KeyNotNew("This device is to have a new key, and had this one before; make a new key.")
 
 
 def require_active_device(device: Device) -> None:

@@ -31,7 +31,8 @@ def issued_before(
 ) -> Issued | None:
     """What this same enrollment was given before, if its answer was lost; a token or a name says whose.
 
-    Raises CertificateRevoked, CertificateExpired or DeviceInactive where giving it again would be wrong.
+    Raises CertificateRevoked, CertificateExpired, DeviceInactive or KeyNotNew where giving it again would be
+    wrong.
     """
     earlier = EnrollmentRequest.objects.filter(
         state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256
@@ -80,4 +81,5 @@ def given_again(found: EnrollmentRequest, now: datetime, request: VerifiedReques
     if certificate.not_after <= now:
         raise CertificateExpired("The certificate of this enrollment has expired; ask for a new token.")
     issuance.require_active_device(device)
+    issuance.require_new_key(device, certificate.issued_at)
     return Issued(certificate, authorities.chain(certificate.issuer))

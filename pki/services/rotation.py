@@ -6,6 +6,8 @@ The old certificate stays good until the new one was seen at work.
 import logging
 from datetime import datetime, timedelta
 
+from django.db.models import Exists, OuterRef
+
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, EnrollmentToken, Revocation
 from pki.services import audit, issuance, revocation, tokens
@@ -22,7 +24,7 @@ class NothingToRotate(Refusal):
 def request(device: Device, actor: Actor, now: datetime) -> None:
     """Note that a device is to have a new key. Raises NothingToRotate or issuance.DeviceInactive.
 
-    Once it proves itself with a certificate that was issued after this, its others are superseded.
+    Once it proves itself with a key that it had not before this, its other certificates are superseded.
     """
     issuance.require_active_device(device)
     if not revocation.living(device, now).exists():
@@ -59,12 +61,16 @@ def cancel(device: Device, actor: Actor, now: datetime) -> bool:
 
 
 def complete(device_id: int, certificate_id: int, now: datetime) -> None:
-    """End a device's rotation if the certificate that it just showed was issued since it was asked for."""
+    """End a device's rotation if the certificate that it just showed is for a key that is new since then."""
     shown = Certificate.objects.select_related("device").get(pk=certificate_id)
+    had_before = Certificate.objects.filter(
+        device=OuterRef("pk"),
+        spki_sha256=shown.spki_sha256,
+        issued_at__lte=OuterRef("rotation_requested_at"),
+    )
+    rotating = Device.objects.filter(~Exists(had_before), rotation_requested_at__lt=shown.issued_at)
     with writing():
-        ended = Device.objects.filter(pk=device_id, rotation_requested_at__lte=shown.issued_at).update(
-            rotation_requested_at=None
-        )
+        ended = rotating.filter(pk=device_id).update(rotation_requested_at=None)
         if not ended or shown.device is None:
             return
         others = list(revocation.living(shown.device, now).exclude(spki_sha256=shown.spki_sha256))

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pki.core import profiles
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Profile, Revocation
-from pki.services import approval, devices, enrollment, issuance, revocation, tokens, waivers
+from pki.services import approval, devices, enrollment, issuance, revocation, rotation, tokens, waivers
 from pki.services.audit import Actor
 from tests.clients import make_csr
 from tests.services.cast import (
@@ -320,6 +320,11 @@ def never(now):
     change_state(gate, "suspended", now)
     yield turned_away(Gadget("gate-1"), secret, now)
     yield turned_away(Gadget("no name/"), None, now)
+    hall = registered("hall-1", now)
+    keeper = Gadget("hall-1")
+    keeper.enroll(token_for(hall, now), now)
+    secret, _ = rotation.request_with_token(hall, TESTER, now)
+    yield turned_away(keeper, secret, now)
 
 
 def test_a_rule_that_keeps_keys_and_devices_safe_is_never_waived(ada, now):
@@ -331,7 +336,7 @@ def test_a_rule_that_keeps_keys_and_devices_safe_is_never_waived(ada, now):
         with pytest.raises(waivers.NotWaivable):
             waivers.allow_once(row.pk, ada, now)
         assert everything() == before
-    assert codes == {"key_in_use", "key_compromised", "device_inactive", "name_refused"}
+    assert codes == {"key_in_use", "key_compromised", "key_not_new", "device_inactive", "name_refused"}
 
 
 def test_without_a_csr_there_is_nothing_to_allow(ada, now):

@@ -2,9 +2,21 @@
 
 import pytest
 
-from pki.models import AuditEvent, Device, EnrollmentToken
+from pki.core import csr
+from pki.models import AuditEvent, Device, EnrollmentToken, Profile, Revocation
 from pki.services import issuance, rotation, tokens
-from tests.services.cast import SECOND, TESTER, Gadget, change_state, everything, issue, registered
+from tests.services.cast import (
+    SECOND,
+    TESTER,
+    Gadget,
+    change_state,
+    everything,
+    issue,
+    registered,
+    set_policy,
+    token_for,
+    uses_of,
+)
 
 pytestmark = pytest.mark.usefixtures("ca")
 
@@ -64,3 +76,89 @@ def test_a_rotation_is_called_off_once_and_the_old_certificate_stays(door, now):
     old.refresh_from_db()
     assert not hasattr(old, "revocation")
     assert EnrollmentToken.objects.get().uses == 1
+
+
+# --- A new key, and no other ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def gadget(ca, now):
+    """A device that enrolled with a key of its own, and is to have a new one."""
+    gadget = Gadget("gate-1")
+    gadget.enroll(token_for(registered("gate-1", now), now), now)
+    return gadget
+
+
+def rotated(gadget, now, **options):
+    """Ask for its rotation; the token."""
+    return rotation.request_with_token(Device.objects.get(name=gadget.name), TESTER, now, **options)[0]
+
+
+def test_a_key_that_a_rotating_device_had_before_is_refused_and_costs_no_use(gadget, now):
+    secret = rotated(gadget, now + SECOND)
+    with pytest.raises(issuance.KeyNotNew):
+        gadget.enroll(secret, now + 2 * SECOND)
+    assert uses_of(secret) == 0
+    assert Gadget("gate-1").enroll(secret, now + 3 * SECOND)
+
+
+def test_a_key_whose_certificate_was_revoked_before_is_not_new_either(gadget, now):
+    gate = Device.objects.get(name="gate-1")
+    rotation.revocation.revoke(gate.certificates.all(), Revocation.Reason.SUPERSEDED, TESTER, now)
+    issue(gate, now)
+    with pytest.raises(issuance.KeyNotNew):
+        gadget.enroll(rotated(gadget, now + SECOND), now + 2 * SECOND)
+
+
+def test_a_rotating_device_is_not_given_the_certificate_of_its_old_key_again(now):
+    set_policy(Profile.Policy.OPEN)
+    gadget = Gadget("gate-1")
+    before = gadget.enroll(None, now).certificate
+    assert gadget.enroll(None, now).certificate == before
+    rotated(gadget, now + SECOND)
+    with pytest.raises(issuance.KeyNotNew):
+        gadget.enroll(None, now + 2 * SECOND)
+
+
+def test_a_lost_answer_heals_during_a_rotation(gadget, now):
+    secret = rotated(gadget, now + SECOND)
+    anew = Gadget("gate-1")
+    first = anew.enroll(secret, now + 2 * SECOND)
+    assert anew.enroll(secret, now + 3 * SECOND).certificate == first.certificate
+    assert is_rotating(Device.objects.get(name="gate-1"))
+
+
+def test_the_old_key_is_good_again_once_the_rotation_is_called_off(gadget, now):
+    secret = rotated(gadget, now + SECOND)
+    rotation.cancel(Device.objects.get(name="gate-1"), TESTER, now)
+    assert gadget.enroll(secret, now + 2 * SECOND)
+
+
+def test_a_certificate_for_the_old_key_ends_no_rotation(gadget, now):
+    """Issued at the moment when the rotation was asked for: it was checked before that, and stored after."""
+    gate = Device.objects.get(name="gate-1")
+    secret = rotated(gadget, now + SECOND)
+    late, _ = issuance.issue(gate, csr.verify(gadget.csr), TESTER, now + 2 * SECOND)
+    rotation.complete(gate.pk, late.certificate.pk, now + 3 * SECOND)
+    assert is_rotating(gate)
+    assert not Revocation.objects.exists()
+
+    new = Gadget("gate-1").enroll(secret, now + 4 * SECOND).certificate
+    rotation.complete(gate.pk, new.pk, now + 5 * SECOND)
+    assert not is_rotating(gate)
+    assert {each.certificate.spki_sha256 for each in Revocation.objects.all()} == {
+        late.certificate.spki_sha256
+    }
+
+
+def test_a_certificate_of_before_ends_no_rotation(door, now):
+    rotation.request(door, TESTER, now)
+    rotation.complete(door.pk, door.certificates.get().pk, now + SECOND)
+    assert is_rotating(door)
+
+
+def test_who_does_not_rotate_keeps_the_key_and_pays_no_query_for_it(gadget, now, django_assert_num_queries):
+    gate = Device.objects.get(name="gate-1")
+    with django_assert_num_queries(1):
+        issuance.require_own_key(gate, csr.verify(gadget.csr).spki_sha256)
+    assert gadget.enroll(token_for(gate, now), now)

@@ -17,6 +17,7 @@ _WHAT_TO_DO = {
     "san_missing": "Write its DNS names and addresses on the device's record, then come back.",
     "name_refused": "Correct it on the device's record, or have the CSR made without it.",
     "key_in_use": "Have a new key made on the device. A key on two devices lets each pass for the other.",
+    "key_not_new": "Have a new key made on the device, or cancel its rotation on its page.",
     "key_compromised": "Never use it again.",
     "device_inactive": "Resume it on its page, if it may come back. What is retired stays so.",
     "issuer_inactive": "Choose an active issuer in the profile.",

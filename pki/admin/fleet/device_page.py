@@ -48,7 +48,7 @@ def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]
         context["requests"] = list(device.requests.order_by("-created_at")[:_SHOWN_TOKENS])
     if device.rotation_requested_at is not None:
         context["renewed"] = (
-            _of(device).filter(issued_at__gte=device.rotation_requested_at).order_by("-pk").first()
+            _of(device).filter(issued_at__gt=device.rotation_requested_at).order_by("-pk").first()
         )
     return context
 

@@ -65,6 +65,10 @@ ADVICE = {
         "Another device has a certificate for this key.",
         "Each device needs a key of its own: have a new one made. Keys that are copied are no identity.",
     ),
+    "key_not_new": Advice(
+        "The device is to have a new key, and sent one that it had before.",
+        "Have a new key made on the device, or cancel its rotation if it may keep this one.",
+    ),
     "san_missing": Advice(
         "A server's certificate needs SANs, and there are none on its record.",
         "Add the server's DNS names and addresses to the device; then it only has to ask again.",
