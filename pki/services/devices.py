@@ -1,10 +1,11 @@
 """Registering devices, and changing their state."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from pki.core import names
 from pki.core.errors import Refusal
@@ -35,6 +36,12 @@ class DeviceUnknown(Refusal):
     """There is no device of this name."""
 
     code = "device_unknown"
+
+
+class BrokenOff(Refusal):
+    """Some of many devices were done, and then one was refused."""
+
+    code = "broken_off"
 
 
 def find(name: str) -> Device:
@@ -192,3 +199,21 @@ def change_states_of(group: DeviceGroup, state: Device.State, actor: Actor, now:
             return changed
         changed += change_states(batch, state, actor, now)
         last = batch[-1].pk
+
+
+def in_batches(chosen: QuerySet[Device], work: Callable[[QuerySet[Device]], int]) -> int:
+    """Do `work` with many devices: BATCH at a time, each batch all or none; the sum of what it counts.
+
+    Raises what `work` raises for the first batch, and BrokenOff for a later one.
+    """
+    # All of them are known before the work changes what `chosen` finds.
+    numbers = sorted(chosen.values_list("pk", flat=True))
+    done = 0
+    for start in range(0, len(numbers), BATCH):
+        try:
+            done += work(Device.objects.filter(pk__in=numbers[start : start + BATCH]))
+        except Refusal as refusal:
+            if not start:
+                raise
+            raise BrokenOff(f"{refusal.detail} Changed before that, for good: {done:,}.") from refusal
+    return done

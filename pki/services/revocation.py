@@ -18,6 +18,7 @@ HOLD = Revocation.Reason.CERTIFICATE_HOLD
 # Certificates that are revoked in one transaction.
 MOST_AT_ONCE = 10_000
 _BATCH = 1_000  # rows of one statement
+_NOTHING_LEFT = "There is nothing left to revoke: it is revoked already."
 
 
 class CertificateUnknown(Refusal):
@@ -38,12 +39,6 @@ class NotHeld(Refusal):
     code = "not_held"
 
 
-class TooManyAtOnce(Refusal):
-    """More certificates than one transaction should revoke."""
-
-    code = "too_many_at_once"
-
-
 def unrevoked() -> Combinable:
     """The condition that a certificate is not revoked.
 
@@ -57,20 +52,10 @@ def living(device: Device, now: datetime) -> QuerySet[Certificate]:
     return Certificate.objects.filter(device=device, revocation=None, not_after__gte=now)
 
 
-def revocable(devices: QuerySet[Device], now: datetime) -> list[Certificate]:
-    """What there is to revoke of these devices: their certificates that live, or are on hold.
-
-    Raises TooManyAtOnce.
-    """
+def revocable(devices: QuerySet[Device], now: datetime) -> QuerySet[Certificate]:
+    """What there is to revoke of these devices: their certificates that live, or are on hold."""
     open_still = Q(revocation=None) | Q(revocation__reason=HOLD)
-    certificates = Certificate.objects.filter(open_still, device__in=devices.values("pk"), not_after__gte=now)
-    found = list(in_short(certificates)[: MOST_AT_ONCE + 1])
-    if len(found) > MOST_AT_ONCE:
-        raise TooManyAtOnce(
-            f"These are more than {MOST_AT_ONCE:,} certificates. Revoke them in parts: "
-            "choose devices in the list of devices, filtered by state, label or group."
-        )
-    return found
+    return Certificate.objects.filter(open_still, device__in=devices.values("pk"), not_after__gte=now)
 
 
 def in_short(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
@@ -112,7 +97,7 @@ def revoke(
         held = {pk: each for pk, each in earlier.items() if each.reason == HOLD and reason != HOLD}
         chosen = [each for pk, each in named.items() if pk in held or pk not in earlier]
         if not chosen:
-            raise AlreadyRevoked("There is nothing left to revoke: it is revoked already.")
+            raise AlreadyRevoked(_NOTHING_LEFT)
         _delete(held.values())
         revocations = Revocation.objects.bulk_create(
             [
@@ -131,6 +116,32 @@ def revoke(
         entries = [(each, {"name": each.common_name, **why, **_hold(held.get(each.pk))}) for each in chosen]
         audit.record_each("certificate.revoked", actor, now, entries, level=logging.WARNING)
     return revocations
+
+
+def revoke_all(
+    certificates: QuerySet[Certificate],
+    reason: Revocation.Reason,
+    actor: Actor,
+    now: datetime,
+    note: str = "",
+) -> int:
+    """Revoke as many as there are, MOST_AT_ONCE in a transaction, until none is left; how many.
+
+    Broken off, what was revoked stays so, and it can be done again. Raises as `revoke`.
+    """
+    revoked = last = 0
+    # Asked again at the end: what was issued in the meantime is revoked too.
+    while numbers := list(certificates.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)):
+        for start in range(0, len(numbers), MOST_AT_ONCE):
+            some = Certificate.objects.filter(pk__in=numbers[start : start + MOST_AT_ONCE])
+            try:
+                revoked += len(revoke(in_short(some), reason, actor, now, note))
+            except AlreadyRevoked:
+                continue
+        last = numbers[-1]
+    if not revoked:
+        raise AlreadyRevoked(_NOTHING_LEFT)
+    return revoked
 
 
 def lift(certificates: Iterable[Certificate], actor: Actor, now: datetime, note: str = "") -> int:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.template.loader import render_to_string
 
+from pki.admin.authority import revoking
 from pki.admin.authority.revoking import REASONS
 from pki.models import AuditEvent, Certificate, Device, LastSeen, Revocation
 from pki.services import revocation
@@ -114,14 +115,33 @@ def test_a_device_that_has_nothing_to_revoke_is_told_so(ada, world):
     assert "nothing left to revoke" in told(ada.confirm(asked, url, reason="unspecified"))
 
 
-def test_more_than_one_transaction_takes_is_refused_with_what_to_do(ada, world, monkeypatch, now):
-    monkeypatch.setattr(revocation, "MOST_AT_ONCE", 1)
-    issue(world.door, now)
-    before = everything()
-    for response in (ada.get(revoke_url(world.door)), ada.post(revoke_url(world.door), confirmed="yes")):
-        assert response.status_code == 302
-        assert "in parts" in told(response)
-    assert everything() == before
+def test_of_many_certificates_a_page_looks_at_some_and_says_so_and_all_are_revoked(
+    ada, world, monkeypatch, now
+):
+    monkeypatch.setattr(revocation, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(revoking, "LOOKED_AT", 3)
+    second, third = issue(world.door, now), issue(world.door, now)
+    url = revoke_url(world.group)
+    assert "more than" not in ada.get(url).content.decode()
+    fourth = issue(world.door, now)
+    asked = ada.get(url)
+    assert "There are more than 3 certificates, and all of them are revoked." in asked.content.decode()
+    assert "These 3 certificates belong to 1 device" in asked.content.decode()
+    assert "Revoked 4 certificates." in told(ada.confirm(asked, url, reason="superseded"))
+    for each in (world.certificate, second, third, fourth):
+        assert reasons_of(each) == ["superseded"]
+    assert reasons_of(world.other) == []
+
+
+def test_the_question_names_what_it_is_about(ada, world):
+    for row, words in (
+        (world.certificate, "Revoke this certificate?"),
+        (world.door, "Revoke all living certificates of this device?"),
+        (world.group, "Revoke all living certificates of all devices in this group?"),
+    ):
+        assert words in ada.get(revoke_url(row)).content.decode()
+    asked = ada.act(Device, "revoke_selected", world.door, world.gate).content.decode()
+    assert "Revoke all living certificates of these devices?" in asked
 
 
 def test_twice_is_told_and_changes_nothing(ada, world):

@@ -122,15 +122,49 @@ def test_what_is_held_is_revoked_with_all_that_a_device_has(door, held, now):
     assert set(revocation.revocable(devices, now)) == {held, living}
 
 
-def test_more_than_one_transaction_should_take_is_refused(door, now, monkeypatch):
+def revoke_all(door, reason, now):
+    chosen = revocation.revocable(type(door).objects.filter(pk=door.pk), now)
+    return revocation.revoke_all(chosen, reason, TESTER, now, "Lost.")
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_more_than_one_transaction_takes_is_revoked_in_several(door, now, monkeypatch, number):
     monkeypatch.setattr(revocation, "MOST_AT_ONCE", 2)
-    devices = type(door).objects.all()
+    elsewhere = issue(registered("door-2", now), now)
+    wanted = {issue(door, now).pk for _ in range(number)}
+    assert revoke_all(door, Reason.SUPERSEDED, now) == number
+    assert set(Revocation.objects.values_list("certificate", flat=True)) == wanted
+    assert not hasattr(elsewhere, "revocation")
+    with pytest.raises(revocation.AlreadyRevoked):
+        revoke_all(door, Reason.SUPERSEDED, now)
+
+
+def test_many_can_be_held_though_some_are_held_already(door, held, now, monkeypatch):
+    monkeypatch.setattr(revocation, "MOST_AT_ONCE", 1)
     for _ in range(2):
         issue(door, now)
-    assert len(revocation.revocable(devices, now)) == 2
-    issue(door, now)
-    with pytest.raises(revocation.TooManyAtOnce, match="in parts"):
-        revocation.revocable(devices, now)
+    assert revoke_all(door, HOLD, now) == 2
+    with pytest.raises(revocation.AlreadyRevoked):
+        revoke_all(door, HOLD, now)
+
+
+def test_what_was_revoked_of_many_before_it_broke_off_stays_so(door, now, monkeypatch):
+    monkeypatch.setattr(revocation, "MOST_AT_ONCE", 2)
+    for _ in range(3):
+        issue(door, now)
+    record = revocation.audit.record_each
+
+    def full_disk(*args, **options):
+        if Revocation.objects.count() == 3:
+            raise OSError("No space left on device")
+        record(*args, **options)
+
+    monkeypatch.setattr(revocation.audit, "record_each", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        revoke_all(door, Reason.SUPERSEDED, now)
+    assert Revocation.objects.count() == 2
+    monkeypatch.setattr(revocation.audit, "record_each", record)
+    assert revoke_all(door, Reason.SUPERSEDED, now) == 1
 
 
 @pytest.mark.django_db(transaction=True)

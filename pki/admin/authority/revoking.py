@@ -1,29 +1,30 @@
 """Revoking in the console: of certificates, of devices, of groups; and lifting a hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from pki.admin.parts.asking import administrator, ask_first, list_url
 from pki.admin.parts.objects import found, page_url, url_name
 from pki.admin.parts.pages import ConsoleAdmin
-from pki.admin.parts.shown import counted
-from pki.core.errors import Refusal
+from pki.admin.parts.shown import ago, counted
 from pki.models import Certificate, Device, DeviceGroup, Revocation
 from pki.services import impact, revocation
 
 Reason = Revocation.Reason
+
+# Certificates that a page looks at before it says what revoking would do.
+LOOKED_AT = 1_000
 
 # RFC 5280 5.3.1, as an administrator thinks of it: what it means, when to choose it, what follows.
 REASONS = {
@@ -82,10 +83,11 @@ class LiftForm(forms.Form):
 class Revokes(ConsoleAdmin):
     """A page of things whose certificates can be revoked: each at `<number>/revoke/`, many by an action."""
 
-    question = "Revoke all living certificates of these? They are refused at their next request."
+    # Of one, and of several.
+    questions: tuple[str, str]
 
-    def certificates_of(self, rows: QuerySet[Any]) -> list[Certificate]:
-        """What there is to revoke of `rows`. Raises revocation.TooManyAtOnce."""
+    def certificates_of(self, rows: QuerySet[Any]) -> QuerySet[Certificate]:
+        """What there is to revoke of `rows`."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:
@@ -107,22 +109,19 @@ class Revokes(ConsoleAdmin):
     def _ask(self, request: HttpRequest, rows: QuerySet[Any], back: str) -> HttpResponse:
         if not all(self.has_revoke_permission(request, row) for row in rows):
             raise PermissionDenied
-        try:
-            certificates = self.certificates_of(rows)
-        except Refusal as refusal:
-            messages.error(request, refusal.detail)
-            return HttpResponseRedirect(back)
+        certificates = self.certificates_of(rows)
+        one, several = self.questions
 
         def act(cleaned: dict[str, Any]) -> str:
             reason, actor = Reason(cleaned["reason"]), administrator(request)
-            revoked = revocation.revoke(certificates, reason, actor, timezone.now(), cleaned["note"])
-            return counted("Revoked", len(revoked), "certificate")
+            revoked = revocation.revoke_all(certificates, reason, actor, timezone.now(), cleaned["note"])
+            return counted("Revoked", revoked, "certificate")
 
         return ask_first(
             self,
             request,
             title="Revoke certificates",
-            question=self.question,
+            question=f"{one if len(rows) == 1 else several} They are refused at their next request.",
             items=rows,
             button="Revoke",
             act=act,
@@ -136,7 +135,7 @@ class Revokes(ConsoleAdmin):
 class LiftsHolds(ConsoleAdmin):
     """A list in which holds can be lifted."""
 
-    def certificates_of(self, rows: QuerySet[Any]) -> list[Certificate]:
+    def certificates_of(self, rows: QuerySet[Any]) -> QuerySet[Certificate]:
         """The certificates of `rows`."""
         raise NotImplementedError
 
@@ -150,7 +149,7 @@ class LiftsHolds(ConsoleAdmin):
     def _ask_to_lift(self, request: HttpRequest, rows: QuerySet[Any], back: str) -> HttpResponse:
         if not all(self.has_lift_permission(request, row) for row in rows):
             raise PermissionDenied
-        certificates = self.certificates_of(rows)
+        certificates = revocation.in_short(self.certificates_of(rows))
 
         def act(cleaned: dict[str, Any]) -> str:
             lifted = revocation.lift(certificates, administrator(request), timezone.now(), cleaned["note"])
@@ -174,10 +173,10 @@ class LiftsHolds(ConsoleAdmin):
 class RevokesCertificates(Revokes, LiftsHolds):
     """Of the page of certificates: revoking them, and lifting their holds."""
 
-    question = "Revoke these? They are refused at their next request."
+    questions = ("Revoke this certificate?", "Revoke these certificates?")
 
-    def certificates_of(self, rows: QuerySet[Certificate]) -> list[Certificate]:
-        return list(revocation.in_short(rows)[: revocation.MOST_AT_ONCE])
+    def certificates_of(self, rows: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        return Certificate.objects.filter(pk__in=[row.pk for row in rows])
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.lift_view)
@@ -195,32 +194,44 @@ class RevokesCertificates(Revokes, LiftsHolds):
 class RevokesOfDevices(Revokes):
     """Of the page of devices: revoking all that they have."""
 
-    def certificates_of(self, rows: QuerySet[Device]) -> list[Certificate]:
+    questions = (
+        "Revoke all living certificates of this device?",
+        "Revoke all living certificates of these devices?",
+    )
+
+    def certificates_of(self, rows: QuerySet[Device]) -> QuerySet[Certificate]:
         return revocation.revocable(rows, timezone.now())
 
 
 class RevokesOfGroups(Revokes):
     """Of the page of groups: revoking all that their devices have."""
 
-    question = (
-        "Revoke all living certificates of all devices in this? They are refused at their next request."
+    questions = (
+        "Revoke all living certificates of all devices in this group?",
+        "Revoke all living certificates of all devices in these groups?",
     )
 
-    def certificates_of(self, rows: QuerySet[DeviceGroup]) -> list[Certificate]:
+    def certificates_of(self, rows: QuerySet[DeviceGroup]) -> QuerySet[Certificate]:
         return revocation.revocable(Device.objects.filter(groups__in=rows.values("pk")), timezone.now())
 
 
 class LiftsHoldsOfRevocations(LiftsHolds):
     """Of the list of revocations: lifting those that are holds."""
 
-    def certificates_of(self, rows: QuerySet[Revocation]) -> list[Certificate]:
-        return list(revocation.in_short(Certificate.objects.filter(revocation__in=rows.values("pk"))))
+    def certificates_of(self, rows: QuerySet[Revocation]) -> QuerySet[Certificate]:
+        return Certificate.objects.filter(revocation__in=rows.values("pk"))
 
 
-def consequences(certificates: Sequence[Certificate]) -> Iterator[str]:
-    """What stops working, in sentences."""
+def consequences(certificates: QuerySet[Certificate]) -> Iterator[str]:
+    """What stops working, in sentences; of more than LOOKED_AT, what is known of so many."""
     now = timezone.now()
-    known = impact.of_revoking(certificates, now)
+    looked_at = list(revocation.in_short(certificates)[: LOOKED_AT + 1])
+    if len(looked_at) > LOOKED_AT:
+        yield (
+            f"There are more than {LOOKED_AT:,} certificates, and all of them are revoked. What follows is "
+            f"about {LOOKED_AT:,} of them."
+        )
+    known = impact.of_revoking(looked_at[:LOOKED_AT], now)
     if not known.certificates:
         yield "There is nothing left to revoke: none of these has a certificate that lives."
         return
@@ -229,13 +240,13 @@ def consequences(certificates: Sequence[Certificate]) -> Iterator[str]:
         if known.certificates == 1
         else f"These {known.certificates:,} certificates belong"
     )
-    ago = {name: f"{timesince(at, now, depth=1)} ago".replace("\xa0", " ") for name, at in known.seen}
+    seen = {name: ago(at, now) for name, at in known.seen}
     if known.devices:
         whom = "1 device" if known.devices == 1 else f"{known.devices:,} devices"
-        last = next(iter(ago.values()), None)
+        last = next(iter(seen.values()), None)
         yield f"{what} to {whom}, " + (f"last seen {last}." if last else "never seen so far.")
-    if known.devices > 1 and ago:
-        yield f"Seen last: {'; '.join(f'{name}, {when}' for name, when in ago.items())}."
+    if known.devices > 1 and seen:
+        yield f"Seen last: {'; '.join(f'{name}, {when}' for name, when in seen.items())}."
     yield from _left(known)
     yield from _besides(known)
 

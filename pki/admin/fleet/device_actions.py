@@ -16,12 +16,13 @@ from pki.admin.fleet.token_pages import handed_once, shown_once
 from pki.admin.parts import once
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.impact import refused_from_now
+from pki.admin.parts.matching import ActsOnAllThatMatch
 from pki.admin.parts.shown import counted
 from pki.models import Device
 from pki.services import devices, issuance, labels, rotation, tokens
 
 
-class DeviceActions(RevokesOfDevices):
+class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
     """Each asks first, checks on the server who may, and is on record."""
 
     def has_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
@@ -54,7 +55,10 @@ class DeviceActions(RevokesOfDevices):
         self, request: HttpRequest, queryset: QuerySet[Device], state: Device.State, verb: str
     ) -> HttpResponse:
         def act(_: dict[str, Any]) -> str:
-            changed = devices.change_states(queryset, state, administrator(request), timezone.now())
+            actor, now = administrator(request), timezone.now()
+            changed = devices.in_batches(
+                queryset, lambda some: devices.change_states(some, state, actor, now)
+            )
             return counted(f"Now {state}:", changed, "device")
 
         resumes = state == Device.State.ACTIVE
@@ -196,7 +200,8 @@ class DeviceActions(RevokesOfDevices):
         service: Callable[..., int],
     ) -> HttpResponse:
         def act(cleaned: dict[str, Any]) -> str:
-            changed = service(queryset, cleaned[field], administrator(request), timezone.now())
+            actor, now = administrator(request), timezone.now()
+            changed = devices.in_batches(queryset, lambda some: service(some, cleaned[field], actor, now))
             return counted("Changed", changed, "device")
 
         return ask_first(

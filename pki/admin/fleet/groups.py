@@ -7,7 +7,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.timesince import timesince
 
 from pki.admin.authority.revoking import RevokesOfGroups
 from pki.admin.fleet.device_forms import TokenForm
@@ -15,7 +14,7 @@ from pki.admin.fleet.token_pages import handed_once
 from pki.admin.parts import once
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.objects import found
-from pki.admin.parts.shown import counted
+from pki.admin.parts.shown import ago, counted
 from pki.models import Device, DeviceGroup, LastSeen
 from pki.services import devices, labels, tokens
 
@@ -167,5 +166,4 @@ def _impact(groups: Sequence[DeviceGroup]) -> list[str]:
     seen = LastSeen.objects.filter(device__groups=groups[0]).select_related("device").order_by("-at").first()
     if seen is None:
         return ["None of its devices was ever seen at work."]
-    ago = timesince(seen.at, timezone.now(), depth=1).replace("\xa0", " ")
-    return [f"The last of them at work was {seen.device}, {ago} ago."]
+    return [f"The last of them at work was {seen.device}, {ago(seen.at, timezone.now())}."]

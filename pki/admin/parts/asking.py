@@ -14,7 +14,7 @@ from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from pki.admin.parts import recent_login
+from pki.admin.parts import matching, recent_login
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services.audit import Actor
@@ -59,10 +59,12 @@ def ask_first(
     asks, which carries the CSRF token. What a service refuses is shown as it says it. `impact` says in
     sentences what will stop working. What is `destructive` needs a recent login, or the password again.
     """
-    back = back or list_url(page)
-    items = list(items[: MOST_AT_ONCE + 1])
-    if len(items) > MOST_AT_ONCE:
-        messages.error(request, f"Choose at most {MOST_AT_ONCE:,} at once.")
+    all_that_match = matching.is_asked(page, request)
+    back = request.get_full_path() if all_that_match else back or list_url(page)
+    most = matching.MOST_MATCHED if all_that_match else MOST_AT_ONCE
+    items = list(items[: most + 1])
+    if len(items) > most:
+        messages.error(request, f"Choose at most {most:,} at once.")
         return HttpResponseRedirect(back)
     confirmed = request.method == "POST" and "confirmed" in request.POST
     forms_asked: list[forms.Form] = [form_class(request.POST if confirmed else None)]
@@ -88,9 +90,11 @@ def ask_first(
             **page.admin_site.each_context(request),
             "title": title,
             "question": question,
-            "items": items,
+            "items": items[:1] if all_that_match else items,
+            "chosen": ",".join(str(item.pk) for item in items) if all_that_match else "",
+            "number": f"{len(items):,}",
             "shown": items[:_SHOWN],
-            "more": max(0, len(items) - _SHOWN),
+            "more": f"{len(items) - _SHOWN:,}" if len(items) > _SHOWN else "",
             "impact": list(impact(items)) if impact else [],
             "button": button,
             "destructive": destructive,

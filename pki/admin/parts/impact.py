@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.utils import timezone
-from django.utils.timesince import timesince
 
+from pki.admin.parts.shown import ago
 from pki.models import Device, LastSeen
 
 
@@ -14,7 +14,6 @@ def refused_from_now(devices: Sequence[Device]) -> Iterable[str]:
     seen = list(
         LastSeen.objects.filter(device__in=[device.pk for device in devices])
         .order_by("-at")
-        .select_related("device")
         .values_list("device__name", "at")
     )
     return _sentences(len(devices), seen, timezone.now())
@@ -25,9 +24,11 @@ def _sentences(number: int, seen: Sequence[tuple[str, datetime]], now: datetime)
         yield "It was never seen at work." if number == 1 else "None of them was ever seen at work."
         return
     name, at = seen[0]
-    ago = f"{timesince(at, now, depth=1)} ago".replace("\xa0", " ")
     if number == 1:
-        yield f"It was last seen {ago}; from now on it is refused."
+        yield f"It was last seen {ago(at, now)}; from now on it is refused."
         return
     lately = sum(at > now - timedelta(days=1) for _, at in seen)
-    yield f"{lately:,} of these {number:,} devices were seen within a day, the last of them {name}, {ago}."
+    yield (
+        f"{lately:,} of these {number:,} devices were seen within a day, the last of them {name}, "
+        f"{ago(at, now)}."
+    )

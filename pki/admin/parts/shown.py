@@ -1,11 +1,13 @@
 """How the console shows things: moments, words in colour, counts."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.template.defaultfilters import pluralize
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from unfold.decorators import display
 
 from pki.templatetags.console import moment
@@ -31,4 +33,9 @@ def when(field: str, description: str, *, ordering: bool = True) -> Callable[[An
 
 def counted(verb: str, number: int, noun: str) -> str:
     """`Revoked 2 certificates.`"""
-    return f"{verb} {number} {noun}{pluralize(number)}."
+    return f"{verb} {number:,} {noun}{pluralize(number)}."
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """`3 hours ago`"""
+    return f"{timesince(at, now, depth=1)} ago".replace("\xa0", " ")
