@@ -354,6 +354,27 @@ def test_new_tokens_of_a_retired_device_are_refused_and_of_all_chosen_with_it(ad
     assert EnrollmentToken.objects.count() == before
 
 
+# --- What is refused ------------------------------------------------------------------------------
+
+WORDS = {
+    "active": ("Let it call /secure", None),
+    "suspended": ("refused until it is resumed", "until the device is resumed"),
+    "retired": ("never will be", "for good: the device is retired"),
+}
+
+
+@pytest.mark.parametrize(("state", "words"), WORDS.items(), ids=WORDS)
+def test_a_device_that_is_refused_is_shown_so(ada, world, now, state, words):
+    never_seen, of_its_certificate = words
+    if state != "active":
+        change_state(world.door, state, now)
+    shown = text(ada.get(page(world.door)))
+    assert never_seen in shown
+    assert ("Refused wherever it is shown" in shown) == (of_its_certificate is not None)
+    assert of_its_certificate is None or of_its_certificate in shown
+    assert ("/secure" in shown) == (state == "active")
+
+
 # --- Rotation -------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from pki.services import impact, revocation
 Reason = Revocation.Reason
 
 # Certificates that a page looks at before it says what revoking would do.
-LOOKED_AT = 1_000
+LOOKED_AT = 500
 
 # RFC 5280 5.3.1, as an administrator thinks of it: what it means, when to choose it, what follows.
 REASONS = {
