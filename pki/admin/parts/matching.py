@@ -46,7 +46,7 @@ class ActsOnAllThatMatch(ConsoleAdmin):
                 messages.error(request, refusal.detail)
                 return HttpResponseRedirect(request.get_full_path())
             # Only to name them: what they belong to is not read with them.
-            queryset = queryset.prefetch_related(None).filter(pk__in=numbers)
+            queryset = queryset.select_related(None).prefetch_related(None).filter(pk__in=numbers)
         response: HttpResponse | None = super().response_action(request, queryset)
         return response
 
