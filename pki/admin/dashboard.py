@@ -1,5 +1,6 @@
 """The dashboard: is the fleet all right? Each number leads to the list behind it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -108,16 +109,11 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def warnings(request: HttpRequest, now: datetime) -> list[Warning]:
-    """What is dangerous or about to end, the worst first; each with the page where it is changed."""
-    found = [
-        Warning(
-            "danger",
-            f"The profile {name} signs for anybody who reaches the provisioning listener.",
-            link("pki_profile_changelist", enrollment_policy__exact="open"),
-            "Change its enrollment policy",
-        )
-        for name in open_profiles()
-    ]
+    """What is dangerous or about to end, the worst first; each with the page where it is changed, for who
+    may see that page.
+    """
+    may = request.user.has_perm
+    found = list(_open_profiles()) if may("pki.view_profile") else []
     if request.user.is_superuser and logins.default_password_in_use():
         found.append(
             Warning(
@@ -127,30 +123,46 @@ def warnings(request: HttpRequest, now: datetime) -> list[Warning]:
                 "Change the password",
             )
         )
+    if may("pki.view_issuer"):
+        found += _ending_issuers(now)
+    if may("pki.view_certificate"):
+        found += _overdue_listeners(now)
+    return found
+
+
+def _open_profiles() -> Iterator[Warning]:
+    for name in open_profiles():
+        yield Warning(
+            "danger",
+            f"The profile {name} signs for anybody who reaches the provisioning listener.",
+            link("pki_profile_changelist", enrollment_policy__exact="open"),
+            "Change its enrollment policy",
+        )
+
+
+def _ending_issuers(now: datetime) -> Iterator[Warning]:
     for life in overview.issuers(now):
         if life.near_end:
             ended = life.days_left < 0
-            found.append(
-                Warning(
-                    "danger" if ended else "warning",
-                    f"The issuer {life.issuer} has ended."
-                    if ended
-                    else f"The issuer {life.issuer} ends in {life.days_left} days; certificates end with it.",
-                    link("pki_issuer_change", life.issuer.pk),
-                    "Look at the issuer",
-                )
+            yield Warning(
+                "danger" if ended else "warning",
+                f"The issuer {life.issuer} has ended."
+                if ended
+                else f"The issuer {life.issuer} ends in {life.days_left} days; certificates end with it.",
+                link("pki_issuer_change", life.issuer.pk),
+                "Look at the issuer",
             )
-    found += [
-        Warning(
+
+
+def _overdue_listeners(now: datetime) -> Iterator[Warning]:
+    for listener in overview.overdue_listeners(settings.PORTAL_LISTENERS, now):
+        yield Warning(
             "danger",
             f"The listener {listener} has no certificate on this node that is good for long: "
             "run manage.py bootstrap, then restart.",
             link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
             "Look at its certificates",
         )
-        for listener in overview.overdue_listeners(settings.PORTAL_LISTENERS, now)
-    ]
-    return found
 
 
 def charts(request: HttpRequest, now: datetime) -> list[Chart]:

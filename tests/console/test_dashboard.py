@@ -131,6 +131,27 @@ def test_a_generated_password_in_use_is_a_warning_until_it_is_changed(ada, ca):
     assert not browser(admin).get(DASHBOARD).context["warnings"]
 
 
+BEHIND = {  # permission → what its warning says
+    "view_profile": "signs for anybody",
+    "view_issuer": "The issuer",
+    "view_certificate": "The listener",
+}
+
+
+@pytest.mark.parametrize("permission", ["", *BEHIND])
+def test_a_warning_is_for_who_may_see_the_page_that_it_leads_to(ca, permission):
+    set_policy(Profile.Policy.OPEN)
+    ends = Issuer.objects.get(parent__isnull=False).not_after
+    with time_machine.travel(ends - 80 * DAY, tick=False):
+        person = browser(staff("somebody", permission))
+        warnings = person.get(DASHBOARD).context["warnings"]
+        expected = {BEHIND[permission]} if permission else set()
+        assert {words for words in BEHIND.values() for each in warnings if words in each.sentence} == expected
+        assert len(warnings) >= len(expected)
+        assert all(person.get(warning.link).status_code == 200 for warning in warnings)
+        assert bool(warnings) is bool(permission)
+
+
 def test_the_sidebar_shows_what_this_user_may_see_and_where_they_are(world):
     role = staff("auditor-by-role")
     role.groups.add(Group.objects.get(name="Auditor"))
