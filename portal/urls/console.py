@@ -2,10 +2,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from pki.admin.people import login
+from pki.admin.people import login, own_password
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", include(login.urls)),
+    path("admin/", include(own_password.urls)),
     path("admin/", admin.site.urls),
 ]

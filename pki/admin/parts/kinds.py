@@ -51,6 +51,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "administrator.made": "administrator made",
         "user.added": "user added",
         "user.changed": "user changed",
+        "password.changed": "own password changed",
         "group.added": "role added",
         "group.changed": "role changed",
         "group.deleted": "role deleted",

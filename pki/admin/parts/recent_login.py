@@ -16,6 +16,8 @@ from pki.admin.people import login
 from pki.services import logins
 
 _AT = "proved_at"  # in the session: when its user last proved who they are, seconds since 1970
+# Fields that prove it again.
+_PASSWORD, _CERTIFICATE = "password_again", "certificate_again"
 
 
 @receiver(user_logged_in)
@@ -30,6 +32,34 @@ def is_recent(request: HttpRequest) -> bool:
     return bool(0 <= age <= settings.PORTAL_RECENT_LOGIN_SECONDS)
 
 
+def prove(request: HttpRequest, field: str, answer: Any) -> Any:
+    """What a form that proves it again keeps of the answer to one of its fields; the login is recent then.
+
+    Wrong passwords count towards the lockout, as at the login. Raises ValidationError.
+    """
+    if field == _PASSWORD:
+        require_password(request, answer)
+    else:
+        try:
+            login.still_proven(request, timezone.now())
+        except logins.NoLogin as refusal:
+            raise forms.ValidationError(refusal.detail) from refusal
+    remember(request)
+    return None  # nobody needs it any more
+
+
+def require_password(request: HttpRequest, password: str) -> None:
+    """Raises ValidationError if it is not the user's own; who guesses is locked out, as at the login."""
+    user = request.user
+    found = (
+        authenticate(request, username=user.get_username(), password=password)
+        if isinstance(user, User)
+        else None
+    )
+    if found is None or found.pk != user.pk:
+        raise forms.ValidationError("This is not your password.")
+
+
 def prove_again_form(request: HttpRequest, data: Any = None) -> forms.Form:
     """Asks for the password, or for the certificate of who has one and no password."""
     user = request.user
@@ -39,7 +69,7 @@ def prove_again_form(request: HttpRequest, data: Any = None) -> forms.Form:
 
 
 class PasswordAgainForm(forms.Form):
-    """Asks for the password again. Wrong ones count towards the lockout, as at the login."""
+    """Asks for the password again."""
 
     password_again = forms.CharField(
         label="Your password",
@@ -52,18 +82,8 @@ class PasswordAgainForm(forms.Form):
         super().__init__(data)
         self._request = request
 
-    def clean_password_again(self) -> str:
-        user = self._request.user
-        password: str = self.cleaned_data["password_again"]
-        found = (
-            authenticate(self._request, username=user.get_username(), password=password)
-            if isinstance(user, User)
-            else None
-        )
-        if found is None or found.pk != user.pk:
-            raise forms.ValidationError("This is not your password.")
-        remember(self._request)
-        return ""  # nobody needs it any more
+    def clean_password_again(self) -> Any:
+        return prove(self._request, _PASSWORD, self.cleaned_data[_PASSWORD])
 
 
 class CertificateAgainForm(forms.Form):
@@ -82,10 +102,5 @@ class CertificateAgainForm(forms.Form):
         super().__init__(data)
         self._request = request
 
-    def clean_certificate_again(self) -> bool:
-        try:
-            login.still_proven(self._request, timezone.now())
-        except logins.NoLogin as refusal:
-            raise forms.ValidationError(refusal.detail) from refusal
-        remember(self._request)
-        return True
+    def clean_certificate_again(self) -> Any:
+        return prove(self._request, _CERTIFICATE, self.cleaned_data[_CERTIFICATE])
