@@ -160,6 +160,7 @@ def profile_form(profile, **fields):
         "name": profile.name,
         "issuer": str(profile.issuer_id),
         "enrollment_policy": "open",
+        "knows_open": "on",
         "lifetime_seconds_number": "36",
         "lifetime_seconds_unit": "hours",
         "key_kinds": ["P-256"],
@@ -206,7 +207,7 @@ def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(ada, door, seconds)
     number, unit = shown.fields["lifetime_seconds"].widget.decompress(shown.initial["lifetime_seconds"])
     posted = profile_form(
         profile(),
-        **{name: shown.initial[name] for name in shown.fields if name != "lifetime_seconds"},
+        **{name: shown.initial[name] for name in shown.fields.keys() - {"lifetime_seconds", "knows_open"}},
         lifetime_seconds_number=str(number),
         lifetime_seconds_unit=unit,
     )

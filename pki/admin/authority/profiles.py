@@ -9,10 +9,12 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
+    UnfoldBooleanWidget,
 )
 
 from pki.admin.parts.asking import administrator
 from pki.admin.parts.pages import ConsoleAdmin
+from pki.admin.parts.proving import ProvedFirst
 from pki.admin.parts.shown import labelled
 from pki.core.keys import KeyKind
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
@@ -93,6 +95,13 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
         "Kinds of SAN that a CSR may choose. Others will believe them: choose none if in doubt.",
     )
 
+    knows_open = forms.BooleanField(
+        label="I know that it signs for anybody who reaches the provisioning listener",
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text="Needed when the enrollment policy becomes open: nobody is asked then who they are.",
+    )
+
     class Meta:
         model = Profile
         fields = (
@@ -119,9 +128,24 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             raise forms.ValidationError("Hatchery goes by this profile's name; make another profile.")
         return name
 
+    def clean_knows_open(self) -> bool:
+        knows: bool = self.cleaned_data["knows_open"]
+        becomes = self.cleaned_data.get("enrollment_policy")
+        if becomes == Profile.Policy.OPEN != self.initial.get("enrollment_policy") and not knows:
+            raise forms.ValidationError(
+                "Open, it signs for anybody who reaches the provisioning listener: tick that you know it, "
+                "or choose token or approval."
+            )
+        return knows
+
+    @property
+    def changed_data(self) -> list[str]:
+        """As Django's, of what is stored."""
+        return [name for name in super().changed_data if name != "knows_open"]
+
 
 @admin.register(Profile)
-class ProfileAdmin(ConsoleAdmin):
+class ProfileAdmin(ProvedFirst, ConsoleAdmin):
     form = ProfileForm
     change_form_template = "console/profile.html"
     list_display = ("name", "issuer", "policy", "lives", "usages", "keys")
@@ -135,6 +159,12 @@ class ProfileAdmin(ConsoleAdmin):
         ("Certificates", {"fields": ("lifetime_seconds", "key_kinds", "extended_key_usages")}),
         ("What a CSR may choose", {"fields": ("subject_from_request", "sans_from_request")}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Profile | None = None) -> Any:
+        names, *others = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj):
+            names = (None, {"fields": (*names[1]["fields"], "knows_open")})
+        return [names, *others]
 
     @labelled(description="enrollment", label={"token": "success", "approval": "info", "open": "danger"})
     def policy(self, profile: Profile) -> str:

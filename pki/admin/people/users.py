@@ -1,5 +1,6 @@
 """People and their roles: superusers change them, auditors read them."""
 
+from copy import copy
 from typing import Any
 
 from django import forms
@@ -11,25 +12,30 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.objects import found
 from pki.admin.parts.pages import ReadOnlyAdmin, on_page
 from pki.admin.parts.paging import InfinitePaginator
+from pki.admin.parts.proving import ProvedFirst, proving
 from pki.admin.parts.shown import counted, when
 from pki.models import LoginKey
 from pki.services import audit, logins
+from pki.services.transactions import writing
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class ForSuperusers(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class ForSuperusers(ProvedFirst):
     """Pages that only superusers change, whatever permissions somebody was given; each change is recorded.
 
-    Who could change users could make himself a superuser, or set a superuser's password.
+    Who could change users could make himself a superuser, or set a superuser's password; so could who finds
+    a superuser's console open, and a recent login is needed.
     """
 
     paginator = InfinitePaginator
@@ -94,13 +100,27 @@ class UserAdmin(DjangoUserAdmin, ForSuperusers):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    change_user_password_template = "console/change_password.html"  # noqa: S105  a template
     list_display = ("username", "email", "first_name", "last_name", "is_active", "is_superuser")
     list_filter = ("is_superuser", "is_active", "groups")
     actions_detail = ("add_login_key",)
 
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None:  # Django's would not ask the pages that it builds on
+            return self.proved_fieldsets(request, obj, self.add_fieldsets)
+        return super().get_fieldsets(request, obj)
+
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         # The audit trail names people; one who leaves is made inactive.
         return False
+
+    @method_decorator(sensitive_post_parameters())
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        # Django makes the form without the request; the page of this request has one that knows it.
+        page = copy(self)
+        page.change_password_form = proving(AdminPasswordChangeForm, request)
+        response: HttpResponse = super(UserAdmin, page).user_change_password(request, id, form_url)
+        return response
 
     def has_login_key_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return request.user.is_superuser
@@ -134,15 +154,36 @@ class UserAdmin(DjangoUserAdmin, ForSuperusers):  # type: ignore[misc, type-arg]
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ForSuperusers):  # type: ignore[misc]
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {}  # roles are deleted on their pages, one by one
+
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         # Whoever has a role that is deleted can do nothing any more, and nobody would have been asked.
         in_use = obj is not None and obj.user_set.exists()
         return request.user.is_superuser and not in_use
 
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Group]) -> Any:
-        for group in queryset:
-            self._record(request, "deleted", group, [])
-        return super().log_deletions(request, queryset)
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Delete a role that nobody has."""
+        group: Group = found(self, request, object_id, may=self.has_view_permission)
+        if not self.has_delete_permission(request, group):
+            raise PermissionDenied
+
+        def act(_: dict[str, Any]) -> str:
+            with writing():
+                self._record(request, "deleted", group, [])
+                group.delete()
+            return f"The role {group} is deleted."
+
+        return ask_first(
+            self,
+            request,
+            title="Delete a role",
+            question="Delete this role? Nobody has it.",
+            items=[group],
+            button="Delete",
+            act=act,
+            destructive=True,
+        )
 
 
 @admin.register(LoginKey)
