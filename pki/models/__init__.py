@@ -4,6 +4,7 @@ from pki.models.audit import AuditEvent
 from pki.models.certificate import Certificate, SubjectAltName
 from pki.models.device import Device, DeviceGroup, Label
 from pki.models.enrollment import EnrollmentRequest, EnrollmentToken
+from pki.models.form_answered import FormAnswered
 from pki.models.issuer import Issuer
 from pki.models.last_seen import LastSeen
 from pki.models.login_key import LoginKey
@@ -18,6 +19,7 @@ __all__ = [
     "DeviceGroup",
     "EnrollmentRequest",
     "EnrollmentToken",
+    "FormAnswered",
     "Issuer",
     "Label",
     "LastSeen",

@@ -304,8 +304,21 @@ def test_a_reload_neither_shows_a_token_again_nor_makes_another(ada, world):
 
 def test_a_device_that_may_not_enroll_gets_no_token(ada, world):
     for name in ("suspended-1", "retired-1"):
-        assert make_token(ada, devices.find(name)).status_code == 302
+        refused = make_token(ada, devices.find(name), uses="47")
+        assert refused.status_code == 200
+        assert f"is {name.removesuffix('-1')}" in refused.content.decode()
+        assert 'value="47"' in refused.content.decode(), "and the form is as it was filled in"
     assert not EnrollmentToken.objects.filter(device__state__in=["suspended", "retired"]).exists()
+
+
+def test_a_form_that_was_refused_may_be_sent_again_when_the_reason_is_gone(ada, world, now):
+    device = devices.find("suspended-1")
+    url = page(device, "new-token")
+    refused = ada.confirm(ada.get(url), url, **ONE_TOKEN)
+    assert not EnrollmentToken.objects.filter(device=device).exists()
+    change_state(device, "active", now)
+    assert ada.confirm(refused, url, **ONE_TOKEN).context["secret"]
+    assert EnrollmentToken.objects.filter(device=device).count() == 1
 
 
 def test_the_qr_code_holds_what_a_device_needs(ada, world, now, monkeypatch, settings):

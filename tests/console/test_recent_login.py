@@ -127,3 +127,22 @@ def test_nothing_that_was_sent_along_with_a_wrong_password_is_kept(world, clock)
     kept = str(everything())
     assert "nearly-right" not in kept
     assert "PRIVATE-THINGS" not in kept
+
+
+def test_what_is_refused_after_it_was_proved_keeps_the_form_and_asks_for_no_password(world, clock):
+    walt = User.objects.create_user("walt")
+    ada = browser(User.objects.get(username="admin"))
+    clock.shift(LATER)
+    url = f"{changelist(User)}{walt.pk}/add-login-key/"
+    typed = {"certificate": world.certificate.fingerprint, "name": "typed-name"}
+    refused = ada.confirm(ada.get(url), url, **typed, password_again="a-password")
+    html = refused.content.decode()
+    assert refused.status_code == 200
+    assert "Only staff can log into the console." in html
+    assert "typed-name" in html
+    assert world.certificate.fingerprint in html
+    assert not asks_for_the_password(refused)
+    assert not walt.login_keys.exists()
+    User.objects.filter(pk=walt.pk).update(is_staff=True)
+    assert ada.confirm(refused, url, **typed).status_code == 302
+    assert walt.login_keys.get().name == "typed-name"

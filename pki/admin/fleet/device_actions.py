@@ -83,15 +83,15 @@ class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
         def act(cleaned: dict[str, Any]) -> HttpResponse:
             device = queryset.get()
             issuance.require_active_device(device)
-            once.require_first(request, cleaned["once"])
-            made = tokens.make(
-                administrator(request),
-                timezone.now(),
-                device.profile,
-                device=device,
-                uses=cleaned["uses"],
-                lifetime=cleaned["hours"],
-            )
+            with once.answering(request, cleaned["once"]):
+                made = tokens.make(
+                    administrator(request),
+                    timezone.now(),
+                    device.profile,
+                    device=device,
+                    uses=cleaned["uses"],
+                    lifetime=cleaned["hours"],
+                )
             return shown_once(self, request, device, made)
 
         return ask_first(
@@ -109,9 +109,9 @@ class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
     @admin.action(description="New tokens: one for each, as a CSV", permissions=["token"])
     def new_tokens_selected(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
         def act(cleaned: dict[str, Any]) -> HttpResponse:
-            once.require_first(request, cleaned["once"])
             chosen = list(queryset.order_by("name"))
-            handed = tokens.make_each(chosen, administrator(request), timezone.now(), cleaned["hours"])
+            with once.answering(request, cleaned["once"]):
+                handed = tokens.make_each(chosen, administrator(request), timezone.now(), cleaned["hours"])
             return handed_once(self, request, handed, counted("Made", len(handed), "token"))
 
         return ask_first(
@@ -130,14 +130,14 @@ class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
 
         def act(cleaned: dict[str, Any]) -> HttpResponse:
             device = queryset.get()
-            once.require_first(request, cleaned["once"])
-            made = rotation.request_with_token(
-                device,
-                administrator(request),
-                timezone.now(),
-                uses=cleaned["uses"],
-                lifetime=cleaned["hours"],
-            )
+            with once.answering(request, cleaned["once"]):
+                made = rotation.request_with_token(
+                    device,
+                    administrator(request),
+                    timezone.now(),
+                    uses=cleaned["uses"],
+                    lifetime=cleaned["hours"],
+                )
             return shown_once(self, request, device, made, rotating=True)
 
         return ask_first(

@@ -131,8 +131,8 @@ class DeviceGroupAdmin(RevokesOfGroups):
             waiting = tokens.awaited(group)
             if not waiting:
                 return "Each active device of the group has a certificate: no token was made."
-            once.require_first(request, cleaned["once"])
-            handed = tokens.make_each(waiting, administrator(request), timezone.now(), cleaned["hours"])
+            with once.answering(request, cleaned["once"]):
+                handed = tokens.make_each(waiting, administrator(request), timezone.now(), cleaned["hours"])
             return handed_once(self, request, handed, counted("Made", len(handed), "token"))
 
         return ask_first(

@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from pki.admin.parts import matching, recent_login
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
+from pki.services.answers import AnsweredAlready
 from pki.services.audit import Actor
 
 # Rows that one action takes: all of them are locked, changed and recorded in one transaction.
@@ -56,8 +57,9 @@ def ask_first(
     """Ask before `act`, which gets the form's cleaned data and returns the message that it was done.
 
     Nothing is done on a GET, nor by the POST of a list's action menu: only by the POST of the page that
-    asks, which carries the CSRF token. What a service refuses is shown as it says it. `impact` says in
-    sentences what will stop working. What is `destructive` needs a recent login, or the password again.
+    asks, which carries the CSRF token. What a service refuses is shown as it says it, above the form as it
+    was filled in; what was done already leads `back`. `impact` says in sentences what will stop working.
+    What is `destructive` needs a recent login, or the password again.
     """
     all_that_match = matching.is_asked(page, request)
     back = request.get_full_path() if all_that_match else back or list_url(page)
@@ -74,6 +76,9 @@ def ask_first(
     if confirmed and False not in [form.is_valid() for form in forms_asked]:
         try:
             outcome = act(forms_asked[0].cleaned_data)
+        except AnsweredAlready as refusal:
+            messages.error(request, refusal.detail)
+            return HttpResponseRedirect(back)
         except Refusal as refusal:
             messages.error(request, refusal.detail)
         except KeystoreError as error:
@@ -82,7 +87,8 @@ def ask_first(
             if isinstance(outcome, HttpResponse):
                 return outcome
             messages.success(request, outcome)
-        return HttpResponseRedirect(back)
+            return HttpResponseRedirect(back)
+        del forms_asked[1:]  # it was proved, and the answer may be mended now
     return TemplateResponse(
         request,
         "console/ask_first.html",
