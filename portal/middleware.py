@@ -1,11 +1,14 @@
 """The console's own middleware; the other listeners' requests pass none."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
@@ -61,6 +64,23 @@ class RefuseNul:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "%00" in request.META.get("QUERY_STRING", "") or "\0" in request.path_info:
             raise BadRequest("The address holds a NUL character.")
+        return self._get_response(request)
+
+
+class RefuseLarge:
+    """Refuses a body that the console's socket does not take: it is not there to be read.
+
+    Before the CSRF check, which would look for its token in that body and say that cookies are off.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sent, most = request.META.get("CONTENT_LENGTH") or "0", settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if sent.isdecimal() and int(sent) > most:
+            page = render_to_string("413.html", {"most": f"{most:,}", "sent": f"{int(sent):,}"})
+            return HttpResponse(page, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return self._get_response(request)
 
 

@@ -155,6 +155,7 @@ MIDDLEWARE = [
     # First, so that what any other one answers has these headers too.
     "portal.middleware.SecurityHeaders",
     "portal.middleware.RefuseNul",
+    "portal.middleware.RefuseLarge",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -299,6 +300,8 @@ LOGGING = {
     "loggers": {
         # Anybody can send a Host that is not ours; templates/400.html says what to do.
         "django.security.DisallowedHost": {"handlers": ["null"], "propagate": False},
+        # Nor is a list's address that somebody typed worth a traceback.
+        "django.security.DisallowedModelAdminLookup": {"handlers": ["null"], "propagate": False},
         # Django mails and logs every 4xx as a warning; refusals have their own log.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},

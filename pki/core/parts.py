@@ -40,6 +40,13 @@ class Part:
     def title(self) -> str:
         return f"{self.number}. {self.kind.capitalize()}"
 
+    @property
+    def is_read(self) -> bool:
+        """Whether more is known than that it is there: a private key may be locked, others damaged."""
+        return self.kind is not Kind.UNREADABLE and (
+            self.kind is not Kind.PRIVATE_KEY or self.key is not None
+        )
+
 
 @dataclass
 class Recognised:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
@@ -469,6 +470,24 @@ def test_what_was_chosen_besides_stays_in_the_form(viewer, world):
     assert '<option value="serverAuth" selected>' in html
 
 
+def test_what_could_not_be_read_is_not_said_to_be_all_right(viewer, world):
+    locked = key_pem(ec.generate_private_key(ec.SECP256R1()), "right").decode()
+    good = pem_of(world.certificate)
+    damaged = good[:-60] + good[-50:]
+    for text, password, headline in (
+        (locked, "wrong", "Could not be opened"),
+        (locked, "", "Could not be opened"),
+        (damaged, "", "Could not be read"),
+        (good[: len(good) // 2], "", "Could not be read"),
+        (locked + good, "wrong", "Not all could be opened"),
+        (good + damaged, "", "Not all could be read"),
+        ("no such thing", "", "Nothing was recognised"),
+    ):
+        html = paste(viewer, text, password=password).content.decode()
+        assert f"<h2>{headline}</h2>" in html, headline
+        assert "Nothing here says" not in html
+
+
 WRONG = {
     "nothing": {},
     "too much text": {"text": "x" * (LARGEST + 1)},
@@ -489,7 +508,7 @@ def test_a_file_that_is_too_large_gets_a_sentence_and_no_place_on_a_disk(viewer,
         raise AssertionError("written to a disk")
 
     monkeypatch.setattr("django.core.files.uploadedfile.TemporaryUploadedFile.__init__", no_disk)
-    for size in (LARGEST + 1, 3_000_000):
+    for size in (LARGEST + 1, 2_400_000):
         response = paste(viewer, file=SimpleUploadedFile("x.p12", b"x" * size))
         assert "At most 1,000,000 bytes" in response.content.decode()
     assert "not_recognised" in said(paste(viewer, file=SimpleUploadedFile("x.p12", b"x" * LARGEST)))

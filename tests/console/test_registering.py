@@ -4,7 +4,10 @@ import json
 import re
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.urls import reverse
 
 from pki.models import Device, EnrollmentToken
@@ -52,6 +55,18 @@ def test_a_preview_registers_nothing_and_the_button_all(ada, url):
     done = ada.post(url, **fields("door-1\r\ndoor-2", register=seal(shown)))
     assert "Registered 2 devices" in done.content.decode()
     assert {event.device.name for event in events("device.registered")} == {"door-1", "door-2"}
+
+
+def test_a_file_larger_than_the_console_takes_is_told_the_limit_and_not_that_cookies_are_off(ada, url):
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get(username="admin"))
+    file = SimpleUploadedFile("devices.csv", b"x" * most)
+    for who in (ada.client, strict):
+        answer = who.post(url, {**fields(preview="yes"), "file": file}, secure=True)
+        assert answer.status_code == 413
+        assert f"At most {most:,} bytes" in answer.content.decode()
+        assert "cookies" not in answer.content.decode()
 
 
 def test_a_bad_line_is_shown_with_what_was_typed_and_no_button(ada, url):

@@ -146,3 +146,9 @@ def test_a_console_that_does_not_ask_takes_no_certificate(server, tmp_path, visi
     assert "Log in with your certificate" not in visitor.ask("GET", "/admin/login/")[1]
     visitor.log_in()
     assert not visitor.is_in()
+
+
+def test_an_upload_that_is_refused_unread_is_told_the_limit(server, visit):
+    status, html = visit(server, nobody(server)).ask("POST", "/admin/login/", rows="x" * 3_000_000)
+    assert status == 413
+    assert "At most 2,500,000 bytes" in html

@@ -26,6 +26,14 @@ from pki.core.recognition import LARGEST
 from pki.services import inspection
 from pki.services.inspection import Inspected, Inspection
 
+_LOCKED = {
+    "password_needed",
+    "password_wrong",
+    "too_many_rounds",
+    "p12_password_needed",
+    "p12_wrong_password",
+}
+_DAMAGED = "pem_damaged"
 _TOO_LARGE = f"At most {LARGEST:,} bytes are looked at."
 
 
@@ -134,6 +142,7 @@ def inspect(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
         "form": _again(form) if asked else form,
         "errors": form.errors if asked else {},
         "inspection": inspection,
+        "headline": _headline(inspection) if inspection else "",
         "shown": [_Shown(each) for each in inspection.parts] if inspection else [],
         "may_see_device": request.user.has_perm("pki.view_device"),
     }
@@ -153,6 +162,17 @@ def _inspected(form: InspectForm) -> Inspection:
         use=ExtendedKeyUsage(cleaned["use"]),
         hostname=cleaned["hostname"].strip(),
     )
+
+
+def _headline(inspected: Inspection) -> str:
+    if inspected.refused:
+        return "It would be refused"
+    codes = {finding.code for finding in inspected.all_findings}
+    unread = [each for each in inspected.parts if not each.part.is_read]
+    if not unread and _DAMAGED not in codes:
+        return "Nothing here says that it would be refused" if inspected.parts else "Nothing was recognised"
+    verb = "opened" if codes & _LOCKED else "read"
+    return f"Could not be {verb}" if len(unread) == len(inspected.parts) else f"Not all could be {verb}"
 
 
 def _again(form: InspectForm) -> InspectForm:
