@@ -316,6 +316,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Certificates for devices",
     "SITE_SYMBOL": "egg",
     "SHOW_VIEW_ON_SITE": False,
+    "SHOW_HISTORY": False,  # the audit log has it
     "SITE_URL": None,
     "ENVIRONMENT": "pki.admin.warnings.environment_label",
     "DASHBOARD_CALLBACK": "pki.admin.dashboard.context",

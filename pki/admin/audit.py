@@ -90,6 +90,8 @@ class AuditEventAdmin(ReadOnlyAdmin):
     search_fields = ("actor",)  # shows the box; get_search_results searches
     search_help_text = "An actor, a device, an address or a serial"
     ordering = ("-at", "-pk")
+    linked_by = ("device__id__exact", "certificate__id__exact")
+    nothing_yet = "Nothing has happened yet. Whatever is done here, or refused, is written down by itself."
 
     at_ = when("at", "when", ordering=False)
 

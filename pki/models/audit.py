@@ -30,6 +30,7 @@ class AuditEvent(models.Model):
     detail = models.JSONField(default=dict)
 
     class Meta:
+        verbose_name_plural = "audit log"
         # The console lists the newest first: of all, or of one of these. Each ends with the list's order,
         # because one device that is broken, or one administrator, may have most of the events.
         indexes = (

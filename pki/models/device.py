@@ -13,6 +13,9 @@ class DeviceGroup(models.Model):
     name = models.SlugField(max_length=64, unique=True)
     description = models.CharField(max_length=200, blank=True)
 
+    class Meta:
+        verbose_name = "group"
+
     def __str__(self) -> str:
         return self.name
 

@@ -33,6 +33,7 @@ class EnrollmentToken(models.Model):
     created_by = models.CharField(max_length=160)
 
     class Meta:
+        verbose_name = "token"
         constraints = (
             models.CheckConstraint(
                 condition=Q(device__isnull=False, name_pattern="")
@@ -124,6 +125,8 @@ class EnrollmentRequest(models.Model):
     )
 
     class Meta:
+        verbose_name = "request"
+        verbose_name_plural = "inbox"
         constraints = (
             models.CheckConstraint(
                 condition=Q(state__in=["waiting", "issued", "refused", "rejected"]),

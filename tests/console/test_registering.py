@@ -61,8 +61,8 @@ def test_a_file_larger_than_the_console_takes_is_told_the_limit_and_not_that_coo
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.get(username="admin"))
-    file = SimpleUploadedFile("devices.csv", b"x" * most)
     for who in (ada.client, strict):
+        file = SimpleUploadedFile("devices.csv", b"x" * most)
         answer = who.post(url, {**fields(preview="yes"), "file": file}, secure=True)
         assert answer.status_code == 413
         assert f"At most {most:,} bytes" in answer.content.decode()

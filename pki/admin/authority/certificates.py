@@ -56,6 +56,10 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
         "pin (hex or base64), common name or SAN; of hex and of names the beginning is enough"
     )
     actions = ("revoke_selected", "lift_selected")
+    linked_by = ("device__id__exact",)
+    nothing_yet = (
+        "No certificate was issued yet. Register a device and give it a token, or issue one by hand."
+    )
 
     ends = when("not_after", "expires", ordering=False)
 
@@ -144,6 +148,9 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
     def inspect(self, request: HttpRequest) -> HttpResponse:
         return inspecting.inspect(request, self)
 
+    def history_of(self, row: Certificate) -> dict[str, Any]:
+        return {"certificate__id__exact": row.pk}
+
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         certificate = looked_at(self, request, str(pk))
         return viewing.download(
@@ -188,12 +195,22 @@ def _request_url(request: HttpRequest, certificate: Certificate) -> str:
 
 @admin.register(Revocation)
 class RevocationAdmin(LiftsHoldsOfRevocations, ReadOnlyAdmin):
-    list_display = ("certificate", "reason", "revoked_at", "revoked_by")
+    list_display = ("certificate", "reason", "revoked", "revoked_by")
+    fields = ("certificate", "reason", "revoked", "revoked_by")
+    readonly_fields = ("revoked",)
     list_filter = (RevokedFilter, "reason")
     list_select_related = ("certificate", "revoked_by")
     search_fields = ("certificate__serial",)  # shows the box; get_search_results searches
     search_help_text = "As in the list of certificates: a name, a serial, a fingerprint or a SAN"
     actions = ("lift_selected",)
+    nothing_yet = (
+        "Nothing was revoked. A certificate is revoked on its own page, all of a device on the device's."
+    )
+
+    revoked = when("revoked_at", "revoked", ordering=False)
+
+    def history_of(self, row: Revocation) -> dict[str, Any]:
+        return {"certificate__id__exact": row.certificate_id}
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         # The order in which an index gives what the filter leaves.

@@ -20,6 +20,7 @@ class IssuerAdmin(IssuerDeeds):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state",)
     list_select_related = ("parent",)
+    nothing_yet = "No issuer yet: manage.py bootstrap makes the first ones."
     search_fields = ("name", "fingerprint__begins", "key_identifier__begins")
     search_help_text = (
         "Part of a name, or the beginning of a SHA-256 fingerprint or of a key identifier (hex)"

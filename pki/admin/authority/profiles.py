@@ -183,6 +183,9 @@ class ProfileAdmin(ProvedFirst, ConsoleAdmin):
     def keys(self, profile: Profile) -> str:
         return ", ".join(profile.key_kinds)
 
+    def history_of(self, row: Profile) -> dict[str, Any]:
+        return {"kind": "profile.saved"}
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> Any:

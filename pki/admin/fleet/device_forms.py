@@ -16,8 +16,8 @@ from unfold.widgets import (
 
 from pki.admin.parts.once import OnceForm
 from pki.core import names
-from pki.models import Device, DeviceGroup
-from pki.services import labels
+from pki.models import Device, DeviceGroup, Profile
+from pki.services import devices, labels
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -81,6 +81,9 @@ class DeviceForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._before = self.instance.subject, self.instance.sans
+        if self.instance.pk is None and "profile" in self.fields:
+            usual = Profile.objects.filter(name=devices.DEFAULT_PROFILE)
+            self.fields["profile"].initial = usual.values_list("pk", flat=True).first()
         if self.instance.pk:
             self.initial.update({short: self.instance.subject.get(short, "") for short in SUBJECT_FIELDS})
             self.initial["sans"] = "\n".join(self.instance.sans)

@@ -85,6 +85,10 @@ class DeviceAdmin(DeviceActions):
     )
     actions_list = ("register_many",)
 
+    nothing_yet = (
+        "No device yet. Register the first, or many at once, and give each a token: it enrolls with that."
+    )
+
     created = when("created_at", "created", ordering=False)
 
     # --- The list ---------------------------------------------------------------------------------
@@ -171,6 +175,9 @@ class DeviceAdmin(DeviceActions):
             raise PermissionDenied
         response: HttpResponse = self.changeform_view(request, object_id)
         return response
+
+    def history_of(self, row: Device) -> dict[str, Any]:
+        return {"device__id__exact": row.pk}
 
     def _url(self, device: Device, view: str = "change") -> str:
         return reverse(f"{self.admin_site.name}:pki_device_{view}", args=[device.pk])

@@ -35,6 +35,7 @@ class DeviceGroupAdmin(RevokesOfGroups):
     ordering = ("name",)
     fields = ("name", "description")
     actions = ("revoke_selected",)
+    nothing_yet = "No group yet. Make one for what is acted on together: a site, a line, a customer."
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -69,6 +69,10 @@ class EnrollmentTokenAdmin(ReadOnlyAdmin):
     search_fields = ("name_pattern",)  # shows the box; get_search_results searches
     search_help_text = "The beginning of a device's name or of a pattern"
     actions = ("cancel_selected",)
+    nothing_yet = (
+        "No token yet. Make one on the page of a device; one for new devices is made in the shell: "
+        "manage.py issue_token --pattern 'door-*'"
+    )
     actions_detail = ("cancel_this",)
 
     expires = when("expires_at", "expires", ordering=False)
@@ -130,6 +134,9 @@ class EnrollmentTokenAdmin(ReadOnlyAdmin):
             button="Cancel the tokens",
             act=act,
         )
+
+    def history_of(self, row: EnrollmentToken) -> dict[str, Any]:
+        return {"device__id__exact": row.device_id} if row.device_id else {"kind": "token.made"}
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

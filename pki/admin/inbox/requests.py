@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pki.admin.inbox import advice, request_lists
-from pki.admin.inbox.request_lists import CodeFilter, StateFilter
+from pki.admin.inbox.request_lists import CODE, CodeFilter, StateFilter
 from pki.admin.inbox.request_page import asked_for, links, similar, waiver_in_words
 from pki.admin.parts.asking import MessageForm, administrator, ask_first, list_url
 from pki.admin.parts.objects import found, looked_at, page_url, url_name
@@ -34,6 +35,8 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
     search_fields = ("name__begins",)
     search_help_text = "The beginning of a name, or a whole address"
     actions = ("approve_selected", "reject_selected")
+    nothing_yet = ""  # the tabs say it
+
     last = when("last_at", "last time", ordering=False)
 
     # --- The list -------------------------------------------------------------------------------------
@@ -49,6 +52,15 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
             return queryset.filter(address=address), False
         return (queryset.filter(name__begins=search_term) if search_term else queryset), False
 
+    def is_narrowed(self, changelist: ChangeList) -> bool:
+        # A tab is no filter: it says itself what is to come there.
+        return bool(changelist.query or CODE in changelist.get_filters_params())
+
+    def history_of(self, row: EnrollmentRequest) -> dict[str, Any]:
+        if row.device_id:
+            return {"device__id__exact": row.device_id}
+        return {"q": row.address} if row.address else {}
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         current = request_lists.chosen_state(request)
         tabs = [
@@ -56,7 +68,7 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
             for state in (*request_lists.STATES, request_lists.ALL)
         ]
         response: HttpResponse = super().changelist_view(
-            request, {**(extra_context or {}), "title": "Inbox", "tabs": tabs, "tab": current}
+            request, {**(extra_context or {}), "tabs": tabs, "tab": current}
         )
         return response
 

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.objects import found
-from pki.admin.parts.pages import ReadOnlyAdmin, on_page
+from pki.admin.parts.pages import Listed, ReadOnlyAdmin, on_page
 from pki.admin.parts.paging import InfinitePaginator
 from pki.admin.parts.proving import ProvedFirst, proving
 from pki.admin.parts.shown import counted, when
@@ -31,7 +31,7 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class ForSuperusers(ProvedFirst):
+class ForSuperusers(ProvedFirst, Listed):
     """Pages that only superusers change, whatever permissions somebody was given; each change is recorded.
 
     Who could change users could make himself a superuser, or set a superuser's password; so could who finds
@@ -154,6 +154,23 @@ class UserAdmin(DjangoUserAdmin, ForSuperusers):  # type: ignore[misc, type-arg]
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ForSuperusers):  # type: ignore[misc]
+    """Django calls them groups; here groups are of devices."""
+
+    plural = "roles"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        title = "Change role" if object_id else "Add role"
+        response: HttpResponse = super().changeform_view(
+            request, object_id, form_url, {"title": title, **(extra_context or {})}
+        )
+        return response
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         return {}  # roles are deleted on their pages, one by one
 
@@ -194,6 +211,7 @@ class LoginKeyAdmin(ReadOnlyAdmin):
     search_help_text = "The beginning of a user's name, or of the key's SPKI (SHA-256, hex)"
     ordering = ("-pk",)
     actions = ("remove_selected",)
+    nothing_yet = "No login key yet. A superuser adds one on the page of a user, with “Add a login key”."
     fields = ("name", "user", "spki_sha256", "shown_at", "created_by")
     readonly_fields = ("shown_at",)
 
