@@ -66,6 +66,12 @@ def badge(word: str) -> SafeString:
 
 
 @register.filter
+def thousands(number: int) -> str:
+    """`10,000`: a number that can be read at a glance."""
+    return f"{number:,}"
+
+
+@register.filter
 def told_value(value: object) -> str:
     """A value of an event's detail: a list with commas, anything else as it is."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
