@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0009_lists_by_keys'),
+        ('pki', '0010_form_answered'),
     ]
 
     operations = [
