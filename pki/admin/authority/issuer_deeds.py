@@ -168,7 +168,9 @@ def _impact(issuers: Sequence[Issuer]) -> list[str]:
     (issuer,) = issuers
     profiles = list(issuer.profiles.order_by("name").values_list("name", flat=True))
     living = Certificate.objects.filter(issuer=issuer, not_after__gte=timezone.now())
+    below = list(issuer.subordinates.order_by("name").values_list("name", flat=True))
     return [
+        *([f"The CAs below it stay as they are: {', '.join(below)}."] if below else []),
         f"Profiles that use it: {', '.join(profiles)}. They sign nothing until they have another issuer."
         if profiles
         else "No profile uses it.",
