@@ -1,6 +1,6 @@
 """The dashboard: is the fleet all right? Each number leads to the list behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from django.utils import timezone
 from pki.admin.navigation import link
 from pki.models import Device, EnrollmentRequest
 from pki.services import logins, overview, tallies
+from pki.services.overview import IssuerLife
 from pki.services.profiles import open_profiles
 
 DAYS = 30
@@ -81,11 +82,13 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the dashboard shows, as far as this user may see it."""
     now, may = timezone.now(), request.user.has_perm
     context["title"] = "Dashboard"
-    context["warnings"] = warnings(request, now)
+    issuers = overview.issuers(now) if may("pki.view_issuer") else []
+    context["warnings"] = warnings(request, issuers, now)
+    rest = tallies.untallied()
     if may("pki.view_device"):
         context["devices"] = [
             (state, number, link("pki_device_changelist", state__exact=state))
-            for state, number in tallies.devices_by_state().items()
+            for state, number in tallies.devices_by_state(rest).items()
         ]
         context["rotating"] = overview.rotating()
         context["no_devices"] = not Device.objects.exists()
@@ -96,7 +99,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             (words, number, link("pki_certificate_changelist", expires=span))
             for (span, number), words in zip(overview.expiring(now).items(), _EXPIRING.values(), strict=True)
         ]
-        context["charts"] = charts(request, now)
+        context["charts"] = charts(request, rest, now)
     if may("pki.view_enrollmentrequest"):
         context["waiting"] = overview.waiting()
         context["waiting_link"] = link("pki_enrollmentrequest_changelist", state__exact="waiting")
@@ -104,11 +107,11 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["refused_latest"] = overview.latest_requests(EnrollmentRequest.State.REFUSED, _LATEST)
         context["refused_link"] = link("pki_enrollmentrequest_changelist", state__exact="refused")
     if may("pki.view_issuer"):
-        context["issuers"] = overview.issuers(now)
+        context["issuers"] = issuers
     return context
 
 
-def warnings(request: HttpRequest, now: datetime) -> list[Warning]:
+def warnings(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime) -> list[Warning]:
     """What is dangerous or about to end, the worst first; each with the page where it is changed, for who
     may see that page.
     """
@@ -123,8 +126,7 @@ def warnings(request: HttpRequest, now: datetime) -> list[Warning]:
                 "Change the password",
             )
         )
-    if may("pki.view_issuer"):
-        found += _ending_issuers(now)
+    found += _ending(issuers)
     if may("pki.view_certificate"):
         found += _overdue_listeners(now)
     return found
@@ -140,8 +142,8 @@ def _open_profiles() -> Iterator[Warning]:
         )
 
 
-def _ending_issuers(now: datetime) -> Iterator[Warning]:
-    for life in overview.issuers(now):
+def _ending(issuers: Sequence[IssuerLife]) -> Iterator[Warning]:
+    for life in issuers:
         if life.near_end:
             ended = life.days_left < 0
             yield Warning(
@@ -165,12 +167,12 @@ def _overdue_listeners(now: datetime) -> Iterator[Warning]:
         )
 
 
-def charts(request: HttpRequest, now: datetime) -> list[Chart]:
+def charts(request: HttpRequest, rest: tallies.Counts, now: datetime) -> list[Chart]:
     """A chart for each deed that this user may see the list of."""
     first = now.date() - timedelta(days=DAYS - 1)
     days = [first + timedelta(days=number) for number in range(DAYS)]
     drawn = []
-    for deed, by_day in tallies.by_day(first).items():
+    for deed, by_day in tallies.by_day(first, rest).items():
         title, url, permission, query = _DEEDS[deed]
         if not request.user.has_perm(permission):
             continue

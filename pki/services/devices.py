@@ -146,16 +146,10 @@ def change_state(device: Device, state: Device.State, actor: Actor, now: datetim
 
     It takes effect at the device's next request. Raises RetiredForGood.
     """
-    with writing():
-        held = Device.objects.select_for_update().get(pk=device.pk)
-        if held.state == state:
-            return False
-        if held.state == Device.State.RETIRED:
-            raise RetiredForGood(f"The device {device} is retired, and stays so; register a new one.")
-        Device.objects.filter(pk=device.pk).update(state=state)
-        audit.record(f"device.{state}", actor, now, device=device, before=held.state)
-    device.state = state
-    return True
+    changed = change_states([device], state, actor, now) > 0
+    if changed:
+        device.state = state
+    return changed
 
 
 def change_states(devices: Iterable[Device], state: Device.State, actor: Actor, now: datetime) -> int:

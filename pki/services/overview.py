@@ -13,7 +13,8 @@ from pki.services import listener_certificates, revocation
 
 # Of more than this, nobody needs the exact number.
 MOST_COUNTED = 10_000
-EXPIRING = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+# Times that lists are narrowed to, as addresses write them.
+SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 # An issuer is close to its end in the last tenth of its life, or its last ninety days if those are more.
 LAST_TENTH = 10
 LAST_DAYS = timedelta(days=90)
@@ -43,12 +44,12 @@ class IssuerLife:
 
 
 def expiring(now: datetime) -> dict[str, Bounded]:
-    """How many certificates that are not revoked end within each of EXPIRING."""
+    """How many certificates that are not revoked end within each of SPANS."""
     return {
         name: _bounded(
             Certificate.objects.filter(revocation.unrevoked(), not_after__gt=now, not_after__lte=now + span)
         )
-        for name, span in EXPIRING.items()
+        for name, span in SPANS.items()
     }
 
 

@@ -24,28 +24,33 @@ ENROLLED, RENEWED, REVOKED = "enrolled", "renewed", "revoked"
 REFUSED, TURNED_AWAY = "refused", "turned away"  # enrollments, and handshakes
 DEEDS = (ENROLLED, RENEWED, REVOKED, REFUSED, TURNED_AWAY)
 
-_Counts = Counter[tuple[str, date]]
+Counts = Counter[tuple[str, date]]
 
 
-def devices_by_state() -> dict[str, int]:
-    """How many devices are in each state."""
+def untallied() -> Counts:
+    """What is in the audit trail and not in the tallies yet; who asks both questions below reads it once."""
+    return _counted(_rows(_pending(_mark())[:MOST_READ]))
+
+
+def devices_by_state(rest: Counts) -> dict[str, int]:
+    """How many devices are in each state, with the `rest` that is `untallied`."""
     totals = {_devices(state): 0 for state in Device.State}
     kept = Tally.objects.filter(kind__in=totals).values_list("kind").annotate(Sum("count"))
     totals |= dict(kept)
-    for (kind, _), number in _rest().items():
+    for (kind, _), number in rest.items():
         if kind in totals:
             totals[kind] += number
     return {str(state): totals[_devices(state)] for state in Device.State}
 
 
-def by_day(since: date) -> dict[str, dict[date, int]]:
+def by_day(since: date, rest: Counts) -> dict[str, dict[date, int]]:
     """How often each of DEEDS was done, a day (UTC), since a day; days without any are left out."""
     days: dict[str, dict[date, int]] = {deed: {} for deed in DEEDS}
     for kind, day, count in Tally.objects.filter(kind__in=DEEDS, day__gte=since).values_list(
         "kind", "day", "count"
     ):
         days[kind][day] = count
-    for (kind, day), number in _rest().items():
+    for (kind, day), number in rest.items():
         if kind in days and day >= since:
             days[kind][day] = days[kind].get(day, 0) + number
     return days
@@ -72,10 +77,6 @@ def roll_up(now: datetime) -> int:
     return len(events)
 
 
-def _rest() -> _Counts:
-    return _counted(_rows(_pending(_mark())[:MOST_READ]))
-
-
 def _mark() -> int:
     return TallyMark.objects.values_list("event_id", flat=True).filter(pk=1).first() or 0
 
@@ -91,8 +92,8 @@ def _rows(events: QuerySet[AuditEvent]) -> Iterable[Mapping[str, Any]]:
     )
 
 
-def _counted(events: Iterable[Mapping[str, Any]]) -> _Counts:
-    counts: _Counts = Counter()
+def _counted(events: Iterable[Mapping[str, Any]]) -> Counts:
+    counts: Counts = Counter()
     for event in events:
         day = event["at"].astimezone(UTC).date()
         match event["kind"]:

@@ -134,12 +134,12 @@ def test_reading_asks_no_query_per_line(berlin):
 
 
 def test_each_device_has_its_own_event_and_is_tallied(now):
-    before = tallies.devices_by_state()["active"]
+    before = tallies.devices_by_state(tallies.untallied())["active"]
     register("door-1\ndoor-2\ndoor-3", now)
     events = AuditEvent.objects.filter(kind="device.registered")
     assert {event.device.name for event in events} == {"door-1", "door-2", "door-3"}
     assert all(event.detail == {"profile": "device"} and event.actor == TESTER.name for event in events)
-    assert tallies.devices_by_state()["active"] == before + 3
+    assert tallies.devices_by_state(tallies.untallied())["active"] == before + 3
 
 
 def test_a_registration_that_is_broken_off_makes_nothing(now):

@@ -1,6 +1,5 @@
 """The filters of the list of certificates, and the order in which an index answers each."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -10,8 +9,8 @@ from django.utils import timezone
 
 from pki.models import Certificate, Revocation
 from pki.services import revocation
+from pki.services.overview import SPANS
 
-_SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _OF_REVOCATIONS = ("revoked", "held")
 
 
@@ -46,7 +45,7 @@ class ExpiresFilter(admin.SimpleListFilter):
         return [("24h", "within 24 hours"), ("7d", "within 7 days"), ("30d", "within 30 days")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
-        span = _SPANS.get(self.value() or "")
+        span = SPANS.get(self.value() or "")
         if span is None:
             return queryset
         if request.GET.get(StandingFilter.parameter_name, "valid") != "valid":
@@ -55,34 +54,37 @@ class ExpiresFilter(admin.SimpleListFilter):
         return queryset.filter(revocation.unrevoked(), not_after__gte=now, not_after__lt=now + span)
 
 
-class IssuedFilter(admin.SimpleListFilter):
-    """Devices' certificates that were issued lately. The dashboard links here."""
+class LatelyFilter(admin.SimpleListFilter):
+    """What was done lately, by the moment in `field`. The dashboard links here."""
+
+    field: str
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("24h", "in the last 24 hours"), ("7d", "in the last 7 days"), ("30d", "in the last 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        span = SPANS.get(self.value() or "")
+        return queryset if span is None else queryset.filter(**{f"{self.field}__gte": timezone.now() - span})
+
+
+class IssuedFilter(LatelyFilter):
+    """Devices' certificates that were issued lately."""
 
     title = "issued to devices"
     parameter_name = "issued"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("24h", "in the last 24 hours"), ("7d", "in the last 7 days"), ("30d", "in the last 30 days")]
+    field = "issued_at"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
-        span = _SPANS.get(self.value() or "")
-        if span is None:
-            return queryset
-        return queryset.filter(device__isnull=False, issued_at__gte=timezone.now() - span)
+        issued = super().queryset(request, queryset)
+        return issued.filter(device__isnull=False) if self.value() in SPANS else issued
 
 
-class RevokedFilter(admin.SimpleListFilter):
-    """Of revocations: the latest. The dashboard links here."""
+class RevokedFilter(LatelyFilter):
+    """The latest revocations."""
 
     title = "revoked"
     parameter_name = "revoked"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("24h", "in the last 24 hours"), ("7d", "in the last 7 days"), ("30d", "in the last 30 days")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Revocation]) -> QuerySet[Revocation]:
-        span = _SPANS.get(self.value() or "")
-        return queryset if span is None else queryset.filter(revoked_at__gte=timezone.now() - span)
+    field = "revoked_at"
 
 
 class RelatedFilter(admin.RelatedFieldListFilter):

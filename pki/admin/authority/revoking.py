@@ -14,8 +14,8 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from pki.admin.parts.asking import administrator, ask_first, list_url
-from pki.admin.parts.objects import found, page_url, url_name
+from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.objects import found, list_url, page_url, url_name
 from pki.admin.parts.pages import ConsoleAdmin
 from pki.admin.parts.shown import ago, counted
 from pki.models import Certificate, Device, DeviceGroup, Revocation

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from pki.admin.authority.revoking import RevokesOfDevices
 from pki.admin.fleet.device_forms import GroupForm, LabelsForm, OneTokenForm, TokenForm
+from pki.admin.fleet.impact import refused_from_now
 from pki.admin.fleet.token_pages import handed_once, shown_once
 from pki.admin.parts import once
 from pki.admin.parts.asking import administrator, ask_first
-from pki.admin.parts.impact import refused_from_now
 from pki.admin.parts.matching import ActsOnAllThatMatch
 from pki.admin.parts.shown import counted
 from pki.models import Device

@@ -6,10 +6,10 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from pki.admin.fleet import registering
@@ -18,7 +18,8 @@ from pki.admin.fleet.device_filters import GroupFilter, LabelFilter, LastSeenFil
 from pki.admin.fleet.device_forms import SUBJECT_FIELDS, DeviceForm
 from pki.admin.fleet.device_page import story
 from pki.admin.parts.asking import administrator
-from pki.admin.parts.objects import found
+from pki.admin.parts.edited_apart import EditedApart
+from pki.admin.parts.objects import found, page_url
 from pki.admin.parts.pages import on_page
 from pki.admin.parts.shown import labelled, when
 from pki.models import Device
@@ -55,7 +56,7 @@ def _is_not_retired(device: Device) -> bool:
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions):
+class DeviceAdmin(DeviceActions, EditedApart):
     form = DeviceForm
     list_display = (
         "name",
@@ -71,7 +72,6 @@ class DeviceAdmin(DeviceActions):
     search_fields = ("name",)  # for the search box to be there; see get_search_results
     search_help_text = "The beginning of a device's name or of a label"
     ordering = ("-pk",)
-    autocomplete_fields = ("groups",)
     actions = (
         "suspend_selected",
         "resume_selected",
@@ -126,7 +126,7 @@ class DeviceAdmin(DeviceActions):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        own = [path("<path:object_id>/edit/", wrap(self.edit_view), name="pki_device_edit")]
+        own = []
         for deed in DEEDS:
             if deed.act is not None:
                 view = wrap(partial(self._deed_view, deed=deed, act=deed.act))
@@ -141,22 +141,16 @@ class DeviceAdmin(DeviceActions):
             response = super().add_view(request, form_url, extra_context)
         return response
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Show a device's story; what is on record is changed on the page behind *Edit*."""
-        device: Device = found(self, request, object_id, may=self.has_view_permission)
-        if request.method not in ("GET", "HEAD"):
-            if not self.has_change_permission(request, device):
-                raise PermissionDenied
-            return HttpResponseNotAllowed(["GET", "HEAD"])
+    def told(self, request: HttpRequest, row: Device) -> HttpResponse:
+        """A device's story, with buttons for what this user may do with it."""
+        device = row
         buttons = [
-            {"words": deed.words, "style": deed.style, "url": self._url(device, deed.name)}
+            {"words": deed.words, "style": deed.style, "url": page_url(self, device, deed.name)}
             for deed in DEEDS
             if deed.fits(device) and getattr(self, f"has_{deed.needs}_permission")(request)
         ]
         if self.has_change_permission(request, device):
-            buttons.append({"words": "Edit", "style": "button", "url": self._url(device, "edit")})
+            buttons.append({"words": "Edit", "style": "button", "url": page_url(self, device, "edit")})
         context = {
             **self.admin_site.each_context(request),
             **story(device, request, timezone.now()),
@@ -168,19 +162,8 @@ class DeviceAdmin(DeviceActions):
         }
         return TemplateResponse(request, "console/device.html", context)
 
-    def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Change a device's record."""
-        device: Device = found(self, request, object_id, may=self.has_view_permission)
-        if not self.has_change_permission(request, device):
-            raise PermissionDenied
-        response: HttpResponse = self.changeform_view(request, object_id)
-        return response
-
     def history_of(self, row: Device) -> dict[str, Any]:
         return {"device__id__exact": row.pk}
-
-    def _url(self, device: Device, view: str = "change") -> str:
-        return reverse(f"{self.admin_site.name}:pki_device_{view}", args=[device.pk])
 
     def _deed_view(
         self, request: HttpRequest, object_id: str, deed: Deed, act: Callable[..., HttpResponse]
@@ -215,12 +198,6 @@ class DeviceAdmin(DeviceActions):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Groups are stored with the rest, on record."""
-
-    def response_post_save_add(self, request: HttpRequest, obj: Device) -> HttpResponse:
-        return HttpResponseRedirect(self._url(obj))
-
-    def response_post_save_change(self, request: HttpRequest, obj: Device) -> HttpResponse:
-        return HttpResponseRedirect(self._url(obj))
 
     # --- Many -------------------------------------------------------------------------------------
 

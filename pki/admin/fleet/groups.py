@@ -1,21 +1,22 @@
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from pki.admin.authority.revoking import RevokesOfGroups
 from pki.admin.fleet.device_forms import TokenForm
+from pki.admin.fleet.impact import group_at_work
 from pki.admin.fleet.token_pages import handed_once
 from pki.admin.parts import once
 from pki.admin.parts.asking import administrator, ask_first
-from pki.admin.parts.objects import found
-from pki.admin.parts.shown import ago, counted
-from pki.models import Device, DeviceGroup, LastSeen
+from pki.admin.parts.edited_apart import EditedApart
+from pki.admin.parts.objects import found, page_url
+from pki.admin.parts.shown import counted
+from pki.models import Device, DeviceGroup
 from pki.services import devices, labels, tokens
 
 _SHOWN = 50
@@ -28,7 +29,7 @@ _STATES = {
 
 
 @admin.register(DeviceGroup)
-class DeviceGroupAdmin(RevokesOfGroups):
+class DeviceGroupAdmin(RevokesOfGroups, EditedApart):
     list_display = ("name", "description")
     search_fields = ("name__begins",)
     search_help_text = "The beginning of a group's name"
@@ -39,10 +40,9 @@ class DeviceGroupAdmin(RevokesOfGroups):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        own = [path("<path:object_id>/edit/", wrap(self.edit_view), name="pki_devicegroup_edit")]
-        own.append(
+        own = [
             path("<path:object_id>/new-tokens/", wrap(self.tokens_view), name="pki_devicegroup_new_tokens")
-        )
+        ]
         for word in _STATES:
             own.append(
                 path(
@@ -54,15 +54,9 @@ class DeviceGroupAdmin(RevokesOfGroups):
             )
         return own + list(super().get_urls())
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Show a group with its newest devices."""
-        group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
-        if request.method not in ("GET", "HEAD"):
-            if not self.has_change_permission(request, group):
-                raise PermissionDenied
-            return HttpResponseNotAllowed(["GET", "HEAD"])
+    def told(self, request: HttpRequest, row: DeviceGroup) -> HttpResponse:
+        """A group with its newest devices."""
+        group = row
         may_see = request.user.has_perm("pki.view_device")
         inside = Device.groups.through.objects.filter(devicegroup_id=group.pk).values("device_id")
         members = Device.objects.filter(pk__in=inside).select_related("last_seen", "profile").order_by("-pk")
@@ -87,14 +81,6 @@ class DeviceGroupAdmin(RevokesOfGroups):
             },
         )
 
-    def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Change a group's name or description."""
-        group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
-        if not self.has_change_permission(request, group):
-            raise PermissionDenied
-        response: HttpResponse = self.changeform_view(request, object_id)
-        return response
-
     def state_view(self, request: HttpRequest, object_id: str, word: str) -> HttpResponse:
         """Suspend, resume or retire all devices of a group."""
         group: DeviceGroup = found(self, request, object_id, may=self.has_view_permission)
@@ -115,9 +101,9 @@ class DeviceGroupAdmin(RevokesOfGroups):
             items=[group],
             button=f"{verb} all",
             act=act,
-            impact=None if resumes else _impact,
+            impact=None if resumes else group_at_work,
             destructive=not resumes,
-            back=self._url(group),
+            back=page_url(self, group),
         )
 
     def tokens_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -146,25 +132,8 @@ class DeviceGroupAdmin(RevokesOfGroups):
             button="Make the tokens",
             act=act,
             form_class=TokenForm,
-            back=self._url(group),
+            back=page_url(self, group),
         )
 
     def save_model(self, request: HttpRequest, obj: DeviceGroup, form: Any, change: bool) -> None:
         labels.save_group(obj, form.changed_data, administrator(request), timezone.now())
-
-    def response_post_save_add(self, request: HttpRequest, obj: DeviceGroup) -> HttpResponse:
-        return HttpResponseRedirect(self._url(obj))
-
-    def response_post_save_change(self, request: HttpRequest, obj: DeviceGroup) -> HttpResponse:
-        return HttpResponseRedirect(self._url(obj))
-
-    def _url(self, group: DeviceGroup) -> str:
-        return reverse(f"{self.admin_site.name}:pki_devicegroup_change", args=[group.pk])
-
-
-def _impact(groups: Sequence[DeviceGroup]) -> list[str]:
-    """Whether a group is at work. It may be large: its devices are not counted."""
-    seen = LastSeen.objects.filter(device__groups=groups[0]).select_related("device").order_by("-at").first()
-    if seen is None:
-        return ["None of its devices was ever seen at work."]
-    return [f"The last of them at work was {seen.device}, {ago(seen.at, timezone.now())}."]

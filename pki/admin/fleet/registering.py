@@ -19,7 +19,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, 
 
 from pki.admin.fleet.device_forms import LIFETIMES
 from pki.admin.fleet.token_pages import sheet_of
-from pki.admin.parts.asking import administrator, list_url
+from pki.admin.parts.asking import administrator
+from pki.admin.parts.objects import list_url
 from pki.core import sheets
 from pki.core.errors import Refusal
 from pki.models import Profile

@@ -17,8 +17,8 @@ from django.utils.safestring import SafeString
 from pki.admin.inbox import advice, request_lists
 from pki.admin.inbox.request_lists import CODE, CodeFilter, StateFilter
 from pki.admin.inbox.request_page import asked_for, links, similar, waiver_in_words
-from pki.admin.parts.asking import MessageForm, administrator, ask_first, list_url
-from pki.admin.parts.objects import found, looked_at, page_url, url_name
+from pki.admin.parts.asking import MessageForm, administrator, ask_first
+from pki.admin.parts.objects import found, list_url, looked_at, page_url, url_name
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import counted, labelled, when
 from pki.models import EnrollmentRequest

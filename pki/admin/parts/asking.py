@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from pki.admin.parts import matching, recent_login
+from pki.admin.parts.objects import list_url
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services.answers import AnsweredAlready
@@ -111,9 +111,3 @@ def ask_first(
             "back": back,
         },
     )
-
-
-def list_url(page: ModelAdmin) -> str:
-    """Where a page's list is."""
-    meta = page.model._meta
-    return reverse(f"{page.admin_site.name}:{meta.app_label}_{meta.model_name}_changelist")

@@ -38,6 +38,11 @@ def url_name(page: ModelAdmin, verb: str) -> str:
     return f"{meta.app_label}_{meta.model_name}_{verb}"
 
 
+def list_url(page: ModelAdmin) -> str:
+    """Where a page's list is."""
+    return reverse(f"{page.admin_site.name}:{url_name(page, 'changelist')}")
+
+
 def page_url(page: ModelAdmin, row: Model, verb: str = "change") -> str:
     """Where an object's own page is, or one of its other URLs."""
     return reverse(f"{page.admin_site.name}:{url_name(page, verb)}", args=[row.pk])

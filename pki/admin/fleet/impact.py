@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from pki.admin.parts.shown import ago
-from pki.models import Device, LastSeen
+from pki.models import Device, DeviceGroup, LastSeen
 
 
 def refused_from_now(devices: Sequence[Device]) -> Iterable[str]:
@@ -32,3 +32,11 @@ def _sentences(number: int, seen: Sequence[tuple[str, datetime]], now: datetime)
         f"{lately:,} of these {number:,} devices were seen within a day, the last of them {name}, "
         f"{ago(at, now)}."
     )
+
+
+def group_at_work(groups: Sequence[DeviceGroup]) -> list[str]:
+    """Whether a group is at work. It may be large: its devices are not counted."""
+    seen = LastSeen.objects.filter(device__groups=groups[0]).select_related("device").order_by("-at").first()
+    if seen is None:
+        return ["None of its devices was ever seen at work."]
+    return [f"The last of them at work was {seen.device}, {ago(seen.at, timezone.now())}."]
