@@ -205,6 +205,7 @@ class Writer:
                 spki_sha256=signed.spki_sha256,
                 not_before=signed.not_before,
                 not_after=signed.not_after,
+                crl_shard=profile.issuer.open_shard,
                 issued_at=when,
                 der=signed.der,
             )

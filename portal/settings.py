@@ -105,6 +105,12 @@ PORTAL_LOCKOUT_SECONDS = number("PORTAL_LOCKOUT_SECONDS", 900, 60, 86400, "a num
 # Off, because a browser that holds any certificate asks its user which one to show, before the first page.
 PORTAL_CONSOLE_CLIENT_CERTIFICATES = flag("PORTAL_CONSOLE_CLIENT_CERTIFICATES")
 
+# For relying parties: how long a CRL and an OCSP answer may be relied on (each is made anew at half of it),
+# and for how long a cache in between may hand out what it has.
+PORTAL_CRL_SECONDS = number("PORTAL_CRL_SECONDS", 86400, 60, 30 * 86400, "a number of seconds")
+PORTAL_OCSP_SECONDS = number("PORTAL_OCSP_SECONDS", 3600, 60, 7 * 86400, "a number of seconds")
+PORTAL_STATUS_MAX_AGE = number("PORTAL_STATUS_MAX_AGE", 3, 0, 86400, "a number of seconds")
+
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 
 _secrets = PORTAL_DATA_DIR / "secrets"

@@ -1,11 +1,15 @@
 """What every keystore can do. A PKCS#11 token will be another one of these."""
 
-from typing import Protocol
+from typing import Protocol, overload
 
 from cryptography import x509
+from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
 from pki.core.keys import CertifiedKey
+
+Builder = x509.CertificateBuilder | x509.CertificateRevocationListBuilder | ocsp.OCSPResponseBuilder
+Signed = x509.Certificate | x509.CertificateRevocationList | ocsp.OCSPResponse
 
 
 class KeystoreError(Exception):
@@ -30,8 +34,22 @@ class Keystore(Protocol):
         """The public half of a key. Raises KeystoreError."""
         ...
 
-    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate:
-        """Sign a certificate with the hash that belongs to the key. Raises KeystoreError."""
+    @overload
+    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate: ...
+
+    @overload
+    def sign(
+        self, reference: str, to_be_signed: x509.CertificateRevocationListBuilder
+    ) -> x509.CertificateRevocationList: ...
+
+    @overload
+    def sign(self, reference: str, to_be_signed: ocsp.OCSPResponseBuilder) -> ocsp.OCSPResponse: ...
+
+    def sign(self, reference: str, to_be_signed: Builder) -> Signed:
+        """Sign a certificate, a CRL or an OCSP answer, with the hash that belongs to the key.
+
+        Raises KeystoreError, or TypeError for anything else: it would be handed the key.
+        """
         ...
 
     def install(self, reference: str, context: SSL.Context) -> None:

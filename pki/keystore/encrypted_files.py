@@ -4,6 +4,7 @@ import re
 import secrets
 import threading
 from pathlib import Path
+from typing import overload
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -14,12 +15,15 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
 from pki.core import keys
-from pki.keystore.base import KeystoreError
+from pki.keystore.base import Builder, KeystoreError, Signed
 from pki.keystore.files import make_private_folder, write_private
 
+# Exactly these: a class of somebody else's would be handed the private key.
+_BUILDERS = (x509.CertificateBuilder, x509.CertificateRevocationListBuilder, ocsp.OCSPResponseBuilder)
 _REFERENCE = re.compile(r"file:([a-z0-9-]+)")
 
 
@@ -60,8 +64,21 @@ class EncryptedFiles:
     def public_key(self, reference: str) -> keys.CertifiedKey:
         return keys.certified(self._open(reference).public_key())[1]
 
-    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate:
+    @overload
+    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate: ...
+
+    @overload
+    def sign(
+        self, reference: str, to_be_signed: x509.CertificateRevocationListBuilder
+    ) -> x509.CertificateRevocationList: ...
+
+    @overload
+    def sign(self, reference: str, to_be_signed: ocsp.OCSPResponseBuilder) -> ocsp.OCSPResponse: ...
+
+    def sign(self, reference: str, to_be_signed: Builder) -> Signed:
         key = self._open(reference)
+        if type(to_be_signed) not in _BUILDERS:
+            raise TypeError("The keystore signs certificates, CRLs and OCSP answers only.")
         return to_be_signed.sign(key, keys.signature_hash(key))
 
     def install(self, reference: str, context: SSL.Context) -> None:

@@ -9,10 +9,13 @@ from pki.models.issuer import Issuer
 from pki.models.last_seen import LastSeen
 from pki.models.login_key import LoginKey
 from pki.models.profile import Profile
+from pki.models.responder import Responder
 from pki.models.revocation import Revocation
+from pki.models.revocation_list import FULL, RevocationList, StaleList
 from pki.models.tally import Tally, TallyMark
 
 __all__ = [
+    "FULL",
     "AuditEvent",
     "Certificate",
     "Device",
@@ -25,7 +28,10 @@ __all__ = [
     "LastSeen",
     "LoginKey",
     "Profile",
+    "Responder",
     "Revocation",
+    "RevocationList",
+    "StaleList",
     "SubjectAltName",
     "Tally",
     "TallyMark",

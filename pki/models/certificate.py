@@ -48,6 +48,11 @@ class Certificate(models.Model):
     not_before = models.DateTimeField()
     not_after = models.DateTimeField(db_index=True)
     issued_at = models.DateTimeField(db_index=True)
+    crl_shard = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="The shard of its issuer's CRL that it names; 0 is the full list.",
+    )
     der = models.BinaryField()
 
     class Meta:
@@ -66,6 +71,7 @@ class Certificate(models.Model):
             # The console lists those of an issuer or a profile by the end of their life.
             models.Index(fields=["issuer", "not_after", "id"], name="certificate_of_issuer"),
             models.Index(fields=["profile", "not_after", "id"], name="certificate_of_profile"),
+            models.Index(fields=["issuer", "crl_shard"], name="certificate_of_shard"),
             # A serial by itself, whole or its beginning; the class lets PostgreSQL use it for LIKE.
             models.Index(fields=["serial"], opclasses=["varchar_pattern_ops"], name="certificate_by_serial"),
         )

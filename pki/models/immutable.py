@@ -27,9 +27,11 @@ IMMUTABLE: dict[str, tuple[str, ...] | None] = {
         "not_before",
         "not_after",
         "issued_at",
+        "crl_shard",
         "der",
     ),
     "pki_subjectaltname": None,
+    "pki_responder": None,
     "pki_issuer": ("parent_id", "key_reference", "key_identifier", "certificate_der", "fingerprint"),
 }
 

@@ -25,6 +25,13 @@ class Issuer(models.Model):
         help_text="The issuer that signed it; none for a root.",
     )
     state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
+    compromised_at = models.DateTimeField(null=True, blank=True, editable=False)
+    open_shard = models.PositiveIntegerField(
+        default=1,
+        db_default=1,
+        editable=False,
+        help_text="The shard of its CRL that new certificates name; see RevocationList.",
+    )
     key_reference = models.CharField(
         max_length=128, unique=True, help_text="Where the keystore finds its key."
     )

@@ -12,8 +12,8 @@ from pki.core import certificates, keys, names, pins
 from pki.core.certificates import Authority, Pointers
 from pki.core.errors import Refusal
 from pki.keystore import keystore
-from pki.models import Issuer
-from pki.services import audit
+from pki.models import FULL, Issuer
+from pki.services import audit, revocation_lists
 from pki.services.audit import Actor
 from pki.services.transactions import writing
 
@@ -21,19 +21,22 @@ ROOT_LIFETIME = timedelta(days=20 * 365)
 SUBORDINATE_LIFETIME = timedelta(days=10 * 365)
 
 
-def pointers(issuer: Issuer) -> Pointers:
-    """Where certificates of `issuer` send their verifiers, on the status listener."""
+def pointers(issuer: Issuer, shard: int) -> Pointers:
+    """Where certificates of `issuer` send their verifiers, on the status listener.
+
+    Their CRL is that of a shard, or the full one (FULL).
+    """
     base = settings.PORTAL_STATUS_URL
     return Pointers(
         ca=f"{base}/ca/{issuer.key_identifier}.crt",
         ocsp=f"{base}/ocsp",
-        crl=f"{base}/crl/{issuer.key_identifier}.crl",
+        crl=revocation_lists.url(issuer, shard),
     )
 
 
 def authority(issuer: Issuer) -> Authority:
-    """`issuer` as a value."""
-    return Authority(issuer.certificate, pointers(issuer))
+    """`issuer` as end entities' certificates that are made now know it; they name its open shard."""
+    return Authority(issuer.certificate, pointers(issuer, issuer.open_shard))
 
 
 def chain(issuer: Issuer) -> list[x509.Certificate]:
@@ -92,11 +95,13 @@ def change_state(issuer: Issuer, state: Issuer.State, actor: Actor, now: datetim
             return False
         if held.state == Issuer.State.COMPROMISED:
             raise CompromisedForGood(f"{issuer} is compromised, and stays so; make another issuer.")
-        Issuer.objects.filter(pk=issuer.pk).update(state=state)
+        compromised_at = now if state == Issuer.State.COMPROMISED else None
+        Issuer.objects.filter(pk=issuer.pk).update(state=state, compromised_at=compromised_at)
+        revocation_lists.note_issuer(held, now)
         audit.record(
             f"issuer.{state}", actor, now, level=logging.WARNING, issuer=issuer.name, before=held.state
         )
-    issuer.state = state
+    issuer.state, issuer.compromised_at = state, compromised_at
     return True
 
 
@@ -119,7 +124,9 @@ def make_subordinate(name: str, parent: Issuer, spec: str, actor: Actor, now: da
     subject = _new_name(name)
     reference = keystore().create("issuer", spec)
     key = keystore().public_key(reference)
-    to_be_signed = certificates.subordinate(subject, key, SUBORDINATE_LIFETIME, authority(parent), now)
+    # CA certificates are few: they name the full list.
+    above = Authority(parent.certificate, pointers(parent, FULL))
+    to_be_signed = certificates.subordinate(subject, key, SUBORDINATE_LIFETIME, above, now)
     signed = keystore().sign(parent.key_reference, to_be_signed)
     return _store(name, parent, reference, signed, actor, now)
 
@@ -151,6 +158,7 @@ def _store(
             not_after=signed.not_valid_after_utc,
             created_at=now,
         )
+        revocation_lists.open_for(issuer, now)
         audit.record(
             "issuer.made",
             actor,

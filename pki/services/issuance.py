@@ -147,6 +147,7 @@ def store(
         not_before=signed.not_valid_before_utc,
         not_after=signed.not_valid_after_utc,
         issued_at=now,
+        crl_shard=profile.issuer.open_shard,
         der=der,
     )
     if granted.sans:

@@ -10,7 +10,7 @@ from django.db.models.expressions import Combinable
 from pki.core import identifiers
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Certificate, Device, Revocation
-from pki.services import audit
+from pki.services import audit, revocation_lists
 from pki.services.audit import Actor
 from pki.services.transactions import writing
 
@@ -63,7 +63,16 @@ def in_short(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
     return (
         certificates.select_related(None)
         .select_related("device")
-        .only("serial", "common_name", "spki_sha256", "listener", "not_after", "device__name")
+        .only(
+            "serial",
+            "common_name",
+            "spki_sha256",
+            "listener",
+            "not_after",
+            "issuer_id",
+            "crl_shard",
+            "device__name",
+        )
     )
 
 
@@ -112,6 +121,7 @@ def revoke(
             ],
             batch_size=_BATCH,
         )
+        revocation_lists.note(chosen, now)
         why = {"reason": str(reason), "note": note}
         entries = [(each, {"name": each.common_name, **why, **_hold(held.get(each.pk))}) for each in chosen]
         audit.record_each("certificate.revoked", actor, now, entries, level=logging.WARNING)
@@ -153,6 +163,7 @@ def lift(certificates: Iterable[Certificate], actor: Actor, now: datetime, note:
         if others or not held:
             raise NotHeld(_not_held(others))
         _delete(held.values())
+        revocation_lists.note(named.values(), now)
         notes = _notes(named)
         entries = [
             (each, {"name": each.common_name, "note": note, **_hold(held[pk]), "held_because": notes.get(pk)})

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin
 
 from pki.core import names, sheets
-from pki.models import Device, EnrollmentToken
+from pki.models import FULL, Device, EnrollmentToken
 from pki.services import authorities, listener_certificates
 from pki.services.tokens import Handed
 
@@ -30,7 +30,7 @@ def shown_once(
     """The page of a device's new token, with all that the device needs."""
     secret, token = made
     root = listener_certificates.root()
-    ca_url = authorities.pointers(root).ca
+    ca_url = authorities.pointers(root, FULL).ca
     response = TemplateResponse(
         request,
         "console/token.html",
