@@ -1,13 +1,17 @@
-"""What a worker does beside answering: writes what was noted in memory, and tallies the audit trail."""
+"""What a worker does beside answering: writes what was noted in memory, tallies the audit trail, and makes
+the CRLs that are due.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from pki.services import tallies
+from pki.keystore import KeystoreError
+from pki.services import publication, revocation_lists, tallies
 from pki.services.handshakes import HandshakeLog
 from pki.services.sightings import SEEN
 
@@ -15,6 +19,8 @@ log = logging.getLogger("hatchery.housekeeping")
 
 SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
+SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
+COMPLAINT_SECONDS = 60.0  # between two log lines that say the same
 
 
 class Housekeeping:
@@ -23,6 +29,7 @@ class Housekeeping:
     def __init__(self, handshakes: HandshakeLog) -> None:
         self._handshakes = handshakes
         self._sightings_at = self._tallies_at = time.monotonic()
+        self._publisher = Publisher()
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
         """Hand what is due to `submit`, which runs it in a thread."""
@@ -35,6 +42,7 @@ class Housekeeping:
         if now >= self._tallies_at:
             self._tallies_at = now + TALLIES_SECONDS
             submit(_roll_up)
+        submit(self._publisher.run)
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
@@ -53,3 +61,44 @@ def _roll_up() -> None:
     except DatabaseError:
         # What is not tallied now is tallied next time.
         log.exception("The audit trail could not be tallied")
+
+
+class Publisher:
+    """Makes the CRLs that are due, and opens shards; at most one thread of a worker at a time."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._shards_at = time.monotonic()
+        self._complaint = ""
+        self._complaint_at = 0.0
+
+    def run(self) -> None:
+        """Do what is due. A large list takes longer than the second between two calls."""
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
+            close_old_connections()
+            self._publish()
+        except (DatabaseError, KeystoreError) as error:
+            # What is not made now is made next time.
+            self._complain(error)
+        else:
+            self._complaint = ""
+        finally:
+            self._busy.release()
+
+    def _publish(self) -> None:
+        now = time.monotonic()
+        if now >= self._shards_at:
+            self._shards_at = now + SHARDS_SECONDS
+            revocation_lists.roll(timezone.now())
+        publication.publish_due(timezone.now())
+
+    def _complain(self, error: Exception) -> None:
+        words = " ".join(str(error).split())
+        now = time.monotonic()
+        if words == self._complaint and now < self._complaint_at:
+            return
+        self._complaint, self._complaint_at = words, now + COMPLAINT_SECONDS
+        hint = "see DATABASE_URL. " if isinstance(error, DatabaseError) else ""
+        log.error("CRLs cannot be made: %s %sUntil then, revocations are not in them.", words, hint)

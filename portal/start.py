@@ -1,6 +1,7 @@
 """Everything that can stop a start, found before anything listens, each in one sentence."""
 
 import errno
+import logging
 import os
 import resource
 import socket
@@ -11,11 +12,15 @@ from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
+from pki.services import publication, revocation_lists
 from pki.services.profiles import warn_of_open_enrollment
 from portal.listeners import served_listeners
+
+log = logging.getLogger("hatchery.start")
 
 # Database connections, log, listening sockets, pipes.
 _DESCRIPTORS_BESIDES = 200
@@ -94,6 +99,19 @@ def connections_within_limits(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - _DESCRIPTORS_BESIDES))
 
 
+def prepare_lists() -> None:
+    """Give issuers from before their CRLs, and make those that are due: they are there from the start.
+
+    What cannot be made now is made by the workers once it can.
+    """
+    now = timezone.now()
+    revocation_lists.ensure(now)
+    try:
+        publication.publish_due(now)
+    except KeystoreError as error:
+        log.error("CRLs cannot be made: %s", error)
+
+
 def check_or_exit() -> None:
     try:
         check()
@@ -112,6 +130,7 @@ def prepare_or_exit() -> None:
             check_ports()
         check_database()
         serving.prepare()
+        prepare_lists()
         warn_of_open_enrollment()
     except (CannotStart, ListenerNotReady, KeystoreError, Refusal, OSError) as error:
         sys.exit(f"Hatchery cannot start. {error}")

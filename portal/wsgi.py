@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 import django
@@ -40,6 +41,9 @@ class DeviceHandler(WSGIHandler):
         # Deny by default: a request from nowhere finds nothing.
         request.urlconf = listener.urlconf if listener else "portal.urls.nowhere"
         response = super().get_response(request)
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            # RFC 9110 8.6: a length would be that of what the client has.
+            return response
         if isinstance(response, HttpResponse) and "Content-Length" not in response:
             response["Content-Length"] = str(len(response.content))
         return response

@@ -14,7 +14,7 @@ from pki.core import certificates, csr, keys, names, profiles
 from pki.core.errors import Refusal
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
-from pki.services import devices, enrollment, issuance, lost_answers, status, tokens
+from pki.services import devices, enrollment, issuance, lost_answers, publication, status, tokens
 
 log = logging.getLogger("hatchery.endpoint")
 
@@ -68,6 +68,8 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     enrollment.EnrollmentRejected: HTTPStatus.FORBIDDEN,
     enrollment.TooManyWaiting: HTTPStatus.SERVICE_UNAVAILABLE,
     status.NotStanding: HTTPStatus.FORBIDDEN,
+    publication.PublicationBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    publication.NotPublishable: HTTPStatus.SERVICE_UNAVAILABLE,
     ClientCertificateMissing: HTTPStatus.FORBIDDEN,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     LengthRequired: HTTPStatus.LENGTH_REQUIRED,
@@ -76,6 +78,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
 }
 
 _RETRY_AFTER = 60  # seconds
+_RETRY_SOON = 5
 
 
 def status_of(refusal: Refusal) -> HTTPStatus:
@@ -108,7 +111,10 @@ def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
 
 def refused(refusal: Refusal) -> HttpResponse:
     """The answer to a refusal."""
-    return problem(status_of(refusal), refusal.code, refusal.detail)
+    response = problem(status_of(refusal), refusal.code, refusal.detail)
+    if isinstance(refusal, publication.PublicationBusy):
+        response["Retry-After"] = str(_RETRY_SOON)
+    return response
 
 
 def endpoint(

@@ -1,26 +1,60 @@
-"""The status listener: what relying parties fetch over plain HTTP, because it is signed itself."""
+"""CA certificates on the status listener: one, its chain, and bundles for trust stores; and health."""
 
+import hashlib
+
+from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 
+from pki.core import bundles
 from pki.endpoints.problems import NotFound, endpoint
+from pki.endpoints.versions import Version, answer
 from pki.models import Issuer
+from pki.services import authorities
 
 # A CA certificate never changes, but it may be withdrawn.
 CA_MAX_AGE = 86400  # seconds
+_PEM = "application/x-pem-file"
 
 
 @endpoint("GET")
 def ca_certificate(request: HttpRequest, key_identifier: str) -> HttpResponse:
     """An issuer's certificate, DER, where caIssuers points (RFC 5280 4.2.2.1)."""
-    der = (
-        Issuer.objects.filter(key_identifier=key_identifier).values_list("certificate_der", flat=True).first()
+    issuer = _find(key_identifier)
+    version = Version(
+        tag=issuer.fingerprint,
+        changed_at=issuer.created_at,
+        content_type="application/pkix-cert",
+        max_age=CA_MAX_AGE,
     )
-    if der is None:
-        raise NotFound("There is no such issuer.")
-    response = HttpResponse(bytes(der), content_type="application/pkix-cert")
-    response["Cache-Control"] = f"public, max-age={CA_MAX_AGE}"
-    return response
+    return answer(request, version, lambda: bytes(issuer.certificate_der), timezone.now())
+
+
+@endpoint("GET")
+def ca_chain(request: HttpRequest, key_identifier: str) -> HttpResponse:
+    """An issuer's certificate and those above it but for the root, PEM; of a root, itself."""
+    issuer = _find(key_identifier)
+    chain = [issuer.certificate] if issuer.is_root else authorities.chain(issuer)
+    version = Version(
+        tag=f"{issuer.fingerprint}-chain",
+        changed_at=issuer.created_at,
+        content_type=_PEM,
+        max_age=CA_MAX_AGE,
+    )
+    return answer(request, version, lambda: bundles.pem(chain), timezone.now())
+
+
+@endpoint("GET")
+def trust_bundle(request: HttpRequest) -> HttpResponse:
+    """The roots that are to be trusted, PEM: for trust stores."""
+    return _bundle(request, roots_only=True)
+
+
+@endpoint("GET")
+def verifiers_bundle(request: HttpRequest) -> HttpResponse:
+    """The same with the CAs below them: for who verifies certificates that come without their chain."""
+    return _bundle(request, roots_only=False)
 
 
 @endpoint("GET")
@@ -29,3 +63,25 @@ def healthz(request: HttpRequest) -> JsonResponse:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return JsonResponse({"status": "ok"})
+
+
+def _find(key_identifier: str) -> Issuer:
+    issuer = Issuer.objects.filter(key_identifier=key_identifier).first()
+    if issuer is None:
+        raise NotFound("There is no such issuer.")
+    return issuer
+
+
+def _bundle(request: HttpRequest, *, roots_only: bool) -> HttpResponse:
+    now = timezone.now()
+    trusted, since = authorities.trusted(now)
+    issuers = [issuer for issuer in trusted if issuer.is_root or not roots_only]
+    if not issuers:
+        raise NotFound("There is no CA that is to be trusted.")
+    version = Version(
+        tag=hashlib.sha256("".join(issuer.fingerprint for issuer in issuers).encode()).hexdigest(),
+        changed_at=since,
+        content_type=_PEM,
+        max_age=settings.PORTAL_STATUS_MAX_AGE,
+    )
+    return answer(request, version, lambda: bundles.pem(issuer.certificate for issuer in issuers), now)

@@ -44,6 +44,18 @@ KEPT: dict[str, str | None] = {
     "pki_certificate": None,
     "pki_subjectaltname": None,
     "pki_issuer": None,
+    # The number that was given last would be forgotten.
+    "pki_revocationlist": None,
+}
+
+# Table → the columns that only grow, together, and what they may not do then, in SQL.
+GROWING: dict[str, tuple[tuple[str, ...], str]] = {
+    # RFC 5280 5.2.3: no number is given to two lists.
+    "pki_revocationlist": (
+        ("number", "fingerprint", "this_update"),
+        "NEW.number < OLD.number OR NEW.number = OLD.number AND NEW.fingerprint <> OLD.fingerprint "
+        "OR NEW.number > OLD.number AND NEW.this_update <= OLD.this_update",
+    ),
 }
 
 
@@ -57,6 +69,14 @@ def make_triggers(*, using: str, **_: Any) -> None:
                 event = f"UPDATE OF {', '.join(columns)}" if columns else "UPDATE"
                 message = f"{table}: what was signed or recorded never changes"
                 for statement in _statements(connection.vendor, table, "immutable", event, "", message):
+                    cursor.execute(statement)
+        for table, (columns, never) in GROWING.items():
+            if table in present:
+                event = f"UPDATE OF {', '.join(columns)}"
+                message = f"{table}: its numbers and dates only grow"
+                for statement in _statements(
+                    connection.vendor, table, "growing", event, f"WHEN ({never})", message
+                ):
                     cursor.execute(statement)
         for table, but in KEPT.items():
             if table in present:

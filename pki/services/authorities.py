@@ -66,6 +66,28 @@ def root_of(issuer: Issuer) -> Issuer:
     return issuer
 
 
+def trusted(now: datetime) -> tuple[list[Issuer], datetime]:
+    """The issuers that live and are to be trusted, roots first, and since when it is these.
+
+    Neither they nor any above them is compromised. Before the first issuer: none, since `now`.
+    """
+    issuers = {issuer.pk: issuer for issuer in Issuer.objects.order_by("pk")}
+    moments = [moment for issuer in issuers.values() for moment in _turns(issuer) if moment <= now]
+
+    def stands(issuer: Issuer) -> bool:
+        if issuer.not_after <= now or issuer.state == Issuer.State.COMPROMISED:
+            return False
+        return issuer.parent_id is None or stands(issuers[issuer.parent_id])
+
+    standing = [issuer for issuer in issuers.values() if stands(issuer)]
+    return sorted(standing, key=lambda issuer: not issuer.is_root), max(moments, default=now)
+
+
+def _turns(issuer: Issuer) -> list[datetime]:
+    moments = [issuer.created_at, issuer.not_after, issuer.compromised_at]
+    return [moment for moment in moments if moment is not None]
+
+
 class IssuerExists(Refusal):
     """There is an issuer of this name already."""
 

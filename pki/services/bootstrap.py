@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from pki.core.profiles import ExtendedKeyUsage
 from pki.keystore.files import make_private_folder, write_private
 from pki.models import Issuer, Profile
-from pki.services import audit, authorities, devices, listener_certificates
+from pki.services import audit, authorities, devices, listener_certificates, revocation_lists
 from pki.services.audit import Actor
 from pki.services.transactions import writing
 
@@ -65,6 +65,7 @@ def bootstrap(
     """
     with alone(data_dir):
         issuing, made = _issuers(actor, now)
+        revocation_lists.ensure(now)
         _profiles(issuing)
         for listener in listeners:
             listener_certificates.ensure(listener, hostnames, actor, now)

@@ -1,13 +1,14 @@
-"""Write transactions, one at a time on SQLite."""
+"""Write transactions, one at a time on SQLite, and what one process of all does at a time."""
 
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 _thread = threading.local()
 
@@ -42,6 +43,52 @@ def one_at_a_time(what: str) -> None:
         with connection.cursor() as cursor:
             # Its key is a signed 64-bit number.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(what[:15], 16)])
+
+
+@contextmanager
+def alone(what: str) -> Iterator[bool]:
+    """Whether this is the only thread of all processes and nodes in here for the same `what`.
+
+    Never waits; with False, somebody else is. `what` is a word. A process that is killed leaves at once, and
+    one that lost its database too: what is done in here must bear that somebody else has begun it anew.
+    """
+    if connection.vendor == "postgresql":
+        with _session_lock(what) as free:
+            yield free
+        return
+    path = _lock_path()
+    if path is None:
+        raise RuntimeError("A database in memory cannot be shared.")
+    # Opened anew each time: the lock belongs to the open file, so that threads keep each other out as well.
+    descriptor = os.open(path.with_name(f"{path.name}.{what}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _session_lock(what: str) -> Iterator[bool]:
+    # Of the session, not of a transaction: none is kept open for as long as a large list takes to sign.
+    key = int.from_bytes(hashlib.sha256(f"hatchery {what}".encode()).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        (free,) = cursor.fetchone()
+    try:
+        yield free
+    finally:
+        if free:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+            except DatabaseError:
+                # The session is what holds it.
+                connection.close()
 
 
 @contextmanager

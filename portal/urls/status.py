@@ -1,8 +1,22 @@
-from django.urls import path
+from django.urls import path, re_path
 
-from pki.endpoints.publish import ca_certificate, healthz
+from pki.endpoints import crl, publish
 
-urlpatterns = [path("ca/<slug:key_identifier>.crt", ca_certificate), path("healthz", healthz)]
+# Each address in one writing only: caches and ETags go by it.
+_ISSUER = r"(?P<key_identifier>[0-9a-f]{1,40})"
+_SHARD = r"(?P<shard>[1-9][0-9]{0,8})"
+
+urlpatterns = [
+    path("ca/bundle.pem", publish.trust_bundle),
+    path("ca/all.pem", publish.verifiers_bundle),
+    path("ca/<slug:key_identifier>.crt", publish.ca_certificate),
+    path("ca/<slug:key_identifier>.pem", publish.ca_chain),
+    path("crl/all.pem", crl.all_lists),
+    re_path(rf"^crl/{_ISSUER}\.(?P<form>crl|pem)\Z", crl.revocation_list),
+    re_path(rf"^crl/{_ISSUER}/delta\.crl\Z", crl.delta),
+    re_path(rf"^crl/{_ISSUER}/{_SHARD}\.(?P<form>crl|pem)\Z", crl.revocation_list),
+    path("healthz", publish.healthz),
+]
 handler400 = "pki.endpoints.problems.bad_request"
 handler404 = "pki.endpoints.problems.not_found"
 handler500 = "pki.endpoints.problems.server_error"

@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "issuer.retired": "issuer retired",
         "issuer.active": "issuer taken back into use",
         "issuer.compromised": "issuer declared compromised",
+        "crl.published": "CRL published by hand",
         "profile.saved": "profile saved",
     },
     "People": {

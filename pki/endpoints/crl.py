@@ -1,0 +1,102 @@
+"""CRLs on the status listener: full lists, shards, deltas (RFC 5280 5), DER and PEM (RFC 7468 6)."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from pki.endpoints.problems import NotFound, endpoint
+from pki.endpoints.versions import Version, answer
+from pki.models import FULL, RevocationList
+from pki.services import publication, published
+
+DER = "application/pkix-crl"  # RFC 2585 4.2
+PEM = "application/x-pem-file"
+
+
+# So often a list may be made anew while one request asks for it.
+TRIES = 5
+
+
+@endpoint("GET")
+def revocation_list(
+    request: HttpRequest, key_identifier: str, form: str, shard: str = str(FULL)
+) -> HttpResponse:
+    """A list of an issuer: the full one, or that of a shard; `form` is `crl` (DER) or `pem`."""
+
+    def serve(now: datetime) -> HttpResponse:
+        found = _current(key_identifier, int(shard), now)
+        if form == "pem":
+            return _answer(request, found, "-pem", PEM, published.pem, now)
+        return _answer(request, found, "", DER, published.der, now)
+
+    return _as_stored(serve)
+
+
+@endpoint("GET")
+def delta(request: HttpRequest, key_identifier: str) -> HttpResponse:
+    """What has changed since the base of an issuer's full list, DER (RFC 5280 5.2.4)."""
+
+    def serve(now: datetime) -> HttpResponse:
+        found = _current(key_identifier, FULL, now)
+        return _answer(request, found, "-delta", DER, published.delta, now)
+
+    return _as_stored(serve)
+
+
+@endpoint("GET")
+def all_lists(request: HttpRequest) -> HttpResponse:
+    """The full lists of all issuers in one PEM file, as nginx and HAProxy want it."""
+
+    def serve(now: datetime) -> HttpResponse:
+        lists = publication.current_full_lists(now)
+        if not lists:
+            raise NotFound("There is no issuer.")
+        version = Version(
+            tag=hashlib.sha256("".join(each.fingerprint for each in lists).encode()).hexdigest(),
+            changed_at=max(each.this_update for each in lists if each.this_update),
+            content_type=PEM,
+            max_age=settings.PORTAL_STATUS_MAX_AGE,
+            ends_at=min(each.next_update for each in lists if each.next_update),
+        )
+        return answer(request, version, lambda: b"".join(published.pem(each) for each in lists), now)
+
+    return _as_stored(serve)
+
+
+def _current(key_identifier: str, shard: int, now: datetime) -> RevocationList:
+    found = publication.current(key_identifier, shard, now)
+    if found is None:
+        raise NotFound("There is no such list.")
+    return found
+
+
+def _answer(
+    request: HttpRequest,
+    found: RevocationList,
+    suffix: str,
+    content_type: str,
+    content: Callable[[RevocationList], bytes],
+    now: datetime,
+) -> HttpResponse:
+    version = Version(
+        tag=found.fingerprint + suffix,
+        changed_at=found.this_update or now,
+        content_type=content_type,
+        max_age=settings.PORTAL_STATUS_MAX_AGE,
+        ends_at=found.next_update,
+    )
+    return answer(request, version, lambda: content(found), now)
+
+
+def _as_stored(serve: Callable[[datetime], HttpResponse]) -> HttpResponse:
+    """Serve a list of which the headers and the bytes belong together, though it may be made anew between."""
+    for _ in range(TRIES):
+        try:
+            return serve(timezone.now())
+        except published.Replaced:
+            continue
+    raise publication.PublicationBusy("This list is being made at this moment; try again in a few seconds.")
