@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.x509.oid import AuthorityInformationAccessOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from pki.core.errors import Refusal
 from pki.core.keys import CertifiedKey
@@ -15,6 +15,8 @@ from pki.core.profiles import Grant, Rules
 # Clocks differ: a certificate is valid a little before it was made.
 BACKDATED = timedelta(minutes=5)
 _ONE_SECOND = timedelta(seconds=1)
+# The subject of OCSP responders; they are known by their keys.
+RESPONDER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "OCSP responder")])
 
 
 class IssuerExpired(Refusal):
@@ -70,6 +72,11 @@ def validity(
     return not_before, not_after
 
 
+def renew_at(not_before: datetime, not_after: datetime) -> datetime:
+    """When to renew a certificate: after two thirds of its life."""
+    return not_before + (not_after - not_before) * 2 / 3
+
+
 def end_entity(
     rules: Rules, granted: Grant, key: CertifiedKey, authority: Authority, now: datetime
 ) -> x509.CertificateBuilder:
@@ -118,6 +125,23 @@ def subordinate(
     return _as_ca(builder, path_length=0)
 
 
+def ocsp_responder(
+    key: CertifiedKey, lifetime: timedelta, issuer: x509.Certificate, now: datetime
+) -> x509.CertificateBuilder:
+    """A delegated OCSP responder's certificate (RFC 6960 4.2.2.2), unsigned. Raises IssuerExpired.
+
+    It says by id-pkix-ocsp-nocheck (4.2.2.2.1) that nobody need ask whether it is revoked, and so has no
+    pointers to ask at; its life is to be short.
+    """
+    return (
+        _bare(RESPONDER, key, issuer, validity(lifetime, now, issuer))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
+        .add_extension(x509.OCSPNoCheck(), critical=False)
+    )
+
+
 def key_identifier(certificate: x509.Certificate) -> str:
     """A CA certificate's subjectKeyIdentifier, lower-case hex; ValueError if it has none."""
     try:
@@ -138,8 +162,6 @@ def sans(certificate: x509.Certificate) -> list[x509.GeneralName]:
 def _base(
     subject: x509.Name, key: CertifiedKey, authority: Authority, validity: tuple[datetime, datetime]
 ) -> x509.CertificateBuilder:
-    issuer = authority.certificate
-    issuer_identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     access = [
         x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
         for method, url in (
@@ -148,6 +170,18 @@ def _base(
         )
     ]
     crl = x509.DistributionPoint([x509.UniformResourceIdentifier(authority.pointers.crl)], None, None, None)
+    return (
+        _bare(subject, key, authority.certificate, validity)
+        .add_extension(x509.AuthorityInformationAccess(access), critical=False)
+        .add_extension(x509.CRLDistributionPoints([crl]), critical=False)
+    )
+
+
+def _bare(
+    subject: x509.Name, key: CertifiedKey, issuer: x509.Certificate, validity: tuple[datetime, datetime]
+) -> x509.CertificateBuilder:
+    """What every certificate has, but for a root."""
+    issuer_identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -161,8 +195,6 @@ def _base(
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_identifier),
             critical=False,
         )
-        .add_extension(x509.AuthorityInformationAccess(access), critical=False)
-        .add_extension(x509.CRLDistributionPoints([crl]), critical=False)
     )
 
 

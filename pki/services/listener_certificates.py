@@ -53,8 +53,7 @@ def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime)
 
 def is_due(certificate: Certificate, now: datetime) -> bool:
     """Whether two thirds of a certificate's life are over: time to renew it."""
-    lifetime = certificate.not_after - certificate.not_before
-    return now >= certificate.not_before + lifetime * 2 / 3
+    return now >= certificates.renew_at(certificate.not_before, certificate.not_after)
 
 
 def root() -> Issuer:

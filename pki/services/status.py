@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pki.core import certificates
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, Issuer
 
@@ -74,8 +75,7 @@ class Identity:
 
     @property
     def renew_at(self) -> datetime:
-        """When to renew: after two thirds of the certificate's life."""
-        return self.not_before + (self.not_after - self.not_before) * 2 / 3
+        return certificates.renew_at(self.not_before, self.not_after)
 
 
 def standing(fingerprint: str, now: datetime) -> Identity:
