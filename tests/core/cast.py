@@ -84,10 +84,10 @@ def signed_anew(info: bytes) -> bytes:
     """
     signature = private_key("P-256").sign(info, ec.ECDSA(hashes.SHA256()))
     ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")  # RFC 5758 3.2
-    return _tlv(0x30, info + ecdsa_with_sha256 + _tlv(0x03, b"\0" + signature))
+    return tlv(0x30, info + ecdsa_with_sha256 + tlv(0x03, b"\0" + signature))
 
 
-def _tlv(tag: int, content: bytes) -> bytes:
+def tlv(tag: int, content: bytes) -> bytes:
     """DER (X.690 8.1.3): short lengths in one byte, long ones after a count."""
     length = len(content)
     if length < 0x80:

@@ -307,9 +307,9 @@ def with_algorithm(certificate, before, after):
     """A certificate that names another algorithm of its signature; its lengths are mended."""
     body = der.children(certificate)[0].content
     tbs, _, signature = der.children(body)
-    return core._tlv(
+    return core.tlv(
         0x30,
-        core._tlv(0x30, tbs.content.replace(before, after)) + after + core._tlv(0x03, signature.content),
+        core.tlv(0x30, tbs.content.replace(before, after)) + after + core.tlv(0x03, signature.content),
     )
 
 
