@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from pki.keystore import keystore
 from pki.models.immutable import KEPT
-from pki.services import bootstrap, refusals
+from pki.services import bootstrap, ocsp_answers, refusals
 from pki.services.audit import Actor
 
 
@@ -39,6 +39,7 @@ def ca(db, settings, tmp_path, actor, now):
     """A bootstrapped authority in a data directory of its own."""
     settings.PORTAL_DATA_DIR = tmp_path
     keystore.cache_clear()
+    ocsp_answers.forget()
     bootstrap.bootstrap(tmp_path, ["hello", "secure"], ["localhost", "127.0.0.1"], "a-password", actor, now)
     yield tmp_path
     keystore.cache_clear()

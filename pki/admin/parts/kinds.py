@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "issuer.active": "issuer taken back into use",
         "issuer.compromised": "issuer declared compromised",
         "crl.published": "CRL published by hand",
+        "responder.made": "OCSP responder made",
         "profile.saved": "profile saved",
     },
     "People": {
