@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from pki.core import csr
 from pki.core.errors import Refusal
+from pki.endpoints import bodies
 from pki.endpoints.peer import address
-from pki.endpoints.problems import BodyTooLarge, LengthRequired, NotFound, endpoint
+from pki.endpoints.problems import NotFound, endpoint
 from pki.models import EnrollmentRequest
 from pki.services import enrollment, lost_answers
 from pki.services.issuance import Issued
@@ -27,8 +28,10 @@ def _keep(request: HttpRequest, refusal: Refusal) -> Refusal:
 
 @endpoint("POST", keep=_keep)
 def sign_csr(request: HttpRequest) -> HttpResponse:
-    if (refusal := _body_refused(request)) is not None:
-        raise _keep(request, refusal)
+    try:
+        bodies.require_readable(request, "A CSR", csr.LARGEST_CSR)
+    except Refusal as refusal:
+        raise _keep(request, refusal) from None
     outcome = enrollment.enroll(request.body, _token(request), address(request), timezone.now())
     return _certificate(outcome) if isinstance(outcome, Issued) else _wait(outcome)
 
@@ -49,15 +52,6 @@ def ask_again(request: HttpRequest, request_id: uuid.UUID) -> HttpResponse:
     if found.state == EnrollmentRequest.State.REJECTED:
         raise enrollment.EnrollmentRejected(found.reason)
     return _certificate(lost_answers.given_again(found, timezone.now()))
-
-
-def _body_refused(request: HttpRequest) -> BodyTooLarge | LengthRequired | None:
-    if "HTTP_TRANSFER_ENCODING" in request.META:
-        return LengthRequired("Send the CSR with a Content-Length, not chunked.")
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if not re.fullmatch(r"[0-9]{1,18}", length) or int(length) > csr.LARGEST_CSR:
-        return BodyTooLarge(f"A CSR has at most {csr.LARGEST_CSR} bytes.")
-    return None
 
 
 def _token(request: HttpRequest) -> str | None:

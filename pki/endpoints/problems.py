@@ -33,6 +33,12 @@ class LengthRequired(Refusal):
     code = "length_required"
 
 
+class UnsupportedMediaType(Refusal):
+    """The body is of another type than is read here."""
+
+    code = "unsupported_media_type"
+
+
 class NotFound(Refusal):
     """There is nothing at this address."""
 
@@ -73,6 +79,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     ClientCertificateMissing: HTTPStatus.FORBIDDEN,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     LengthRequired: HTTPStatus.LENGTH_REQUIRED,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
 }

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from pki.endpoints import crl, publish
+from pki.endpoints import crl, ocsp, publish
 
 # Each address in one writing only: caches and ETags go by it.
 _ISSUER = r"(?P<key_identifier>[0-9a-f]{1,40})"
@@ -15,6 +15,8 @@ urlpatterns = [
     re_path(rf"^crl/{_ISSUER}\.(?P<form>crl|pem)\Z", crl.revocation_list),
     re_path(rf"^crl/{_ISSUER}/delta\.crl\Z", crl.delta),
     re_path(rf"^crl/{_ISSUER}/{_SHARD}\.(?P<form>crl|pem)\Z", crl.revocation_list),
+    path("ocsp", ocsp.post),
+    path("ocsp/<path:encoded>", ocsp.get),
     path("healthz", publish.healthz),
 ]
 handler400 = "pki.endpoints.problems.bad_request"

@@ -33,15 +33,30 @@ class ListenerClient(Client):
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().generic(method, path, *args, **{**kwargs, "secure": True})
 
-    def post(self, path: str, body: bytes = b"", *, token: str | None = None, **environ: Any) -> HttpResponse:
+    def post(
+        self,
+        path: str,
+        body: bytes = b"",
+        content_type: str = "application/x-www-form-urlencoded",
+        *,
+        token: str | None = None,
+        **environ: Any,
+    ) -> HttpResponse:
         """Post bytes; `environ` overrides what WSGI says of the request."""
         environ.setdefault("wsgi.input", BytesIO(body))
+        environ.setdefault("CONTENT_TYPE", content_type)
         if token is not None:
             environ = {"HTTP_AUTHORIZATION": f"Bearer {token}", **environ}
-        return self.generic("POST", path, body, "application/x-www-form-urlencoded", **environ)
+        return self.generic("POST", path, body, content_type, **environ)
 
 
 @pytest.fixture
 def provisioning(ca) -> ListenerClient:
     """A client of the provisioning listener, in front of a bootstrapped CA."""
     return ListenerClient("provisioning")
+
+
+@pytest.fixture
+def status(ca) -> ListenerClient:
+    """The same of the status listener."""
+    return ListenerClient("status")

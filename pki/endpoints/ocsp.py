@@ -1,0 +1,65 @@
+"""`POST /ocsp` and `GET /ocsp/<base64>`: whether a certificate still stands (RFC 6960 A, RFC 5019).
+
+An OCSP error goes out with 200 as well: it is an OCSP response, and HTTP has done its part (RFC 6960 A.2).
+What is no OCSP over HTTP at all is a problem.
+"""
+
+import logging
+from datetime import datetime
+
+from cryptography.x509.ocsp import OCSPResponseStatus
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from pki.core import ocsp
+from pki.endpoints import bodies
+from pki.endpoints.caching import cacheable
+from pki.endpoints.problems import UnsupportedMediaType, endpoint
+from pki.keystore import KeystoreError
+from pki.services import ocsp_answers
+from pki.services.ocsp_answers import Answer
+
+log = logging.getLogger("hatchery.ocsp")
+
+REQUEST = "application/ocsp-request"
+RESPONSE = "application/ocsp-response"
+
+
+@endpoint("POST")
+def post(request: HttpRequest) -> HttpResponse:
+    if request.content_type != REQUEST:
+        raise UnsupportedMediaType(f"Send an OCSP request, DER, as {REQUEST}.")
+    bodies.require_readable(request, "An OCSP request", ocsp.LARGEST_REQUEST)
+    return _uncached(_answer(request.body, timezone.now()))
+
+
+@endpoint("GET")
+def get(request: HttpRequest, encoded: str) -> HttpResponse:
+    now = timezone.now()
+    answer = _answer(encoded, now)
+    if isinstance(answer, Answer) and answer.reusable:
+        response = HttpResponse(answer.der, content_type=RESPONSE)
+        return cacheable(request, response, answer.this_update, answer.next_update, now)
+    return _uncached(answer)
+
+
+def _answer(asked: bytes | str, now: datetime) -> Answer | OCSPResponseStatus:
+    """The answer to a request, DER, or to a GET's path; or the error."""
+    try:
+        return ocsp_answers.answer(ocsp.from_path(asked) if isinstance(asked, str) else asked, now)
+    except ocsp.OcspRefused as refused:
+        return refused.status
+    except (DatabaseError, KeystoreError):
+        log.exception("An OCSP request was answered with tryLater")
+        return OCSPResponseStatus.TRY_LATER
+    except Exception:
+        log.exception("An OCSP request failed")
+        return OCSPResponseStatus.INTERNAL_ERROR
+
+
+def _uncached(answer: Answer | OCSPResponseStatus) -> HttpResponse:
+    der = answer.der if isinstance(answer, Answer) else ocsp.error(answer)
+    response = HttpResponse(der, content_type=RESPONSE)
+    response["Cache-Control"] = "no-store"
+    return response
