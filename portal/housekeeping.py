@@ -1,5 +1,5 @@
-"""What a worker does beside answering: writes what was noted in memory, tallies the audit trail, and makes
-the CRLs that are due.
+"""What a worker does beside answering: writes what was noted in memory, tallies the audit trail, makes
+the CRLs that are due, and renews the OCSP responders.
 """
 
 import logging
@@ -13,12 +13,14 @@ from django.utils import timezone
 from pki.keystore import KeystoreError
 from pki.services import publication, revocation_lists, tallies
 from pki.services.handshakes import HandshakeLog
+from pki.services.responders import RESPONDERS
 from pki.services.sightings import SEEN
 
 log = logging.getLogger("hatchery.housekeeping")
 
 SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
+RESPONDERS_SECONDS = 60.0
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
 COMPLAINT_SECONDS = 60.0  # between two log lines that say the same
 
@@ -28,7 +30,7 @@ class Housekeeping:
 
     def __init__(self, handshakes: HandshakeLog) -> None:
         self._handshakes = handshakes
-        self._sightings_at = self._tallies_at = time.monotonic()
+        self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
         self._publisher = Publisher()
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
@@ -42,6 +44,9 @@ class Housekeeping:
         if now >= self._tallies_at:
             self._tallies_at = now + TALLIES_SECONDS
             submit(_roll_up)
+        if now >= self._responders_at:
+            self._responders_at = now + RESPONDERS_SECONDS
+            submit(_renew_responders)
         submit(self._publisher.run)
 
     def finish(self) -> None:
@@ -61,6 +66,15 @@ def _roll_up() -> None:
     except DatabaseError:
         # What is not tallied now is tallied next time.
         log.exception("The audit trail could not be tallied")
+
+
+def _renew_responders() -> None:
+    try:
+        close_old_connections()
+        RESPONDERS.renew_due(timezone.now())
+    except (DatabaseError, KeystoreError):
+        # A third of their life is left to try again.
+        log.exception("The OCSP responders could not be renewed")
 
 
 class Publisher:

@@ -28,6 +28,7 @@ LIFETIME = timedelta(days=7)
 # While another thread or process makes one.
 _LONGEST_WAIT = 5.0  # seconds
 _LOOK_AGAIN = 0.05
+COMPLAINT_SECONDS = 60.0  # between two log lines
 # Its key is opened and used at each answer that is signed: RSA of this size is the quickest that may be.
 _SPECS = {KeyKind.P256: "P-256", KeyKind.P384: "P-384", KeyKind.ED25519: "Ed25519", KeyKind.RSA: "RSA-2048"}
 
@@ -58,6 +59,7 @@ class Responders:
 
     def __init__(self) -> None:
         self._used: dict[str, Responder] = {}
+        self._complain_at = float("-inf")
 
     def of(self, issuer: KnownIssuer, now: datetime) -> Responder:
         """The responder of an issuer on this node; made if none stands yet.
@@ -68,7 +70,12 @@ class Responders:
         if used is None or not used.not_before <= now < used.not_after:
             if issuer.not_after <= now:
                 raise IssuerEnded("This issuer's time is over.")
-            used = self._used[issuer.fingerprint] = _found_or_made(Issuer.objects.get(pk=issuer.pk), now)
+            try:
+                used = _found_or_made(Issuer.objects.get(pk=issuer.pk), now)
+            except NoResponder as refused:
+                self._complain(refused)
+                raise
+            self._used[issuer.fingerprint] = used
         return used
 
     def renew_due(self, now: datetime) -> int:
@@ -82,8 +89,9 @@ class Responders:
             if _is_due(responder, now):
                 try:
                     made = _made_anew(issuer, now)
-                except KeystoreError:
-                    log.exception("The OCSP responder of %s could not be renewed", issuer)
+                except (KeystoreError, NoResponder) as error:
+                    # Until it ends there is time to mend this, and it is tried again.
+                    log.warning("The OCSP responder of %s could not be renewed: %s", issuer, error)
                     made = None
                 if made is not None:
                     responder, renewed = made, renewed + 1
@@ -93,6 +101,12 @@ class Responders:
     def forget(self) -> None:
         """Begin anew."""
         self._used = {}
+
+    def _complain(self, refused: NoResponder) -> None:
+        # Anybody can ask, as often as he likes.
+        if time.monotonic() >= self._complain_at:
+            self._complain_at = time.monotonic() + COMPLAINT_SECONDS
+            log.warning("OCSP requests are answered with tryLater: %s", refused.detail)
 
 
 def _found_or_made(issuer: Issuer, now: datetime) -> Responder:
@@ -105,7 +119,7 @@ def _found_or_made(issuer: Issuer, now: datetime) -> Responder:
             if free:
                 return next(_newest(now, issuer), None) or _make(issuer, now)
         if time.monotonic() > deadline:
-            raise NoResponder("Another process has not finished making it.")
+            raise NoResponder(f"Another process is making the responder of {issuer}, and has not finished.")
         time.sleep(_LOOK_AGAIN)
 
 
@@ -142,8 +156,7 @@ def _is_due(responder: Responder, now: datetime) -> bool:
 
 def _make(issuer: Issuer, now: datetime) -> Responder:
     if not keystore().has(issuer.key_reference):
-        log.warning("No key of %s is on this node, so it cannot answer OCSP requests about it", issuer)
-        raise NoResponder("This node has no key to answer with.")
+        raise NoResponder(f"No key of {issuer} is on this node, and no responder's.")
     kind, _ = keys.certified(issuer.certificate.public_key())
     reference = keystore().create("ocsp", _SPECS[kind])
     key = keystore().public_key(reference)
