@@ -107,6 +107,62 @@ def _is_http_url(text: str) -> bool:
 
 
 @register(Tags.security)
+def proxies_are_named(**_: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    mode, devices = settings.PORTAL_SECURE_PROXY, settings.PORTAL_PROXY_DEVICES
+    if mode != "off" and not settings.PORTAL_PROXIES:
+        messages.append(
+            Error(
+                f"PORTAL_SECURE_PROXY is {mode}, but PORTAL_PROXIES names no proxy.",
+                hint="Name each with the form in which it forwards certificates: nginx@10.0.0.5",
+                id="portal.E011",
+            )
+        )
+    if mode == "mutual" and not devices:
+        messages.append(
+            Error(
+                "PORTAL_SECURE_PROXY is mutual, but PORTAL_PROXY_DEVICES does not say whose certificates "
+                "the proxies show.",
+                hint="Enroll a device for each proxy, and name them: edge-1,edge-2",
+                id="portal.E012",
+            )
+        )
+    if mode in ("http", "tls") and devices:
+        messages.append(
+            Error(
+                "PORTAL_PROXY_DEVICES asks for the proxies' own certificates, which "
+                f"PORTAL_SECURE_PROXY={mode} does not see.",
+                hint="Set PORTAL_SECURE_PROXY to mutual, or leave PORTAL_PROXY_DEVICES unset.",
+                id="portal.E013",
+            )
+        )
+    for name in devices:
+        if not names.DEVICE_NAME.fullmatch(name):
+            messages.append(
+                Error(
+                    f"PORTAL_PROXY_DEVICES names {name!r}, which cannot be a device's name.",
+                    hint="Separate several with commas: edge-1,edge-2",
+                    id="portal.E014",
+                )
+            )
+    return messages
+
+
+@register
+def trust_domain_is_well_formed(**_: Any) -> list[CheckMessage]:
+    # SPIFFE-ID 2.1: lower-case letters, digits, dots, hyphens and underscores, at most 255.
+    if re.fullmatch(r"[a-z0-9._-]{1,255}", settings.PORTAL_TRUST_DOMAIN):
+        return []
+    return [
+        Error(
+            f"PORTAL_TRUST_DOMAIN is {settings.PORTAL_TRUST_DOMAIN!r}, which is no SPIFFE trust domain.",
+            hint="Use lower-case letters, digits, dots, hyphens and underscores: devices.example",
+            id="portal.E015",
+        )
+    ]
+
+
+@register(Tags.security)
 def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
     if len(settings.PORTAL_KEY_PASSPHRASE.encode()) > LONGEST_PASSPHRASE:
         return [

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pki.core.names import url_host
 from pki.services import bootstrap, demo, devices, tokens
 from pki.services.audit import Actor
-from portal.listeners import TlsMode, all_listeners
+from portal.listeners import Listener, TlsMode, all_listeners
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ def welcome(outcome: Outcome) -> str:
     """What a newcomer does next, to paste into a second terminal."""
     listeners = all_listeners()
     hello, secure = listeners["hello"], listeners["secure"]
-    host = url_host(settings.PORTAL_HOSTNAMES[0])
     lines = [
         "",
         "Hatchery is serving. Ctrl-C stops it.",
@@ -81,12 +80,9 @@ def welcome(outcome: Outcome) -> str:
         f"  cd {_relative(demo_folder())}",
         f"  curl --cacert ca.pem {hello.url}/hello",
         f"  curl {hello.url}/hello                     # exit 60: not trusted",
-        f"  curl --cacert ca.pem {secure.url}/secure    # exit 56: no client certificate",
-        f"  curl --cacert ca.pem --cert client.pem --key client.key {secure.url}/secure",
-        f"  curl --cacert ca.pem --cert client.p12:{demo.P12_PASSWORD} --cert-type P12 {secure.url}/secure",
-        f"  openssl s_client -connect {host}:{hello.port} -CAfile ca.pem </dev/null",
-        f"  openssl s_client -connect {host}:{secure.port} -CAfile ca.pem "
-        "-cert client.pem -key client.key </dev/null",
+        *([] if secure.proxied else _with_curl(secure)),
+        f"  openssl s_client -connect {_host()}:{hello.port} -CAfile ca.pem </dev/null",
+        *(_through_proxies(secure) if secure.proxied else _with_openssl(secure)),
         "",
         "Enroll a device of your own:",
         "",
@@ -94,10 +90,42 @@ def welcome(outcome: Outcome) -> str:
         '  openssl req -new -key my.key -out my.csr -subj "/CN=my-device/O=Demo"',
         '  curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" --data-binary @my.csr '
         f"{listeners['provisioning'].url}/sign-csr -o my.pem",
-        f"  curl --cacert ca.pem --cert my.pem --key my.key {secure.url}/secure",
+        *(
+            []
+            if secure.proxied
+            else [f"  curl --cacert ca.pem --cert my.pem --key my.key {secure.url}/secure"]
+        ),
         "",
     ]
     return "\n".join(lines)
+
+
+def _with_curl(secure: Listener) -> list[str]:
+    return [
+        f"  curl --cacert ca.pem {secure.url}/secure    # exit 56: no client certificate",
+        f"  curl --cacert ca.pem --cert client.pem --key client.key {secure.url}/secure",
+        f"  curl --cacert ca.pem --cert client.p12:{demo.P12_PASSWORD} --cert-type P12 {secure.url}/secure",
+    ]
+
+
+def _with_openssl(secure: Listener) -> list[str]:
+    return [
+        f"  openssl s_client -connect {_host()}:{secure.port} -CAfile ca.pem "
+        "-cert client.pem -key client.key </dev/null"
+    ]
+
+
+def _through_proxies(secure: Listener) -> list[str]:
+    """Where devices reach the secure listener then, only its proxies know."""
+    return [
+        "",
+        f"The secure listener, {secure.url}, answers nobody but its proxies "
+        f"({', '.join(map(str, settings.PORTAL_PROXIES))}); devices go to them.",
+    ]
+
+
+def _host() -> str:
+    return url_host(settings.PORTAL_HOSTNAMES[0])
 
 
 def _password(outcome: Outcome) -> str:

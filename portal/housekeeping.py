@@ -6,13 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from pki.keystore import KeystoreError
 from pki.services import publication, revocation_lists, tallies
-from pki.services.handshakes import HandshakeLog
+from pki.services.dropped_headers import DROPPED
+from pki.services.folding import FoldedLog
+from pki.services.handshakes import TURNED_AWAY
 from pki.services.responders import RESPONDERS
 from pki.services.sightings import SEEN
 
@@ -28,16 +32,16 @@ COMPLAINT_SECONDS = 60.0  # between two log lines that say the same
 class Housekeeping:
     """One object a worker. `tick` is called about once a second and never waits."""
 
-    def __init__(self, handshakes: HandshakeLog) -> None:
-        self._handshakes = handshakes
+    def __init__(self) -> None:
         self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
         self._publisher = Publisher()
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
         """Hand what is due to `submit`, which runs it in a thread."""
         now = time.monotonic()
-        if not self._handshakes.is_idle:
-            submit(self._flush_handshakes)
+        for folded in (TURNED_AWAY, DROPPED):
+            if not folded.is_idle:
+                submit(partial(_flush, folded))
         if now >= self._sightings_at and not SEEN.is_idle:
             self._sightings_at = now + SIGHTINGS_SECONDS
             submit(SEEN.flush)
@@ -51,11 +55,13 @@ class Housekeeping:
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
-        self._handshakes.flush(timezone.now(), everything=True)
+        for folded in (TURNED_AWAY, DROPPED):
+            folded.flush(timezone.now(), everything=True)
         SEEN.flush()
 
-    def _flush_handshakes(self) -> None:
-        self._handshakes.flush(timezone.now())
+
+def _flush(folded: FoldedLog[Any]) -> None:
+    folded.flush(timezone.now())
 
 
 def _roll_up() -> None:

@@ -24,10 +24,15 @@ class Listener:
     mode: TlsMode
     urlconf: str
     largest_body: int  # bytes; a larger request body is refused before it is read
+    proxied: bool = False  # whether its clients are those that named proxies forward, and nobody else
 
     @property
     def scheme(self) -> str:
         return "http" if self.mode is TlsMode.PLAIN else "https"
+
+    @property
+    def mutual(self) -> bool:
+        return self.mode is TlsMode.MUTUAL
 
     @property
     def url(self) -> str:
@@ -41,12 +46,27 @@ class Listener:
 
 SMALL = 64 * 1024
 
+# How the secure listener is reached, by PORTAL_SECURE_PROXY.
+_SECURE_MODES = {
+    "off": TlsMode.MUTUAL,
+    "http": TlsMode.PLAIN,
+    "tls": TlsMode.TLS,
+    "mutual": TlsMode.MUTUAL,
+}
+
 
 def all_listeners() -> dict[str, Listener]:
     """The five listeners by name, whether they are served here or elsewhere."""
     listeners = (
         Listener("hello", settings.PORTAL_PORT_HELLO, TlsMode.TLS, "portal.urls.hello", SMALL),
-        Listener("secure", settings.PORTAL_PORT_SECURE, TlsMode.MUTUAL, "portal.urls.secure", SMALL),
+        Listener(
+            "secure",
+            settings.PORTAL_PORT_SECURE,
+            _SECURE_MODES[settings.PORTAL_SECURE_PROXY],
+            "portal.urls.secure",
+            SMALL,
+            proxied=settings.PORTAL_SECURE_PROXY != "off",
+        ),
         Listener(
             "provisioning", settings.PORTAL_PORT_PROVISIONING, TlsMode.TLS, "portal.urls.provisioning", SMALL
         ),

@@ -14,6 +14,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from pki.core import proxies
 from pki.core.names import url_host
 from portal.secrets import read_or_make_secret
 
@@ -44,6 +45,21 @@ def flag(name: str) -> bool:
     raise ImproperlyConfigured(f"{name} must be on or off, not {value!r}.")
 
 
+def choice(name: str, *choices: str) -> str:
+    """One of `choices`, of which the first is the default."""
+    value: str = env.str(name, default=choices[0]).strip().lower() or choices[0]
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+    return value
+
+
+def named_proxies(name: str) -> tuple[proxies.Proxy, ...]:
+    try:
+        return proxies.parse(env.str(name, default=""))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} {error}.") from None
+
+
 def static_file(path: str) -> Callable[[object], str]:
     """Where a static file is served, for settings that are read at each request."""
 
@@ -61,6 +77,11 @@ def everywhere_valid(hosts: list[str]) -> str:
     Linters refuse a name of one label, such as localhost, in the URL of a pointer.
     """
     return next((host for host in hosts if "." in host or ":" in host), hosts[0])
+
+
+def trust_domain(hosts: list[str]) -> str:
+    """The first host that can name a SPIFFE trust domain: an IPv6 address cannot."""
+    return next((host.lower() for host in hosts if host and ":" not in host), "hatchery")
 
 
 def is_loopback(host: str) -> bool:
@@ -110,6 +131,14 @@ PORTAL_CONSOLE_CLIENT_CERTIFICATES = flag("PORTAL_CONSOLE_CLIENT_CERTIFICATES")
 PORTAL_CRL_SECONDS = number("PORTAL_CRL_SECONDS", 86400, 60, 30 * 86400, "a number of seconds")
 PORTAL_OCSP_SECONDS = number("PORTAL_OCSP_SECONDS", 3600, 60, 7 * 86400, "a number of seconds")
 PORTAL_STATUS_MAX_AGE = number("PORTAL_STATUS_MAX_AGE", 3, 0, 86400, "a number of seconds")
+
+# Proxies that end mutual TLS in front of Hatchery; docs/proxies.md.
+PORTAL_PROXIES = named_proxies("PORTAL_PROXIES")
+PORTAL_SECURE_PROXY = choice("PORTAL_SECURE_PROXY", "off", "http", "tls", "mutual")
+PORTAL_PROXY_DEVICES: list[str] = [
+    name.strip() for name in env.list("PORTAL_PROXY_DEVICES", default=[]) if name.strip()
+]
+PORTAL_TRUST_DOMAIN: str = env.str("PORTAL_TRUST_DOMAIN", default="") or trust_domain(PORTAL_HOSTNAMES)
 
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 

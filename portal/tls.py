@@ -7,18 +7,16 @@ away and why; the standard library's `ssl` tells only that one was.
 import errno
 import logging
 import socket
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from cryptography import x509
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 from OpenSSL import SSL, crypto
 
-from pki.core import pins
+from pki.core import pins, reading
 from pki.keystore import keystore
 from pki.models import Certificate, Issuer
 from pki.services import authorities, status
@@ -31,7 +29,6 @@ log = logging.getLogger("hatchery.tls")
 TLS12_SUITES = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 TLS13_SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 SESSION_LIFETIME = 3600  # seconds
-_LONGEST_NAME = 512  # characters of a stranger's name that are kept
 
 # X509_V_ERR_*, openssl/x509_vfy.h: our reason and a sentence for each that people meet.
 _VERIFY_ERRORS = {
@@ -96,22 +93,11 @@ class RefusedCertificate:
 
     @property
     def subject(self) -> str:
-        return _in_words(self.certificate, "subject")
+        return reading.name_of(self.certificate, "subject")
 
     @property
     def issuer(self) -> str:
-        return _in_words(self.certificate, "issuer")
-
-
-def _in_words(certificate: x509.Certificate, which: Literal["subject", "issuer"]) -> str:
-    """A name in RFC 4514's writing, cut to what a log line can bear; strangers choose what is in it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on names that are too long, or empty
-            name: x509.Name = getattr(certificate, which)
-            return name.rfc4514_string()[:_LONGEST_NAME]
-    except (ValueError, TypeError):
-        return "unreadable"
+        return reading.name_of(self.certificate, "issuer")
 
 
 def make_context(listener: Listener, certificate: Certificate) -> SSL.Context:

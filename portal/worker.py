@@ -18,7 +18,7 @@ from django.utils import timezone
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from pki.endpoints.problems import problem
-from pki.services.handshakes import HandshakeLog, RefusedHandshake
+from pki.services.handshakes import TURNED_AWAY, RefusedHandshake
 from portal import serving
 from portal.housekeeping import Housekeeping
 from portal.listeners import TlsMode
@@ -51,8 +51,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting: set[Connection] = set()
-        self.handshakes = HandshakeLog()
-        self.housekeeping = Housekeeping(self.handshakes)
+        self.housekeeping = Housekeeping()
 
     # --- The poller's thread ----------------------------------------------------------------------
 
@@ -230,7 +229,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Have a refused handshake recorded."""
         refused = failed.refused
         close_old_connections()
-        self.handshakes.note(
+        TURNED_AWAY.note(
             RefusedHandshake(
                 listener=sock.listener.name,
                 address=sock.address,

@@ -15,6 +15,8 @@ from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
 
+from pki.endpoints import forwarding  # noqa: E402
+from pki.endpoints.problems import answered  # noqa: E402
 from portal.listeners import Listener  # noqa: E402
 
 
@@ -40,13 +42,18 @@ class DeviceHandler(WSGIHandler):
         listener = listener_of(request.META)
         # Deny by default: a request from nowhere finds nothing.
         request.urlconf = listener.urlconf if listener else "portal.urls.nowhere"
-        response = super().get_response(request)
+        response = answered(request, lambda: self._let_in(request))
+        forwarding.count_dropped(request)
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             # RFC 9110 8.6: a length would be that of what the client has.
             return response
         if isinstance(response, HttpResponse) and "Content-Length" not in response:
             response["Content-Length"] = str(len(response.content))
         return response
+
+    def _let_in(self, request: HttpRequest) -> HttpResponseBase:
+        forwarding.at_the_door(request)
+        return super().get_response(request)
 
 
 _console = WSGIHandler()
@@ -57,6 +64,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     listener = listener_of(environ)
     if listener is not None:
         environ["wsgi.url_scheme"] = listener.scheme
+    forwarding.take(environ)
     handler = _console if listener is not None and listener.name == "console" else _devices
     answer: Iterable[bytes] = handler(environ, start_response)
     return answer

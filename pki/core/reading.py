@@ -1,8 +1,10 @@
 """A certificate, read: everything that it says, in words, for a page or a terminal to show."""
 
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -11,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki.core import extensions, keys, names, pins
 from pki.core.errors import UNREADABLE
 from pki.core.extensions import Extension
+
+_LONGEST_NAME = 512  # characters of a stranger's name that are kept
 
 
 class Time(StrEnum):
@@ -94,6 +98,17 @@ def subject_of(holder: x509.Certificate | x509.CertificateSigningRequest) -> str
         return holder.subject.rfc4514_string() or "no subject"
     except UNREADABLE:
         return "malformed subject"
+
+
+def name_of(certificate: x509.Certificate, which: Literal["subject", "issuer"]) -> str:
+    """A name in RFC 4514's writing, cut to what a log line can bear; strangers choose what is in it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on names that are too long, or empty
+            name: x509.Name = getattr(certificate, which)
+            return name.rfc4514_string()[:_LONGEST_NAME]
+    except UNREADABLE:
+        return "unreadable"
 
 
 def is_self_issued(certificate: x509.Certificate) -> bool:

@@ -1,13 +1,17 @@
 """The device at the other end. This module is the only reader of a client certificate."""
 
+from datetime import datetime
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.http import HttpRequest
 
-from pki.core import pins
+from pki.core import forwarded, pins
 from pki.core.errors import Refusal
+from pki.endpoints import forwarding
+from pki.services import forwarded_clients, status
+from pki.services.sightings import SEEN, Sighting
+from pki.services.status import Identity
 
 
 class ClientCertificateMissing(Refusal):
@@ -35,19 +39,30 @@ class MutualTls(Protocol):
 
 
 class Peer:
-    """A client certificate whose chain the TLS handshake verified; `standing` must still be asked."""
+    """A client's certificate: one whose chain the TLS handshake verified, or one that a proxy forwarded.
 
-    def __init__(self, certificate: x509.Certificate, connection: MutualTls) -> None:
+    `proven` must still be asked.
+    """
+
+    def __init__(self, certificate: x509.Certificate, connection: MutualTls | None) -> None:
         self.certificate = certificate
-        self.connection = connection
-        self.fingerprint = pins.fingerprint(certificate.public_bytes(Encoding.DER))
+        self.connection = connection  # None if it ends at a proxy
+        self.fingerprint = pins.fingerprint_of(certificate)
 
 
 def peer(request: HttpRequest) -> Peer:
-    """Who sent this request. It comes from the socket alone, never from a header.
+    """Who sent this request: the other end of the connection, or whom a proxy that is believed forwards.
 
-    Raises ClientCertificateMissing.
+    Raises ClientCertificateMissing or ForwardedCertificateMalformed.
     """
+    proxied = forwarding.of(request)
+    if proxied.proxy is not None:
+        certificate = forwarded.read(proxied.proxy.form, proxied.certificate)
+        if certificate is None:
+            raise ClientCertificateMissing(
+                f"The proxy forwarded no client certificate in {proxied.proxy.form.header}."
+            )
+        return Peer(certificate, None)
     connection: MutualTls | None = request.META.get("gunicorn.socket")
     certificate = getattr(connection, "peer_certificate", None)
     if connection is None or certificate is None:
@@ -55,6 +70,27 @@ def peer(request: HttpRequest) -> Peer:
     return Peer(certificate, connection)
 
 
+def proven(request: HttpRequest, now: datetime) -> tuple[Peer, Identity]:
+    """Who sent this request, proven at this moment.
+
+    It is asked at each request, because a resumed session or a kept-alive connection verifies nothing anew.
+    Raises ClientCertificateMissing, ForwardedCertificateMalformed, NotStanding or ChainRefused.
+    """
+    client = None
+    try:
+        client = peer(request)
+        if client.connection is None:
+            identity = forwarded_clients.proven(client.certificate, now)
+        else:
+            identity = status.standing(client.fingerprint, now)
+    except Refusal as refusal:
+        forwarding.turned_away(request, client.certificate if client else None, refusal, now)
+        raise
+    version = client.connection.protocol if client.connection else ""
+    SEEN.note(Sighting(identity.device_id, identity.certificate_id, now, address(request), version))
+    return client, identity
+
+
 def address(request: HttpRequest) -> str | None:
-    """The IP address that the connection came from; None where there is none (a Unix socket)."""
-    return request.META.get("REMOTE_ADDR") or None
+    """The client's IP address; None where it is not known."""
+    return forwarding.client_address(request)

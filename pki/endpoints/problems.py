@@ -5,20 +5,21 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 
-from pki.core import certificates, csr, keys, names, profiles
+from pki.core import certificates, chains, csr, forwarded, keys, names, profiles
 from pki.core.errors import Refusal
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
-from pki.services import devices, enrollment, issuance, lost_answers, publication, status, tokens
+from pki.services import devices, enrollment, issuance, lost_answers, proxies, publication, status, tokens
 
 log = logging.getLogger("hatchery.endpoint")
 
 Endpoint = Callable[..., HttpResponseBase]
+Answer = TypeVar("Answer")
 
 
 class BodyTooLarge(Refusal):
@@ -76,7 +77,12 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     status.NotStanding: HTTPStatus.FORBIDDEN,
     publication.PublicationBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     publication.NotPublishable: HTTPStatus.SERVICE_UNAVAILABLE,
+    # nginx's auth_request knows 401 and 403 alone, and a 401 would have to name a way to authenticate (RFC
+    # 9110 15.5.2), of which HTTP has none for certificates: what is wrong with one, or a proxy, is a 403.
+    chains.ChainRefused: HTTPStatus.FORBIDDEN,
+    forwarded.ForwardedCertificateMalformed: HTTPStatus.FORBIDDEN,
     ClientCertificateMissing: HTTPStatus.FORBIDDEN,
+    proxies.ProxyUnknown: HTTPStatus.FORBIDDEN,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     LengthRequired: HTTPStatus.LENGTH_REQUIRED,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -109,6 +115,8 @@ def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
         content_type="application/problem+json",
     )
     response["Cache-Control"] = "no-store"
+    # For who is given no body: nginx's auth_request drops it.
+    response["Hatchery-Reason"] = code
     if http_status is HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="enrollment"'
     if http_status is HTTPStatus.SERVICE_UNAVAILABLE:
@@ -127,7 +135,7 @@ def refused(refusal: Refusal) -> HttpResponse:
 def endpoint(
     *methods: str, keep: Callable[[HttpRequest, Refusal], Refusal] | None = None
 ) -> Callable[[Endpoint], Endpoint]:
-    """Make a view that answers `methods` only, and every error with a problem.
+    """Make a view that answers `methods` only (without any: all), and every error with a problem.
 
     `keep` is told of a method that was refused, for views whose refusals are kept.
     What is not a Refusal is logged here, with its traceback, and becomes an opaque 500 or 503.
@@ -137,32 +145,37 @@ def endpoint(
     def decorate(view: Endpoint) -> Endpoint:
         @wraps(view)
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            try:
-                if request.method not in allowed:
-                    refusal = MethodNotAllowed(f"Use {' or '.join(methods)} here, not {request.method}.")
-                    response = refused(keep(request, refusal) if keep else refusal)
-                    response["Allow"] = ", ".join(allowed)
-                    return response
-                return view(request, *args, **kwargs)
-            except Refusal as refusal:
-                return refused(refusal)
-            except UnreadablePostError:
-                return bad_request(request)  # the client is gone
-            except DatabaseError:
-                log.exception("The database did not answer")
-                return unavailable()
-            except KeystoreError:
-                log.exception("The keystore did not answer")
-                return unavailable()
-            except Exception:
-                log.exception("An endpoint failed")
-                return server_error(request)
+            if allowed and request.method not in allowed:
+                refusal = MethodNotAllowed(f"Use {' or '.join(methods)} here, not {request.method}.")
+                response = answered(request, lambda: refused(keep(request, refusal) if keep else refusal))
+                response["Allow"] = ", ".join(allowed)
+                return response
+            return answered(request, lambda: view(request, *args, **kwargs))
 
         # Devices send no cookies, so there is nothing that a forged request could ride on.
         answer.csrf_exempt = True  # type: ignore[attr-defined]
         return answer
 
     return decorate
+
+
+def answered(request: HttpRequest, what: Callable[[], Answer]) -> Answer | HttpResponse:
+    """What is answered, or a problem if that fails."""
+    try:
+        return what()
+    except Refusal as refusal:
+        return refused(refusal)
+    except UnreadablePostError:
+        return bad_request(request)  # the client is gone
+    except DatabaseError:
+        log.exception("The database did not answer")
+        return unavailable()
+    except KeystoreError:
+        log.exception("The keystore did not answer")
+        return unavailable()
+    except Exception:
+        log.exception("An endpoint failed")
+        return server_error(request)
 
 
 def unavailable() -> HttpResponse:

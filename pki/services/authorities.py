@@ -44,16 +44,17 @@ def chain(issuer: Issuer) -> list[x509.Certificate]:
 
     RFC 5246 7.4.2 lets the root be left out: who trusts it has it.
     """
-    return list(_chain(issuer.pk, issuer.fingerprint))
+    return list(path(issuer.pk, issuer.fingerprint)[:-1])
 
 
 # By the fingerprint as well, because a database that was restored may give a number to another issuer.
 # What is kept never changes (pki.models.immutable).
 @lru_cache(maxsize=256)
-def _chain(issuer_id: int, fingerprint: str) -> tuple[x509.Certificate, ...]:
+def path(issuer_id: int, fingerprint: str) -> tuple[x509.Certificate, ...]:
+    """The CA certificates from an issuer, by its number and its certificate's fingerprint, to its root."""
     above: list[x509.Certificate] = []
     current: Issuer | None = Issuer.objects.get(pk=issuer_id)
-    while current is not None and not current.is_root:
+    while current is not None:
         above.append(current.certificate)
         current = current.parent
     return tuple(above)

@@ -1,24 +1,22 @@
-"""TLS handshakes that were refused: known by address, reason and certificate, folded against floods."""
+"""Clients that were turned away: known by address, reason and certificate, folded against floods.
+
+By a TLS handshake, or by a proxy's word for a client whose handshake the proxy took.
+"""
 
 import logging
-import threading
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import DatabaseError
 
 from pki.models import Certificate
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.folding import Fold, FoldedLog
 from pki.services.refusals import network
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.handshake")
-
-# One event at once, then one for all that follow alike within this time.
-WINDOW = timedelta(seconds=60)
-# At most so many kinds are told apart within the window; the rest share one event a reason.
-MOST_APART = 200
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class RefusedHandshake:
     """A connection that was turned away before anything ran for it."""
 
     listener: str
-    address: str
+    address: str | None
     reason: str  # stable: certificate_revoked, unknown_issuer, no_certificate, timeout, …
     explanation: str
     ours: bool = False  # whether the certificate is one that we issued
@@ -34,78 +32,46 @@ class RefusedHandshake:
     subject: str = ""  # RFC 4514
     issuer: str = ""
     serial: str = ""  # hex
+    forwarded_by: str = ""  # the address of the proxy that took the handshake; empty if we did
 
 
-@dataclass
-class _Fold:
-    latest: RefusedHandshake
-    since: datetime
-    count: int = 0  # not yet written
-
-
-class HandshakeLog:
+class HandshakeLog(FoldedLog[RefusedHandshake]):
     """Writes refused handshakes to the audit trail. One object a process; threads may share it."""
 
-    def __init__(self) -> None:
-        self._folds: dict[tuple[str, str, str], _Fold] = {}
-        self._lock = threading.Lock()
+    def fold_of(self, noted: RefusedHandshake) -> Fold:
+        return (network(noted.address), noted.reason, noted.serial if noted.ours else "")
 
-    def note(self, refused: RefusedHandshake, now: datetime) -> None:
-        """Record a refusal now, or count it towards the next record of its kind."""
-        key = (network(refused.address), refused.reason, refused.serial if refused.ours else "")
-        with self._lock:
-            if key not in self._folds and len(self._folds) >= MOST_APART:
-                key = ("many addresses", refused.reason, "")
-            fold = self._folds.get(key)
-            if fold is not None:
-                fold.latest = refused
-                fold.count += 1
-                return
-            self._folds[key] = _Fold(refused, now)
-        _write(refused, 1, now)
-
-    def flush(self, now: datetime, *, everything: bool = False) -> None:
-        """Write the counts whose window has passed, or all of them."""
-        with self._lock:
-            due = {key: fold for key, fold in self._folds.items() if everything or now - fold.since >= WINDOW}
-            for key in due:
-                del self._folds[key]
-        for fold in due.values():
-            if fold.count:
-                _write(fold.latest, fold.count, now)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing that a flush could write."""
-        return not self._folds
-
-
-def _write(refused: RefusedHandshake, count: int, now: datetime) -> None:
-    certificate = None
-    try:
-        if refused.ours:
-            certificate = (
-                Certificate.objects.select_related("device").filter(fingerprint=refused.fingerprint).first()
+    def write(self, noted: RefusedHandshake, count: int, now: datetime) -> None:
+        certificate = None
+        try:
+            if noted.ours:
+                certificate = (
+                    Certificate.objects.select_related("device").filter(fingerprint=noted.fingerprint).first()
+                )
+            with writing():
+                audit.record(
+                    "handshake.refused",
+                    Actor.anonymous(noted.address),
+                    now,
+                    device=certificate.device if certificate else None,
+                    certificate=certificate,
+                    count=count,
+                    level=logging.WARNING,
+                    listener=noted.listener,
+                    reason=noted.reason,
+                    explanation=noted.explanation,
+                    subject=noted.subject,
+                    issuer=noted.issuer,
+                    certificate_serial=noted.serial,
+                    fingerprint=noted.fingerprint,
+                    forwarded_by=noted.forwarded_by,
+                )
+        except DatabaseError:
+            # The refusal itself stands; only its record is lost, and that must be seen.
+            log.exception(
+                "A refused handshake could not be recorded: %s from %s", noted.reason, noted.address
             )
-        with writing():
-            audit.record(
-                "handshake.refused",
-                Actor.anonymous(refused.address),
-                now,
-                device=certificate.device if certificate else None,
-                certificate=certificate,
-                count=count,
-                level=logging.WARNING,
-                listener=refused.listener,
-                reason=refused.reason,
-                explanation=refused.explanation,
-                subject=refused.subject,
-                issuer=refused.issuer,
-                certificate_serial=refused.serial,
-                fingerprint=refused.fingerprint,
-            )
-    except DatabaseError:
-        # The refusal itself stands; only its record is lost, and that must be seen.
-        log.exception(
-            "A refused handshake could not be recorded: %s from %s", refused.reason, refused.address
-        )
+
+
+# This process's refused handshakes; the worker flushes them.
+TURNED_AWAY = HandshakeLog()

@@ -20,6 +20,11 @@ def parse(text: str) -> list[str]:
     return list(dict.fromkeys(names.label(word) for word in words if word))
 
 
+def groups_of(device_id: int) -> list[str]:
+    """The names of a device's groups, in order."""
+    return list(DeviceGroup.objects.filter(devices=device_id).order_by("name").values_list("name", flat=True))
+
+
 def ensure(wanted: Iterable[str]) -> dict[str, Label]:
     """The labels of these names, made where there are none, inside the caller's transaction."""
     ordered = sorted(set(wanted))  # in one order, so that two who make the same do not deadlock

@@ -85,7 +85,7 @@ def _keep_new(attempt: Attempt, refusal: Refusal, name: str, fold: str, now: dat
 
 def network(address: str | None) -> str:
     """What counts as one visitor: an IPv4 address, or the /64 that one IPv6 host has to itself."""
-    if address is None:
+    if not address:
         return ""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):

@@ -72,6 +72,9 @@ class Identity:
     serial: str  # hex
     not_before: datetime
     not_after: datetime
+    issuer_id: int
+    issuer_fingerprint: str  # of the issuer's certificate, SHA-256, hex
+    above_is_compromised: bool  # whether the CA above the issuer is, which a TLS handshake would not trust
 
     @property
     def renew_at(self) -> datetime:
@@ -90,14 +93,18 @@ def standing(fingerprint: str, now: datetime) -> Identity:
             "serial",
             "not_before",
             "not_after",
+            "issuer_id",
+            "issuer__fingerprint",
             "issuer__state",
+            "issuer__parent__state",
             "device__name",
             "device__state",
             "revocation__reason",
         ).get(fingerprint=fingerprint)
     except Certificate.DoesNotExist:
         raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
-    pk, device_id, serial, not_before, not_after, issuer, device, state, reason = row
+    pk, device_id, serial, not_before, not_after, *of_issuer, device, state, reason = row
+    issuer_id, issuer_fingerprint, issuer, above = of_issuer
     if reason is not None:
         raise RevokedCertificate(f"This certificate was revoked ({reason}).")
     if issuer == Issuer.State.COMPROMISED:
@@ -117,4 +124,14 @@ def standing(fingerprint: str, now: datetime) -> Identity:
         raise SuspendedDevice("This device is suspended; ask an administrator to resume it.")
     if state == Device.State.RETIRED:
         raise RetiredDevice("This device is retired.")
-    return Identity(device, device_id, pk, serial, not_before, not_after)
+    return Identity(
+        device=device,
+        device_id=device_id,
+        certificate_id=pk,
+        serial=serial,
+        not_before=not_before,
+        not_after=not_after,
+        issuer_id=issuer_id,
+        issuer_fingerprint=issuer_fingerprint,
+        above_is_compromised=above == Issuer.State.COMPROMISED,
+    )

@@ -1,6 +1,7 @@
 from django.urls import path, re_path
 
 from pki.endpoints import crl, ocsp, publish
+from portal.urls.authorize import asked_by_proxies
 
 # Each address in one writing only: caches and ETags go by it.
 _ISSUER = r"(?P<key_identifier>[0-9a-f]{1,40})"
@@ -18,6 +19,7 @@ urlpatterns = [
     path("ocsp", ocsp.post),
     path("ocsp/<path:encoded>", ocsp.get),
     path("healthz", publish.healthz),
+    asked_by_proxies,
 ]
 handler400 = "pki.endpoints.problems.bad_request"
 handler404 = "pki.endpoints.problems.not_found"

@@ -8,8 +8,9 @@ import pytest
 from django.db import DatabaseError
 
 from pki.models import AuditEvent
-from pki.services import handshakes
-from pki.services.handshakes import MOST_APART, WINDOW, HandshakeLog, RefusedHandshake
+from pki.services import folding, handshakes
+from pki.services.folding import MOST_APART, WINDOW
+from pki.services.handshakes import HandshakeLog, RefusedHandshake
 from tests.services.cast import ADDRESS, ELSEWHERE, SECOND, at_once, issue, registered
 
 STRANGER = RefusedHandshake(
@@ -197,13 +198,13 @@ def test_while_one_flood_goes_on_another_reason_is_still_seen(book, now):
 @pytest.mark.django_db(transaction=True)
 def test_threads_that_share_a_log_lose_no_count(now, monkeypatch):
     book, threads, knocks = HandshakeLog(), 8, 50
-    make = handshakes._Fold
+    make = folding._Folded
 
     def slowly(*args):
         time.sleep(0.05)  # seconds, in which another thread could come by
         return make(*args)
 
-    monkeypatch.setattr(handshakes, "_Fold", slowly)
+    monkeypatch.setattr(folding, "_Folded", slowly)
 
     def knock():
         for _ in range(knocks):

@@ -27,6 +27,9 @@ def test_a_certificate_that_stands_says_whose_it_is(certificate, now):
         serial=f"{certificate.parsed.serial_number:x}",
         not_before=certificate.parsed.not_valid_before_utc,
         not_after=certificate.parsed.not_valid_after_utc,
+        issuer_id=certificate.issuer_id,
+        issuer_fingerprint=certificate.issuer.fingerprint,
+        above_is_compromised=False,
     )
 
 

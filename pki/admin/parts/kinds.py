@@ -15,6 +15,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "enrollment.rejected": "enrollment rejected",
         "enrollment.refused": "enrollment refused",
         "handshake.refused": "handshake refused",
+        "forwarded_certificate.dropped": "forwarded certificate dropped",
     },
     "Devices": {
         "device.registered": "device registered",

@@ -30,6 +30,11 @@ def _change(noun: str) -> Callable[[_Detail], str]:
     return words
 
 
+def _by_whom_turned_away(detail: _Detail) -> str:
+    proxy = detail.get("forwarded_by")
+    return f"behind the proxy {proxy}" if proxy else "in the TLS handshake"
+
+
 def _state(words: str) -> Callable[[_Detail], str]:
     return lambda detail: words
 
@@ -61,7 +66,12 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
         f"Enrollment refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
     ),
     "handshake.refused": lambda detail: (
-        f"Turned away in the TLS handshake ({_named(detail, 'reason')}): {_named(detail, 'explanation')}"
+        f"Turned away {_by_whom_turned_away(detail)} ({_named(detail, 'reason')}): "
+        f"{_named(detail, 'explanation')}"
+    ),
+    "forwarded_certificate.dropped": lambda detail: (
+        f"A forwarded certificate was dropped, unread ({_named(detail, 'reason')}): "
+        f"{_list(detail.get('headers', 'unknown'))}"
     ),
     "rotation.requested": _state("Rotation asked for: it is to have a new key"),
     "rotation.cancelled": _state("Rotation called off"),

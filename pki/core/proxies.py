@@ -1,0 +1,86 @@
+"""Proxies that are named: by their networks, each with the form in which it forwards certificates."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pki.core.forwarded import Form
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One entry of PORTAL_PROXIES: `nginx@10.0.0.5`."""
+
+    form: Form
+    network: Network
+
+    def __str__(self) -> str:
+        alone = self.network.num_addresses == 1
+        return f"{self.form}@{self.network.network_address if alone else self.network}"
+
+
+def parse(text: str) -> tuple[Proxy, ...]:
+    """The proxies of a text such as `nginx@10.0.0.5,traefik@10.1.0.0/24`.
+
+    Raises ValueError with the end of a sentence about the text, without its full stop.
+    """
+    named = tuple(_parse_one(entry.strip()) for entry in text.split(",")) if text.strip() else ()
+    for index, proxy in enumerate(named):
+        for other in named[:index]:
+            if proxy.form != other.form and _overlap(proxy.network, other.network):
+                raise ValueError(f"gives one address two forms: {other} and {proxy}")
+    return named
+
+
+def find(named: Sequence[Proxy], address: str | None) -> Proxy | None:
+    """The proxy that a connection from this address is from."""
+    parsed = read_address(address or "")
+    return next((proxy for proxy in named if parsed is not None and parsed in proxy.network), None)
+
+
+def client_address(forwarded_for: str) -> str | None:
+    """The client's address in X-Forwarded-For: its last entry, which the proxy itself added.
+
+    Everything before it is what the client says. None if it is no address.
+    """
+    parsed = read_address(forwarded_for.rpartition(",")[2].strip())
+    return str(parsed) if parsed is not None else None
+
+
+def read_address(text: str) -> Address | None:
+    """An address, without the zone of a link-local one (RFC 4007 11), and IPv4 as such if IPv6 wraps it."""
+    try:
+        parsed = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed
+
+
+def _parse_one(entry: str) -> Proxy:
+    form, at, network = entry.partition("@")
+    if not at or form not in set(Form):
+        raise ValueError(
+            f"must name each proxy as form@address, with a form of {', '.join(Form)}, not as {entry!r}"
+        )
+    try:
+        parsed = ipaddress.ip_network(network)
+    except ValueError:
+        raise ValueError(
+            f"names {network!r}, which is no IP address and no network such as 10.1.0.0/24"
+        ) from None
+    if "%" in network:
+        raise ValueError(f"names {network} with a zone: leave it out, and what begins with %")
+    if parsed.prefixlen == 0:
+        raise ValueError(f"names {network}, which is everybody")
+    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
+        raise ValueError(f"names {network}, an IPv4 address in IPv6: write the IPv4 address alone")
+    return Proxy(Form(form), parsed)
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)

@@ -1,0 +1,67 @@
+"""Recording what strangers can repeat as often as they like: at once, and then by its number."""
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+# One event at once, then one for all that follow alike within this time.
+WINDOW = timedelta(seconds=60)
+# At most so many kinds are told apart within the window; the rest share one event a reason.
+MOST_APART = 200
+
+Noted = TypeVar("Noted")
+Fold = tuple[str, str, str]  # network, reason, and what else tells apart
+
+
+@dataclass
+class _Folded(Generic[Noted]):
+    latest: Noted
+    since: datetime
+    count: int = 0  # not yet written
+
+
+class FoldedLog(ABC, Generic[Noted]):
+    """Writes to the audit trail, folded. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._folds: dict[Fold, _Folded[Noted]] = {}
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def fold_of(self, noted: Noted) -> Fold:
+        """What is alike falls into the same fold."""
+
+    @abstractmethod
+    def write(self, noted: Noted, count: int, now: datetime) -> None:
+        """Record what was noted so many times, most recently so."""
+
+    def note(self, noted: Noted, now: datetime) -> None:
+        """Record it now, or count it towards the next record of its kind."""
+        key = self.fold_of(noted)
+        with self._lock:
+            if key not in self._folds and len(self._folds) >= MOST_APART:
+                key = ("many addresses", key[1], "")
+            fold = self._folds.get(key)
+            if fold is not None:
+                fold.latest = noted
+                fold.count += 1
+                return
+            self._folds[key] = _Folded(noted, now)
+        self.write(noted, 1, now)
+
+    def flush(self, now: datetime, *, everything: bool = False) -> None:
+        """Write the counts whose window has passed, or all of them."""
+        with self._lock:
+            due = {key: fold for key, fold in self._folds.items() if everything or now - fold.since >= WINDOW}
+            for key in due:
+                del self._folds[key]
+        for fold in due.values():
+            if fold.count:
+                self.write(fold.latest, fold.count, now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing that a flush could write."""
+        return not self._folds
