@@ -150,8 +150,7 @@ def proxies_are_named(**_: Any) -> list[CheckMessage]:
 
 @register
 def trust_domain_is_well_formed(**_: Any) -> list[CheckMessage]:
-    # SPIFFE-ID 2.1: lower-case letters, digits, dots, hyphens and underscores, at most 255.
-    if re.fullmatch(r"[a-z0-9._-]{1,255}", settings.PORTAL_TRUST_DOMAIN):
+    if names.TRUST_DOMAIN.fullmatch(settings.PORTAL_TRUST_DOMAIN):
         return []
     return [
         Error(

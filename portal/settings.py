@@ -15,7 +15,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from pki.core import proxies
-from pki.core.names import url_host
+from pki.core.names import TRUST_DOMAIN, url_host
 from portal.secrets import read_or_make_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -80,8 +80,8 @@ def everywhere_valid(hosts: list[str]) -> str:
 
 
 def trust_domain(hosts: list[str]) -> str:
-    """The first host that can name a SPIFFE trust domain: an IPv6 address cannot."""
-    return next((host.lower() for host in hosts if host and ":" not in host), "hatchery")
+    """The first host that can name a SPIFFE trust domain: an IPv6 address cannot, and a wildcard neither."""
+    return next((host.lower() for host in hosts if TRUST_DOMAIN.fullmatch(host.lower())), "hatchery")
 
 
 def is_loopback(host: str) -> bool:

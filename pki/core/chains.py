@@ -47,7 +47,7 @@ def verify_client(certificate: x509.Certificate, ours: Sequence[x509.Certificate
     for below in range(len(ours) + 1):  # CA certificates between the client's and the next one up
         issuer = next((each for each in ours if _may_sign(each, below, at) and _signed(current, each)), None)
         if issuer is None:
-            if any(names(current, each) for each in ours):
+            if any(names(current, each) and _may_sign(each, below, at) for each in ours):
                 raise BadSignature("A CA of this Hatchery did not sign it, though it says so.")
             raise UnknownIssuer("Its issuer is no CA of this Hatchery.")
         if reading.is_self_issued(issuer):

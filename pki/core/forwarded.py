@@ -148,7 +148,10 @@ def _from_base64(text: str, form: Form) -> x509.Certificate:
     try:
         der = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise ForwardedCertificateMalformed(f"{form.header} holds what is not base64.") from None
+        der = b""
+    # Python takes padding that is too long, and bits in it: what says the same in two ways is read in one.
+    if not der or base64.b64encode(der).decode() != text:
+        raise ForwardedCertificateMalformed(f"{form.header} holds what is not base64.")
     if len(der) > LARGEST_CERTIFICATE:
         raise ForwardedCertificateMalformed(
             f"{form.header} holds a certificate of more than {LARGEST_CERTIFICATE} bytes."

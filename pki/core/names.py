@@ -15,6 +15,8 @@ from pki.core.errors import Refusal
 DEVICE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@+-]{0,62}[A-Za-z0-9])?")
 # The same with the wildcards of a token's pattern.
 DEVICE_PATTERN = re.compile(r"[A-Za-z0-9._:@+*?-]{1,64}")
+# SPIFFE-ID 2.1: the trust domain of spiffe://<trust domain>/<path>.
+TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 # A label's characters: none that separates labels, in a form or in a cell of a sheet.
 LABEL = re.compile(r"[A-Za-z0-9._:/=@+-]{1,64}")
 

@@ -46,6 +46,7 @@ class Forwarding:
 
     headers: dict[Form, str] = field(default_factory=dict)  # taken out of the request, and not believed
     reason: str = "not_asked"  # why they are not
+    explanation: str = "no certificate is taken from a header here"
     proxy: Proxy | None = None  # who is believed
     certificate: str = ""  # in the proxy's form, not read yet; empty if there is none
 
@@ -72,10 +73,14 @@ def believe(request: HttpRequest) -> None:
     forwarding = of(request)
     if forwarding.proxy is not None:
         return
-    forwarding.reason = "proxy_unknown"
-    forwarding.proxy = _sender(request, timezone.now())
-    forwarding.reason = "other_form"
-    forwarding.certificate = forwarding.headers.pop(forwarding.proxy.form, "")
+    try:
+        forwarding.proxy = _sender(request, timezone.now())
+    except ProxyUnknown as unknown:
+        forwarding.reason, forwarding.explanation = unknown.code, unknown.why
+        raise
+    form = forwarding.proxy.form
+    forwarding.certificate = forwarding.headers.pop(form, "")
+    forwarding.reason, forwarding.explanation = "other_form", f"of this proxy {form.header} alone is read"
 
 
 def believed(request: HttpRequest) -> dict[str, str]:
@@ -93,8 +98,16 @@ def count_dropped(request: HttpRequest) -> None:
         return
     if listener.name == "secure" or forwarding.reason != "not_asked":
         names = tuple(form.header for form in forwarding.headers)
-        noted = DroppedHeaders(listener.name, sender_address(request), forwarding.reason, names)
-        DROPPED.note(noted, timezone.now())
+        DROPPED.note(
+            DroppedHeaders(
+                listener=listener.name,
+                address=sender_address(request),
+                reason=forwarding.reason,
+                explanation=forwarding.explanation,
+                headers=names,
+            ),
+            timezone.now(),
+        )
 
 
 def turned_away(
@@ -148,14 +161,10 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def _sender(request: HttpRequest, now: datetime) -> Proxy:
-    listener, connection = listener_of(request), request.META.get("gunicorn.socket")
-    if listener is None or connection is None:
-        raise ProxyUnknown("There is no connection.")
-
-    def own() -> x509.Certificate | None:
-        certificate: x509.Certificate | None = connection.peer_certificate
-        return certificate
-
+    listener = listener_of(request)
+    if listener is None:
+        raise ProxyUnknown("there is no connection")
+    own: x509.Certificate | None = request.META["gunicorn.socket"].peer_certificate
     return named(sender_address(request), own, listener.mutual, now)
 
 

@@ -22,6 +22,7 @@ class DroppedHeaders:
     listener: str
     address: str | None  # of the connection, whatever the request says
     reason: str  # stable: not_asked, proxy_unknown, other_form
+    explanation: str
     headers: tuple[str, ...]  # their names
 
 
@@ -42,6 +43,7 @@ class DroppedLog(FoldedLog[DroppedHeaders]):
                     level=logging.WARNING,
                     listener=noted.listener,
                     reason=noted.reason,
+                    explanation=noted.explanation,
                     headers=list(noted.headers),
                 )
         except DatabaseError:

@@ -19,7 +19,7 @@ from django.utils import timezone  # noqa: E402
 
 from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
-from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, LastSeen, Profile  # noqa: E402
+from pki.models import AuditEvent, Certificate, Device, DeviceGroup, EnrollmentRequest, LastSeen, Profile  # noqa: E402
 from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services import authorities, devices, issuance, logins, revocation, rotation, waivers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
@@ -88,6 +88,12 @@ def last_seen(name: str) -> None:
     """From where a device was last seen, its TLS version, and the serial that it showed; empty if never."""
     for seen in LastSeen.objects.select_related("certificate").filter(device__name=name):
         print(seen.address, seen.tls_version, seen.certificate.serial, sep="\n")
+
+
+def put_into_groups(name: str, *groups: str) -> None:
+    """Put a device into groups, made where there are none."""
+    for group in groups:
+        DeviceGroup.objects.get_or_create(name=group)[0].devices.add(Device.objects.get(name=name))
 
 
 def rotate(name: str) -> None:

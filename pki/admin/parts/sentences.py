@@ -70,8 +70,8 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
         f"{_named(detail, 'explanation')}"
     ),
     "forwarded_certificate.dropped": lambda detail: (
-        f"A forwarded certificate was dropped, unread ({_named(detail, 'reason')}): "
-        f"{_list(detail.get('headers', 'unknown'))}"
+        f"{_list(detail.get('headers', 'unknown'))} dropped, unread ({_named(detail, 'reason')}): "
+        f"{_named(detail, 'explanation')}"
     ),
     "rotation.requested": _state("Rotation asked for: it is to have a new key"),
     "rotation.cancelled": _state("Rotation called off"),
