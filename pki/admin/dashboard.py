@@ -157,7 +157,10 @@ def _ending(issuers: Sequence[IssuerLife]) -> Iterator[Warning]:
 
 
 def _overdue_listeners(now: datetime) -> Iterator[Warning]:
-    for listener in overview.overdue_listeners(settings.PORTAL_LISTENERS, now):
+    # One that proxies reach over plain HTTP needs none, and may have had some before.
+    plain = "secure" if settings.PORTAL_SECURE_PROXY == "http" else ""
+    listeners = [name for name in settings.PORTAL_LISTENERS if name != plain]
+    for listener in overview.overdue_listeners(listeners, now):
         yield Warning(
             "danger",
             f"The listener {listener} has no certificate on this node that is good for long: "

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from cryptography import x509
 
-from tests.live.devices import TIMEOUT, Answer, Connection
+from tests.live.devices import TIMEOUT, Answer, Connection, Device
 from tests.server import Server
 
 # Linux has all of 127.0.0.0/8: each plays another machine.
@@ -38,6 +38,18 @@ def ask(server: Server, listener: str, path: str, *headers: str, address: str = 
         return connection.ask(path, *headers)
     finally:
         connection.close()
+
+
+_tokens: dict[Path, str] = {}
+
+
+def enrolled(server: Server, folder: Path, name: str) -> Device:
+    """A new device, by a token that a server's tests share: to make one takes a process."""
+    token = _tokens.get(server.data) or server.token("--pattern", "*", "--uses", "200")
+    _tokens[server.data] = token
+    device = Device.made(server, folder, name)
+    device.enroll(token)
+    return device
 
 
 def certificate(folder: Path, name: str) -> x509.Certificate:

@@ -7,7 +7,7 @@ import pytest
 from tests.clients import run
 from tests.live import proxies
 from tests.live.devices import Connection, Device
-from tests.live.proxies import NAMED, STRANGER, Plain, ask, nginx
+from tests.live.proxies import NAMED, STRANGER, Plain, ask, enrolled, nginx
 from tests.live.test_last_seen import WITHIN
 from tests.live.waiting import eventually
 from tests.server import Server
@@ -56,7 +56,7 @@ def identity(answer):
 
 
 def test_a_good_device_is_told_of_in_headers(server, tmp_path):
-    Device.enrolled(server, tmp_path, "door@hall")
+    enrolled(server, tmp_path, "door@hall")
     certificate = proxies.certificate(tmp_path, "door@hall")
     server.inside("put_into_groups", "door@hall", "site-berlin", "beta")
     answer = ask(server, "status", "/authorize", nginx(tmp_path, "door@hall"))
@@ -87,8 +87,8 @@ ASKED = [
 
 @pytest.mark.parametrize(("method", "path"), ASKED, ids=map(" ".join, ASKED))
 def test_the_method_and_the_path_that_are_asked_about_are_of_no_account(server, tmp_path, method, path):
-    name = f"door-{ASKED.index((method, path))}"
-    Device.enrolled(server, tmp_path, name)
+    name = f"asked-{ASKED.index((method, path))}"
+    enrolled(server, tmp_path, name)
     connection = Plain(server, "status")
     connection.tls.sendall(proxies.request(path, nginx(tmp_path, name), "Connection: close", method=method))
     head = b"".join(iter(lambda: connection.tls.recv(65536), b"")).partition(b"\r\n\r\n")[0].decode()
@@ -104,7 +104,7 @@ def test_other_paths_are_not_asked_about(server, path):
 
 @pytest.mark.parametrize("length", [5, 60_000, 5_000_000])
 def test_a_body_is_of_no_account_however_long_it_says_that_it_is(server, tmp_path, length):
-    Device.enrolled(server, tmp_path, f"long-{length}")
+    enrolled(server, tmp_path, f"long-{length}")
     connection = Plain(server, "status")
     headers = (nginx(tmp_path, f"long-{length}"), f"Content-Length: {length}")
     head = proxies.request("/authorize", *headers, method="POST")
@@ -113,7 +113,7 @@ def test_a_body_is_of_no_account_however_long_it_says_that_it_is(server, tmp_pat
 
 
 def test_a_refused_device_is_told_of_by_a_reason_that_auth_request_sees(server, tmp_path):
-    Device.enrolled(server, tmp_path, "gone-1")
+    enrolled(server, tmp_path, "gone-1")
     connection = Plain(server, "status")
     assert connection.ask("/authorize", nginx(tmp_path, "gone-1")).status == 200
     assert server.manage("revoke", "--device", "gone-1", "--reason", "keyCompromise").returncode == 0
@@ -128,7 +128,7 @@ def test_a_refused_device_is_told_of_by_a_reason_that_auth_request_sees(server, 
 
 
 def test_a_suspended_device_is_refused_though_it_is_not_revoked(server, tmp_path):
-    Device.enrolled(server, tmp_path, "paused-1")
+    enrolled(server, tmp_path, "paused-1")
     server.inside("change_state", "paused-1", "suspended")
     assert ask(server, "status", "/authorize", nginx(tmp_path, "paused-1")).code == "device_suspended"
     server.inside("change_state", "paused-1", "active")
@@ -141,7 +141,7 @@ def test_a_client_without_a_certificate_is_a_403_which_auth_request_understands(
 
 
 def test_to_be_asked_about_is_to_be_seen(server, tmp_path):
-    Device.enrolled(server, tmp_path, "seen-1")
+    enrolled(server, tmp_path, "seen-1")
     ask(server, "status", "/authorize", nginx(tmp_path, "seen-1"), FROM_CLIENT)
     told = eventually(lambda: server.inside("last_seen", "seen-1"), within=WITHIN)
     assert told.splitlines()[:2] == ["192.0.2.77", ""]
@@ -151,7 +151,7 @@ def test_to_be_asked_about_is_to_be_seen(server, tmp_path):
 
 
 def test_nobody_else_learns_which_certificates_are_good(server, tmp_path):
-    Device.enrolled(server, tmp_path, "door-2")
+    enrolled(server, tmp_path, "door-2")
     good = ask(server, "status", "/authorize", nginx(tmp_path, "door-2"), address=STRANGER)
     bad = ask(server, "status", "/authorize", "X-SSL-Client-Cert: nonsense", address=STRANGER)
     none = ask(server, "status", "/authorize", address=STRANGER)
@@ -161,7 +161,7 @@ def test_nobody_else_learns_which_certificates_are_good(server, tmp_path):
 
 
 def test_a_header_is_of_no_account_to_who_asks_for_something_else(server, tmp_path):
-    Device.enrolled(server, tmp_path, "door-3")
+    enrolled(server, tmp_path, "door-3")
     before = server.output().count("forwarded_certificate.dropped")
     assert ask(server, "status", "/healthz", nginx(tmp_path, "door-3"), address=STRANGER).status == 200
     assert server.output().count("forwarded_certificate.dropped") == before
@@ -169,7 +169,7 @@ def test_a_header_is_of_no_account_to_who_asks_for_something_else(server, tmp_pa
 
 def test_a_device_may_not_ask_in_a_proxys_place_though_its_connection_is_mutual_tls(server, tmp_path):
     """Where no devices are named as proxies, none is one: its address alone does not make it so."""
-    device = Device.enrolled(server, tmp_path, "curious-1")
+    device = enrolled(server, tmp_path, "curious-1")
     connection = device.connect()
     request = proxies.request("/authorize", nginx(tmp_path, "curious-1"))
     assert connection.send(request).code == "proxy_unknown"
@@ -177,8 +177,8 @@ def test_a_device_may_not_ask_in_a_proxys_place_though_its_connection_is_mutual_
 
 
 def test_a_forged_header_on_our_own_mutual_tls_is_dropped_and_counted(server, tmp_path):
-    device = Device.enrolled(server, tmp_path, "mallory-1")
-    Device.enrolled(server, tmp_path, "victim-1")
+    device = enrolled(server, tmp_path, "mallory-1")
+    enrolled(server, tmp_path, "victim-1")
     connection = device.connect()
     told = connection.send(proxies.request("/whoami", nginx(tmp_path, "victim-1"), FROM_CLIENT)).json
     assert (told["client"], told["forwarded_by"]) == ("mallory-1", None)
@@ -193,7 +193,7 @@ def test_a_forged_header_on_our_own_mutual_tls_is_dropped_and_counted(server, tm
 
 
 def test_over_plain_http_such_a_proxy_is_not_believed(strict, tmp_path):
-    Device.enrolled(strict, tmp_path, "door-1")
+    enrolled(strict, tmp_path, "door-1")
     answer = ask(strict, "status", "/authorize", nginx(tmp_path, "door-1"))
     assert answer.code == "proxy_unknown"
     assert "PORTAL_PROXY_DEVICES" in answer.json["detail"]
@@ -204,7 +204,8 @@ def test_over_plain_http_such_a_proxy_is_not_believed(strict, tmp_path):
 )
 def test_a_proxy_with_its_own_certificate_is_believed_and_a_device_is_not(request, tmp_path, where, path):
     server = request.getfixturevalue(where)
-    edge, door = (Device.enrolled(server, tmp_path, name) for name in (EDGE, f"door-{where}{path[1:]}"))
+    door = enrolled(server, tmp_path, f"door-{where}{path[1:]}")
+    edge = Device.enrolled(server, tmp_path, EDGE)
     asking = proxies.request(path, nginx(tmp_path, door.name))
     answer = edge.connect().send(asking)
     assert (answer.status, answer.json["client"]) == (200, door.name)
@@ -221,7 +222,7 @@ def test_a_proxy_whose_own_certificate_falls_is_not_believed_any_more(request, t
     """On the connection on which it was."""
     server = request.getfixturevalue(where)
     name = {"revoked": "edge-2", "suspended": "edge-3"}[deed]
-    edge, door = (Device.enrolled(server, tmp_path, each) for each in (name, f"door-{where}-{deed}"))
+    edge, door = (enrolled(server, tmp_path, each) for each in (name, f"door-{deed}"))
     asking = proxies.request("/authorize", nginx(tmp_path, door.name))
     connection = edge.connect()
     assert connection.send(asking).status == 200
@@ -248,7 +249,7 @@ def test_a_proxy_without_a_certificate_is_refused_in_the_handshake(behind):
 
 def test_over_tls_a_proxy_is_known_by_its_address_and_asked_for_no_certificate(tmp_path):
     server = started(tmp_path / "data", PORTAL_SECURE_PROXY="tls")
-    Device.enrolled(server, tmp_path, "door-1")
+    enrolled(server, tmp_path, "door-1")
     context = ssl.create_default_context(cafile=str(server.demo / "ca.pem"))
     connection = Connection(server, "secure", context)
     assert connection.send(proxies.request("/secure", nginx(tmp_path, "door-1"))).json["client"] == "door-1"

@@ -8,8 +8,7 @@ from pki.core.forwarded import Form
 from tests.clients import make_csr, run
 from tests.core.test_forwarded import WRITTEN
 from tests.live import proxies
-from tests.live.devices import Device
-from tests.live.proxies import NAMED, NGINX, STRANGER, Plain, ask, certificate, nginx
+from tests.live.proxies import NAMED, NGINX, STRANGER, Plain, ask, certificate, enrolled, nginx
 from tests.live.test_handshakes import strangers_certificate
 from tests.live.test_last_seen import WITHIN
 from tests.live.waiting import eventually
@@ -37,12 +36,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def door(server, folder):
-    return Device.enrolled(server, folder, "door-1")
+    return enrolled(server, folder, "door-1")
 
 
 @pytest.fixture(scope="module")
 def gate(server, folder):
-    return Device.enrolled(server, folder, "gate-1")
+    return enrolled(server, folder, "gate-1")
 
 
 def events(server, kind):
@@ -213,7 +212,7 @@ def test_a_strangers_certificate_is_refused_and_known_by_name(server, tmp_path):
 
 
 def test_a_revoked_certificate_is_refused_on_the_connection_on_which_it_was_good(server, tmp_path):
-    device = Device.enrolled(server, tmp_path, "taken-1")
+    device = enrolled(server, tmp_path, "taken-1")
     connection = Plain(server, "secure")
     assert connection.ask("/secure", nginx(tmp_path, "taken-1")).status == 200
     done = server.manage("revoke", "--device", device.name, "--reason", "keyCompromise")
@@ -226,7 +225,7 @@ def test_a_revoked_certificate_is_refused_on_the_connection_on_which_it_was_good
 
 @pytest.mark.parametrize("state", ["suspended", "retired"])
 def test_a_device_that_is_suspended_or_retired_is_told_so(server, tmp_path, state):
-    Device.enrolled(server, tmp_path, f"{state}-1")
+    enrolled(server, tmp_path, f"{state}-1")
     assert ask(server, "secure", "/secure", nginx(tmp_path, f"{state}-1")).status == 200
     server.inside("change_state", f"{state}-1", state)
     assert ask(server, "secure", "/secure", nginx(tmp_path, f"{state}-1")).code == f"device_{state}"
@@ -272,7 +271,7 @@ def test_a_client_without_a_certificate_is_refused(server):
 )
 def test_a_device_was_seen_from_where_the_proxy_says(server, tmp_path, forwarded_for, address, request):
     name = f"seen-{abs(hash(request.node.nodeid)) % 10**9}"
-    Device.enrolled(server, tmp_path, name)
+    enrolled(server, tmp_path, name)
     assert ask(server, "secure", "/secure", nginx(tmp_path, name), forwarded_for).status == 200
     told = eventually(lambda: server.inside("last_seen", name), within=WITHIN)
     assert told.splitlines()[:2] == [address, ""], "the TLS version is the proxy's secret"

@@ -8,6 +8,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
+from pki.core import proxies
 from portal import start
 from tests.server import ROOT, free_ports
 
@@ -75,6 +76,14 @@ UNREADABLE = [
     ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/empty"),
     ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/blank"),
     ("PORTAL_KEY_PASSPHRASE_FILE", "{files}/binary"),
+    ("PORTAL_PROXIES", "10.0.0.5"),
+    ("PORTAL_PROXIES", "nginx@proxy.example"),
+    ("PORTAL_PROXIES", "apache@10.0.0.5"),
+    ("PORTAL_PROXIES", "nginx@10.0.0.5/24"),
+    ("PORTAL_PROXIES", "nginx@0.0.0.0/0"),
+    ("PORTAL_PROXIES", "nginx@10.0.0.0/24,envoy@10.0.0.5"),
+    ("PORTAL_SECURE_PROXY", "on"),
+    ("PORTAL_SECURE_PROXY", "https"),
     ("PORTAL_DATA_DIR", "{files}/file"),
     ("PORTAL_DATA_DIR", "{files}/file/below"),
 ]
@@ -149,6 +158,27 @@ def test_the_status_url_follows_the_first_hostname(read, hosts, url):
 
 
 @pytest.mark.parametrize(
+    ("hosts", "domain"),
+    [
+        ("ca.example,10.0.0.5", "ca.example"),
+        ("CA.Example", "ca.example"),
+        ("::1,ca.example", "ca.example"),
+        ("*.ca.example,10.0.0.5", "10.0.0.5"),
+        ("::1", "hatchery"),
+    ],
+)
+def test_the_trust_domain_follows_the_first_hostname_that_can_be_one(read, hosts, domain):
+    assert read(PORTAL_HOSTNAMES=hosts)["PORTAL_TRUST_DOMAIN"] == domain
+    assert read(PORTAL_HOSTNAMES=hosts, PORTAL_TRUST_DOMAIN="x.example")["PORTAL_TRUST_DOMAIN"] == "x.example"
+
+
+def test_without_a_word_on_proxies_there_are_none(read):
+    settings = read()
+    assert (settings["PORTAL_PROXIES"], settings["PORTAL_PROXY_DEVICES"]) == ((), [])
+    assert settings["PORTAL_SECURE_PROXY"] == "off"
+
+
+@pytest.mark.parametrize(
     ("hosts", "remembered"), [("localhost", False), ("ca.example,::1", False), ("ca.example", True)]
 )
 def test_browsers_are_told_to_remember_tls_unless_the_host_is_this_machine(read, hosts, remembered):
@@ -181,6 +211,16 @@ WRONG = [
     ("PORTAL_STATUS_URL", "http://status example", "portal.E006"),
     # A URI in a certificate is ASCII (RFC 5280 4.2.1.6, an IA5String).
     ("PORTAL_STATUS_URL", "http://stätus.example", "portal.E006"),
+    ("PORTAL_SECURE_PROXY", "http", "portal.E011"),
+    ("PORTAL_SECURE_PROXY", "tls", "portal.E011"),
+    ("PORTAL_SECURE_PROXY", "mutual", "portal.E012"),
+    ("PORTAL_PROXY_DEVICES", ["edge-1", "an edge"], "portal.E014"),
+    ("PORTAL_TRUST_DOMAIN", "", "portal.E015"),
+    ("PORTAL_TRUST_DOMAIN", "Devices.example", "portal.E015"),
+    ("PORTAL_TRUST_DOMAIN", "devices.example/device", "portal.E015"),
+    ("PORTAL_TRUST_DOMAIN", "devices.example:8443", "portal.E015"),
+    ("PORTAL_TRUST_DOMAIN", "[::1]", "portal.E015"),
+    ("PORTAL_TRUST_DOMAIN", "d" * 256, "portal.E015"),
     ("PORTAL_KEY_PASSPHRASE", "too short", "portal.E007"),
     ("PORTAL_KEY_PASSPHRASE", "", "portal.E007"),
 ]
@@ -205,6 +245,26 @@ def test_a_wrong_setting_is_found_by_a_check_that_names_it(settings, name, value
     assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("mode", "devices", "identifier"),
+    [("http", ["edge-1"], "portal.E013"), ("tls", ["edge-1"], "portal.E013"), ("mutual", [], "portal.E012")],
+)
+def test_how_proxies_come_and_what_they_must_show_fit_together(settings, mode, devices, identifier):
+    settings.PORTAL_PROXIES = proxies.parse("nginx@10.0.0.5")
+    settings.PORTAL_SECURE_PROXY, settings.PORTAL_PROXY_DEVICES = mode, devices
+    with pytest.raises(start.CannotStart, match=identifier) as refused:
+        start.check()
+    assert "PORTAL_SECURE_PROXY" in str(refused.value)
+    assert "PORTAL_PROXY_DEVICES" in str(refused.value)
+
+
+@pytest.mark.parametrize(("mode", "devices"), [("http", []), ("tls", []), ("mutual", ["edge-1"])])
+def test_each_way_for_proxies_to_come_can_be_set(settings, mode, devices):
+    settings.PORTAL_PROXIES = proxies.parse("nginx@10.0.0.5")
+    settings.PORTAL_SECURE_PROXY, settings.PORTAL_PROXY_DEVICES = mode, devices
+    start.check()
+
+
 def test_a_listener_that_is_named_twice_is_found(settings):
     """It would be bound twice, and the second time find its port taken by itself."""
     settings.PORTAL_LISTENERS = ["hello", "hello"]
@@ -227,6 +287,9 @@ RIGHT = [
     ("PORTAL_STATUS_URL", "http://status.example"),
     ("PORTAL_STATUS_URL", "http://[2001:db8::1]:8080"),
     ("PORTAL_STATUS_URL", "http://status.example/pki"),
+    ("PORTAL_PROXIES", proxies.parse("nginx@10.0.0.5,envoy@10.0.0.6,nginx@10.0.0.0/30,rfc9440@fd00::5")),
+    ("PORTAL_PROXY_DEVICES", ["edge-1", "edge-2"]),
+    ("PORTAL_TRUST_DOMAIN", "devices.example"),
     ("PORTAL_KEY_PASSPHRASE", "as long as can be asked of it"),
 ]
 
