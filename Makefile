@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test lint format bench bench-pages seed screenshots clean
+.PHONY: help serve test lint format bench bench-pages bench-crl seed screenshots clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ seed: $(VENV)/.installed-dev ## Fill var/seeded with 100,000 devices and 1,000,0
 
 bench-pages: $(VENV)/.installed-dev ## Measure the console's pages on what `make seed` made.
 	@$(BIN)/python -m benchmarks.pages
+
+bench-crl: $(VENV)/.installed-dev ## Measure how long CRLs of 10,000 to 250,000 entries take.
+	@$(BIN)/python -m benchmarks.crl
 
 screenshots: $(VENV)/.installed-dev ## Take pictures of the console into the folder TO (screenshots).
 	@$(BIN)/python -m docs.screenshots $(or $(TO),screenshots)

@@ -9,6 +9,7 @@ import errno
 import re
 import selectors
 import socket
+from collections import deque
 
 from cryptography import x509
 
@@ -19,7 +20,8 @@ WRITE = selectors.EVENT_WRITE
 DONE = 0
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
-LARGEST_ANSWER = 8 * 1024 * 1024  # bytes kept for a client that does not read them yet
+# Bytes kept for a client that does not read them yet: a CRL of a million entries, which all readers share.
+LARGEST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 16 * 1024  # bytes received at once: a TLS record
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -49,7 +51,9 @@ class ClientSocket:
         self.address = address
         self.whole = False  # whether the request that is being served was received to its end
         self._received = bytearray()
-        self._outgoing = bytearray()
+        # By reference: what many clients are sent at once is in memory once.
+        self._outgoing: deque[memoryview] = deque()
+        self._unsent = 0
         self._continued = False
 
     # --- What pki.endpoints.peer asks -------------------------------------------------------------
@@ -146,11 +150,21 @@ class ClientSocket:
         Raises OSError when the client is gone.
         """
         while self._outgoing:
-            sent, event = self._send_now(bytes(self._outgoing[:_CHUNK]))
+            piece = self._outgoing[0]
+            sent, event = self._send_now(bytes(piece[:_CHUNK]))
             if event:
                 return event
-            del self._outgoing[:sent]
+            self._unsent -= sent
+            if sent < len(piece):
+                self._outgoing[0] = piece[sent:]
+            else:
+                self._outgoing.popleft()
         return DONE
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of the answer that the client has not taken yet."""
+        return self._unsent
 
     # --- By a thread, for gunicorn ----------------------------------------------------------------
 
@@ -168,8 +182,11 @@ class ClientSocket:
 
         Raises OSError when the client is gone, or leaves more unread than any answer is long.
         """
-        self._outgoing += data
-        if self.flush() and len(self._outgoing) > LARGEST_ANSWER:
+        if not data:
+            return
+        self._outgoing.append(memoryview(data))
+        self._unsent += len(data)
+        if self.flush() and self._unsent > LARGEST_ANSWER:
             # An errno that gunicorn passes over in silence: slow clients must not fill the log.
             raise BrokenPipeError(errno.EPIPE, "the client does not read")
 

@@ -29,7 +29,8 @@ log = logging.getLogger("hatchery.worker")
 
 HANDSHAKE_SECONDS = 5.0  # from the first byte of a connection to the end of its handshake
 REQUEST_SECONDS = 10.0  # from the end of the handshake, or the first byte of a next request, to its end
-ANSWER_SECONDS = 10.0  # for the client to read the answer
+ANSWER_SECONDS = 10.0  # for the client to read the answer, and
+SLOWEST_READER = 50_000  # bytes of a large one a second: 25 MB in eight minutes
 GOODBYE_SECONDS = 2.0  # for the client to hang up after the answer
 
 
@@ -102,7 +103,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             outcome = False
         if outcome is True or outcome is False:
             conn.answered = outcome
-            conn.deadline = time.monotonic() + ANSWER_SECONDS
+            conn.deadline = time.monotonic() + ANSWER_SECONDS + conn.sock.unsent / SLOWEST_READER
             self.settle(conn)
         else:
             self.wait(conn, outcome)

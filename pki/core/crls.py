@@ -82,7 +82,7 @@ def changes(
     Both are by serial. What has left the list because the certificate ended is passed over, but for holds.
     """
     listed = {entry.serial: entry for entry in now}
-    changed = [entry for entry in listed.values() if not _same(entry, base.get(entry.serial))]
+    changed = [entry for entry in listed.values() if _signed(entry) != base.get(entry.serial)]
     lifted = {
         serial
         for before in (base, earlier)
@@ -105,13 +105,9 @@ def entries_of(crl: x509.CertificateRevocationList) -> dict[int, Entry]:
     }
 
 
-def _same(entry: Entry, other: Entry | None) -> bool:
-    # What was signed has no fractions of a second.
-    return other is not None and _whole(entry) == _whole(other)
-
-
-def _whole(entry: Entry) -> Entry:
-    return entry._replace(revoked_at=entry.revoked_at.replace(microsecond=0))
+def _signed(entry: Entry) -> Entry:
+    """An entry as it reads once it was signed. RFC 5280 5.1.2.6, 4.1.2.5: no fractions of a second."""
+    return Entry(entry.serial, entry.revoked_at.replace(microsecond=0), entry.reason)
 
 
 def _builder(
@@ -137,17 +133,19 @@ def _complete(entry: Entry) -> x509.RevokedCertificate:
     return _revoked(entry)
 
 
-def _revoked(entry: Entry) -> x509.RevokedCertificate:
-    builder = (
-        x509.RevokedCertificateBuilder()
-        .serial_number(entry.serial)
-        # RFC 5280 5.1.2.6 and 4.1.2.5: no fractions of a second.
-        .revocation_date(entry.revoked_at.replace(microsecond=0))
-    )
+# Builders that know their reason already: there are many entries and few reasons.
+_FOR_REASON = {
     # RFC 5280 5.3.1: no reason is said rather than `unspecified`.
-    if entry.reason != UNSPECIFIED:
-        builder = builder.add_extension(x509.CRLReason(entry.reason), critical=False)
-    return builder.build()
+    reason: x509.RevokedCertificateBuilder()
+    if reason == UNSPECIFIED
+    else x509.RevokedCertificateBuilder().add_extension(x509.CRLReason(reason), critical=False)
+    for reason in x509.ReasonFlags
+}
+
+
+def _revoked(entry: Entry) -> x509.RevokedCertificate:
+    date = entry.revoked_at.replace(microsecond=0)
+    return _FOR_REASON[entry.reason].serial_number(entry.serial).revocation_date(date).build()
 
 
 def _reason(revoked: x509.RevokedCertificate) -> x509.ReasonFlags:
