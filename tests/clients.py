@@ -1,9 +1,11 @@
 """Devices as the tests play them: keys, CSRs, and the programs that a person would use."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,3 +49,22 @@ def run(*command: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> su
         timeout=60,
         env=environment,
     )
+
+
+def which(program: str) -> str | None:
+    """The path of an installed program, also where Debian keeps it out of a user's PATH."""
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
+    )
+    return shutil.which(program, path=os.pathsep.join((os.environ["PATH"], "/usr/sbin", *map(str, versions))))
+
+
+def needs(program: str, *, package: str) -> str:
+    """The path of a program; without it the test is skipped, or fails if HATCHERY_TOOLS=required."""
+    found = which(program)
+    if found is not None:
+        return found
+    reason = f"{program} is not installed; on Debian: apt-get install {package}"
+    if os.environ.get("HATCHERY_TOOLS") == "required":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -47,6 +47,8 @@ class Shelf:
             return kept
 
     def _keep(self, name: str, value: bytes) -> None:
+        if len(value) > self._most:
+            return
         with self._lock:
             self._kept[name] = value
             self._size += len(value)

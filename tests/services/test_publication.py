@@ -271,6 +271,24 @@ def test_a_note_that_comes_while_a_list_is_made_is_kept(certificate, now, monkey
     assert said(issuing(), 1) == {certificate.serial: "keyCompromise"}
 
 
+def test_who_is_stopped_in_the_middle_has_forgotten_no_note(certificate, now, monkeypatch):
+    publish(now)
+    revoke(certificate, "keyCompromise", now)
+    before = dates()
+
+    def killed(*args):
+        raise SystemExit
+
+    for step in ("pki.services.revocation_status.entries", "pki.core.pins.fingerprint"):
+        monkeypatch.setattr(step, killed)
+        with pytest.raises(SystemExit):
+            publish(now)
+        monkeypatch.undo()
+    assert dates() == before
+    assert publish(now) == 2
+    assert said(issuing(), 1) == {certificate.serial: "keyCompromise"}
+
+
 # --- Who ----------------------------------------------------------------------------------------------
 
 
