@@ -4,18 +4,20 @@ An OCSP error goes out with 200 as well: it is an OCSP response, and HTTP has do
 What is no OCSP over HTTP at all is a problem.
 """
 
+import hashlib
 import logging
 from datetime import datetime
 
 from cryptography.x509.ocsp import OCSPResponseStatus
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from pki.core import ocsp
-from pki.endpoints import bodies
-from pki.endpoints.caching import cacheable
+from pki.endpoints import bodies, versions
 from pki.endpoints.problems import UnsupportedMediaType, endpoint
+from pki.endpoints.versions import Version
 from pki.keystore import KeystoreError
 from pki.services import ocsp_answers
 from pki.services.ocsp_answers import Answer
@@ -38,10 +40,17 @@ def post(request: HttpRequest) -> HttpResponse:
 def get(request: HttpRequest, encoded: str) -> HttpResponse:
     now = timezone.now()
     answer = _answer(encoded, now)
-    if isinstance(answer, Answer) and answer.reusable:
-        response = HttpResponse(answer.der, content_type=RESPONSE)
-        return cacheable(request, response, answer.this_update, answer.next_update, now)
-    return _uncached(answer)
+    if not isinstance(answer, Answer) or not answer.reusable:
+        return _uncached(answer)
+    version = Version(
+        tag=hashlib.sha256(answer.der).hexdigest(),
+        changed_at=answer.this_update,
+        content_type=RESPONSE,
+        max_age=settings.PORTAL_STATUS_MAX_AGE,
+        ends_at=answer.next_update,
+        by_date=False,
+    )
+    return versions.answer(request, version, lambda: answer.der, now)
 
 
 def _answer(asked: bytes | str, now: datetime) -> Answer | OCSPResponseStatus:

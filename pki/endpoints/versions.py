@@ -18,6 +18,8 @@ class Version:
     content_type: str
     max_age: int  # seconds for which a cache may hand it out without asking
     ends_at: datetime | None = None  # no cache hands it out after this
+    # Whether If-Modified-Since is answered with 304; its seconds do not tell apart what is made anew at once.
+    by_date: bool = True
 
 
 def answer(
@@ -26,7 +28,9 @@ def answer(
     """What was asked for, or 304 if the client has it (RFC 9110 13), without a look at the bytes."""
     etag = quote_etag(version.tag)
     changed_at = int(version.changed_at.timestamp())
-    response: HttpResponse | None = get_conditional_response(request, etag, changed_at)
+    response: HttpResponse | None = get_conditional_response(
+        request, etag, changed_at if version.by_date else None
+    )
     if response is None:
         response = _whole(request, content())
         response["Content-Type"] = version.content_type
@@ -35,7 +39,7 @@ def answer(
         max_age = max(0, min(max_age, int((version.ends_at - now).total_seconds())))
     response["ETag"] = etag
     response["Last-Modified"] = http_date(changed_at)
-    response["Cache-Control"] = f"public, max-age={max_age}, must-revalidate"
+    response["Cache-Control"] = f"public, no-transform, must-revalidate, max-age={max_age}"
     response["Expires"] = http_date(now.timestamp() + max_age)
     return response
 
