@@ -19,7 +19,16 @@ from django.utils import timezone  # noqa: E402
 
 from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
-from pki.models import AuditEvent, Certificate, Device, DeviceGroup, EnrollmentRequest, LastSeen, Profile  # noqa: E402
+from pki.models import (  # noqa: E402
+    AuditEvent,
+    Certificate,
+    Device,
+    DeviceGroup,
+    EnrollmentRequest,
+    Issuer,
+    LastSeen,
+    Profile,
+)
 from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services import authorities, devices, issuance, logins, revocation, rotation, waivers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
@@ -110,6 +119,17 @@ def add_login_key(name: str) -> None:
 def open_enrollment() -> None:
     """Let the device profile sign for anybody."""
     Profile.objects.filter(name="device").update(enrollment_policy=Profile.Policy.OPEN)
+
+
+def make_root(name: str, spec: str) -> None:
+    """A root with a key of this kind; its certificate, PEM."""
+    root = authorities.make_root(name, spec, ACTOR, timezone.now())
+    print(bundles.pem([root.certificate]).decode())
+
+
+def declare_compromised(name: str) -> None:
+    """Declare an issuer compromised."""
+    authorities.change_state(Issuer.objects.get(name=name), Issuer.State.COMPROMISED, ACTOR, timezone.now())
 
 
 def _print_signed(profile: Profile, granted: profiles.Grant, key: keys.CertifiedKey) -> None:
