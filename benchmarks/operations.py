@@ -5,6 +5,7 @@ CPU time (user + system, from the kernel's accounts) is steadier than time on a 
 """
 
 import argparse
+import base64
 import http.client
 import shutil
 import ssl
@@ -14,13 +15,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
+from cryptography import x509
 
 from tests.clients import make_csr
+from tests.core.ocsp_cast import NONCE, asked
 from tests.server import Server
 
-Operation = Callable[[http.client.HTTPSConnection, int], None]
+Operation = Callable[[http.client.HTTPConnection, int], None]
 _ROUNDS = 5
 
 
@@ -63,19 +67,34 @@ def _operations(server: Server, operations: int) -> Iterator[tuple[str, str, Ope
     unused = iter(csrs.values())
     headers = {"Authorization": f"Bearer {token}"}
 
-    def sign(connection: http.client.HTTPSConnection, _: int) -> None:
+    def sign(connection: http.client.HTTPConnection, _: int) -> None:
         connection.request("POST", "/sign-csr", next(unused), headers)
         _expect_ok(connection)
 
     yield "/sign-csr", "provisioning", sign
+    yield from _questions(server)
 
 
-def _get(connection: http.client.HTTPSConnection, path: str) -> None:
+def _questions(server: Server) -> Iterator[tuple[str, str, Operation]]:
+    """OCSP: an answer that was signed before, and one with a nonce, which is signed each time."""
+    certificate, issuer = x509.load_pem_x509_certificates((server.demo / "client.pem").read_bytes())[:2]
+    path = "/ocsp/" + quote(base64.b64encode(asked(certificate, issuer)).decode(), safe="")
+    yield "/ocsp, kept", "status", lambda connection, _: _get(connection, path)
+    body = asked(certificate, issuer, nonce=NONCE)
+
+    def post(connection: http.client.HTTPConnection, _: int) -> None:
+        connection.request("POST", "/ocsp", body, {"Content-Type": "application/ocsp-request"})
+        _expect_ok(connection)
+
+    yield "/ocsp, nonce", "status", post
+
+
+def _get(connection: http.client.HTTPConnection, path: str) -> None:
     connection.request("GET", path)
     _expect_ok(connection)
 
 
-def _expect_ok(connection: http.client.HTTPSConnection) -> None:
+def _expect_ok(connection: http.client.HTTPConnection) -> None:
     response = connection.getresponse()
     body = response.read()
     if response.status != 200:
@@ -89,7 +108,9 @@ def _measure(
     if listener == "secure":
         context.load_cert_chain(server.demo / "client.pem", server.demo / "client.key")
 
-    def connect() -> http.client.HTTPSConnection:
+    def connect() -> http.client.HTTPConnection:
+        if listener == "status":
+            return http.client.HTTPConnection("127.0.0.1", server.ports[listener])
         return http.client.HTTPSConnection("127.0.0.1", server.ports[listener], context=context)
 
     connection = connect()
