@@ -1,11 +1,15 @@
 """A real Hatchery: `manage.py serve` in a process of its own, on free ports and a new data directory."""
 
+import itertools
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,16 +18,31 @@ LISTENERS = ("hello", "secure", "provisioning", "console", "status")
 STARTS_WITHIN = 30.0  # seconds, generous: the tests do not time the start
 
 
+def seen_within(seconds: float, is_there: Callable[[], bool]) -> bool:
+    """Whether something is there in time; asked last once that is over."""
+    deadline = time.monotonic() + seconds
+    while not is_there():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def free_ports(number: int) -> list[int]:
     """Ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    # Below those that a kernel hands out to clients: one of these may be taken before the server is there.
+    # By dice of its own: pytest-randomly lets those of `random` fall the same in each test.
+    candidates = random.SystemRandom().sample(range(20_000, 32_000), 100)
+    return list(itertools.islice(filter(_is_free, candidates), number))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass
@@ -38,6 +57,13 @@ class Server:
         ports = free_ports(len(LISTENERS))
         self.ports = dict(zip(LISTENERS, ports, strict=True))
         self.log = self.data / "serve.log"
+
+    def second_node(self, data: Path) -> "Server":
+        """Another node of this installation, as docs/operating.md sets it up; not started yet."""
+        for folder in ("keys", "secrets"):
+            shutil.copytree(self.data / folder, data / folder)
+        # Certificates point to one place, whichever node signs them.
+        return Server(data, {"PORTAL_STATUS_URL": self.url("status", ""), **self.settings})
 
     @property
     def demo(self) -> Path:
@@ -120,15 +146,15 @@ class Server:
 
     def logs(self, text: str, within: float = 10.0) -> bool:
         """Whether the log shows `text` in time: what a client is told comes before what is written of it."""
-        deadline = time.monotonic() + within
-        while text not in self.output():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
+        return seen_within(within, lambda: text in self.output())
 
     def token(self, *words: str) -> str:
         """A token from `manage.py issue_token`."""
         done = self.manage("issue_token", *words)
         assert done.returncode == 0, done.stderr
         return done.stdout.decode().strip()
+
+    def revoke(self, device: str, reason: str = "keyCompromise") -> None:
+        """Revoke all that a device has, from the shell."""
+        done = self.manage("revoke", "--device", device, "--reason", reason)
+        assert done.returncode == 0, done.stderr

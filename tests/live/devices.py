@@ -82,6 +82,11 @@ class Device:
     folder: Path
     connections: list[Connection] = field(default_factory=list)
 
+    @property
+    def certificate(self) -> Path:
+        """The PEM file of what it was given: its certificate, then the chain."""
+        return self.folder / f"{self.name}.pem"
+
     @classmethod
     def made(cls, server: Server, folder: Path, name: str) -> "Device":
         """A device with a key and a CSR, and no certificate."""
@@ -115,7 +120,7 @@ class Device:
 
     def context(self, *, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.server.demo / "ca.pem"))
-        context.load_cert_chain(self.folder / f"{self.name}.pem", self.folder / f"{self.name}.key")
+        context.load_cert_chain(self.certificate, self.folder / f"{self.name}.key")
         if version is not None:
             context.minimum_version = context.maximum_version = version
         return context

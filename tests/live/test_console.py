@@ -1,17 +1,13 @@
 """The console over real sockets: a login by client certificate, and what a handshake there lets in."""
 
-import http.client
 import itertools
-import re
 import ssl
-from dataclasses import dataclass, field
-from http.cookies import SimpleCookie
-from urllib.parse import urlencode
 
 import pytest
 
-from tests.live.devices import TIMEOUT, Device
+from tests.live.devices import Device
 from tests.live.test_handshakes import strangers_certificate
+from tests.live.visitors import Visitor
 from tests.server import Server
 
 NUMBERS = itertools.count()
@@ -24,49 +20,6 @@ def asking(tmp_path_factory):
     running = Server(tmp_path_factory.mktemp("asking"), settings).start()
     yield running
     assert running.stop() == 0, running.output()
-
-
-@dataclass
-class Visitor:
-    """A browser at the console: one connection, kept alive, and cookies that outlive it."""
-
-    server: Server
-    context: ssl.SSLContext
-    cookies: dict[str, str] = field(default_factory=dict)
-    connection: http.client.HTTPSConnection | None = None
-
-    def __post_init__(self) -> None:
-        self.come_anew()
-
-    def come_anew(self) -> None:
-        if self.connection:
-            self.connection.close()
-        port = self.server.ports["console"]
-        self.connection = http.client.HTTPSConnection(
-            "localhost", port, timeout=TIMEOUT, context=self.context
-        )
-
-    def ask(self, method: str, path: str, **fields: str) -> tuple[int, str]:
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
-        if method == "POST":
-            headers |= {
-                "Content-Type": "application/x-www-form-urlencoded",
-                "Referer": self.server.url("console"),
-            }
-        self.connection.request(method, path, urlencode(fields), headers)
-        answer = self.connection.getresponse()
-        for line in answer.headers.get_all("Set-Cookie") or ():
-            for name, morsel in SimpleCookie(line).items():
-                self.cookies[name] = morsel.value
-        return answer.status, answer.read().decode()
-
-    def log_in(self) -> int:
-        _, html = self.ask("GET", "/admin/login/")
-        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', html)[1]
-        return self.ask("POST", "/admin/login/certificate/", csrfmiddlewaretoken=token)[0]
-
-    def is_in(self) -> bool:
-        return self.ask("GET", "/admin/pki/device/")[0] == 200
 
 
 @pytest.fixture
@@ -101,7 +54,7 @@ def test_a_certificate_logs_in_and_a_revocation_ends_it_on_the_open_connection(a
     assert f"Log in with your certificate ({laptop.name})" in ada.ask("GET", "/admin/login/")[1]
     ada.log_in()
     assert ada.is_in()
-    assert asking.manage("revoke", "--device", laptop.name).returncode == 0
+    asking.revoke(laptop.name)
     assert not ada.is_in()
     ada.come_anew()
     with pytest.raises((ssl.SSLError, ConnectionError)):

@@ -15,16 +15,11 @@ def device(server, tmp_path, request):
     enrolled.close()
 
 
-def revoke(server, device, reason="keyCompromise"):
-    done = server.manage("revoke", "--device", device.name, "--reason", reason)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_kept_alive_connection_is_refused_after_revocation(server, device, version):
     connection = device.connect(device.context(version=version))
     assert connection.get("/secure").json["client"] == device.name
-    revoke(server, device)
+    server.revoke(device.name)
     refused = connection.get("/secure")
     assert (refused.status, refused.code) == (403, "certificate_revoked")
     assert connection.get("/whoami").code == "certificate_revoked"
@@ -44,14 +39,14 @@ def test_a_resumed_session_is_refused_after_revocation(server, device, version):
     session = resumed.tls.session
     resumed.close()
 
-    revoke(server, device)
+    server.revoke(device.name)
     after = device.connect(context, session)
     assert after.tls.session_reused
     assert after.get("/secure").code == "certificate_revoked"
 
 
 def test_a_revoked_certificate_is_refused_in_the_handshake_and_known_by_name(server, device):
-    revoke(server, device)
+    server.revoke(device.name)
     assert device.curl().returncode == 56
     assert server.logs(f'"subject": "CN={device.name}"')
     told = server.inside("newest_refusal", device.name).splitlines()

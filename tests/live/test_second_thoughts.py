@@ -24,8 +24,7 @@ def test_a_certificate_on_hold_is_refused_until_the_hold_is_lifted(server, tmp_p
     device = Device.enrolled(server, tmp_path, "held-1")
     connection = device.connect()
     assert connection.get("/secure").status == 200
-    done = server.manage("revoke", "--device", device.name, "--reason", "certificateHold")
-    assert done.returncode == 0, done.stderr
+    server.revoke(device.name, "certificateHold")
     assert connection.get("/secure").code == "certificate_revoked"
     assert device.curl().returncode == 56, "it is refused in the handshake"
     server.inside("lift_hold", device.name)
@@ -47,7 +46,6 @@ def test_who_was_refused_and_then_allowed_sends_the_same_csr_and_gets_in(server,
     assert json.loads(device.curl().stdout)["client"] == device.name
     assert post(server, device) == (200, body), "and again, if the answer was lost"
 
-    done = server.manage("revoke", "--device", device.name, "--reason", "superseded")
-    assert done.returncode == 0, done.stderr
+    server.revoke(device.name, "superseded")
     assert post(server, device)[0] == 401, "never after it was revoked"
     assert device.curl().returncode == 56

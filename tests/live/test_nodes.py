@@ -1,0 +1,176 @@
+"""Two nodes over one PostgreSQL: what one of them is told, the other knows at its next request."""
+
+import itertools
+import json
+import ssl
+from contextlib import closing
+
+import pytest
+
+from tests import postgres
+from tests.clients import needs
+from tests.live.devices import Device
+from tests.live.parties import Crl, Ocsp
+from tests.live.visitors import Visitor
+from tests.server import Server, seen_within
+
+NUMBERS = itertools.count()
+SOON = 20.0  # seconds, generous: the benchmark measures how soon lists have a revocation
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    """Two nodes, the second made from the first."""
+    folder = tmp_path_factory.mktemp("nodes")
+    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as url:
+        first = Server(folder / "first", {"DATABASE_URL": url, "WEB_CONCURRENCY": "1"}).start()
+        second = first.second_node(folder / "second").start()
+        yield first, second
+        assert [node.stop() for node in (first, second)] == [0, 0]
+
+
+@pytest.fixture(params=[(0, 1), (1, 0)], ids=["first tells second", "second tells first"])
+def pair(request, nodes):
+    """The node where something is done, and the other one."""
+    here, there = request.param
+    return nodes[here], nodes[there]
+
+
+@pytest.fixture
+def device(pair, tmp_path):
+    """A device that enrolled at one node, as it comes to the other."""
+    here, there = pair
+    name = f"wanderer-{next(NUMBERS)}"
+    Device.enrolled(here, tmp_path, name)
+    arrived = Device(name, there, tmp_path)
+    yield arrived
+    arrived.close()
+
+
+def is_let_in(device):
+    """Whether a new connection is served; a revoked certificate is refused in its handshake."""
+    try:
+        return device.connect().get("/secure").status == 200
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def test_what_one_node_signs_the_other_takes(device):
+    answer = device.connect().get("/secure")
+    assert (answer.status, answer.json["client"]) == (200, device.name)
+
+
+def test_a_token_of_one_node_enrolls_at_the_other(pair, tmp_path):
+    here, there = pair
+    device = Device.made(there, tmp_path, f"guest-{next(NUMBERS)}")
+    device.enroll(here.token("--device", device.name))
+    for node in pair:
+        assert json.loads(Device(device.name, node, tmp_path).curl().stdout)["client"] == device.name
+
+
+def test_a_new_connection_to_the_other_node_is_refused_in_the_handshake(pair, device):
+    here, there = pair
+    assert is_let_in(device)
+    here.revoke(device.name)
+    assert not is_let_in(device)
+    assert device.curl().returncode == 56
+    assert there.logs(f'"subject": "CN={device.name}"')
+    assert '"reason": "certificate_revoked"' in there.output()
+
+
+def test_a_connection_that_the_other_node_keeps_alive_is_refused(pair, device):
+    connection = device.connect()
+    assert connection.get("/secure").status == 200
+    pair[0].revoke(device.name)
+    assert connection.get("/secure").code == "certificate_revoked"
+
+
+def test_a_session_that_the_other_node_resumes_is_refused(pair, device):
+    context = device.context(version=ssl.TLSVersion.TLSv1_3)
+    first = device.connect(context)
+    assert first.get("/secure").status == 200
+    pair[0].revoke(device.name)
+    resumed = device.connect(context, first.tls.session)
+    assert resumed.tls.session_reused
+    assert resumed.get("/secure").code == "certificate_revoked"
+
+
+def test_what_was_on_hold_is_good_again_on_the_other_node_at_once(pair, device):
+    here, _ = pair
+    connection = device.connect()
+    assert connection.get("/secure").status == 200
+    here.revoke(device.name, "certificateHold")
+    assert connection.get("/secure").code == "certificate_revoked"
+    assert not is_let_in(device)
+    here.inside("lift_hold", device.name)
+    assert connection.get("/secure").status == 200
+    assert is_let_in(device)
+
+
+def test_the_ocsp_of_the_other_node_says_so_at_once(pair, device):
+    here, _ = pair
+    with closing(Ocsp(device)) as party:
+        assert party.is_good()
+        here.revoke(device.name, "certificateHold")
+        assert not party.is_good()
+        here.inside("lift_hold", device.name)
+        assert party.is_good()
+
+
+def test_the_list_that_the_other_node_serves_has_it_soon(pair, device):
+    here, _ = pair
+    with closing(Crl(device)) as party:
+        assert party.is_good()
+        here.revoke(device.name, "certificateHold")
+        assert seen_within(SOON, lambda: not party.is_good())
+        here.inside("lift_hold", device.name)
+        assert seen_within(SOON, party.is_good)
+
+
+def test_a_device_that_one_node_suspends_the_other_turns_away(pair, device):
+    here, _ = pair
+    connection = device.connect()
+    assert connection.get("/secure").status == 200
+    here.inside("change_state", device.name, "suspended")
+    assert connection.get("/secure").code == "device_suspended"
+    here.inside("change_state", device.name, "active")
+    assert connection.get("/secure").status == 200
+
+
+def test_who_logged_in_at_one_node_is_logged_in_at_the_other(pair):
+    here, there = pair
+    context = ssl.create_default_context(cafile=str(here.demo / "ca.pem"))
+    ada = Visitor(here, context)
+    ada.log_in_as_administrator()
+    moved = Visitor(there, context, dict(ada.cookies))
+    stranger = Visitor(there, context)
+    try:
+        assert ada.is_in()
+        assert moved.is_in()
+        assert not stranger.is_in()
+    finally:
+        for visitor in (ada, moved, stranger):
+            visitor.connection.close()
+
+
+def test_a_second_node_makes_nothing_anew(nodes):
+    """No issuer, no administrator, and no certificate of a listener: all came with the first one's keys."""
+    _, second = nodes
+    done = second.manage("bootstrap", "--no-demo")
+    assert (done.returncode, done.stdout) == (0, b"Everything is there already.\n")
+    for listener in ("hello", "secure", "provisioning", "console"):
+        one, other = (ssl.get_server_certificate(("localhost", node.ports[listener])) for node in nodes)
+        assert one == other
+
+
+def test_a_session_of_one_node_is_a_whole_handshake_at_another(nodes, tmp_path):
+    first, second = nodes
+    device = Device.enrolled(first, tmp_path, f"wanderer-{next(NUMBERS)}")
+    context = device.context()
+    begun = device.connect(context)
+    assert begun.get("/secure").status == 200
+    arrived = Device(device.name, second, tmp_path).connect(context, begun.tls.session)
+    assert not arrived.tls.session_reused
+    assert arrived.get("/secure").status == 200
+    arrived.close()
+    device.close()
