@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test lint format bench bench-pages bench-crl seed screenshots clean
+.PHONY: help serve test lint format bench bench-pages bench-crl bench-revocation seed screenshots clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five listeners.
 	@$(BIN)/python manage.py serve
@@ -39,6 +39,9 @@ bench-pages: $(VENV)/.installed-dev ## Measure the console's pages on what `make
 
 bench-crl: $(VENV)/.installed-dev ## Measure how long CRLs of 10,000 to 250,000 entries take.
 	@$(BIN)/python -m benchmarks.crl
+
+bench-revocation: $(VENV)/.installed-dev ## Measure how soon a revocation is seen, on this node and another.
+	@$(BIN)/python -m benchmarks.revocation
 
 screenshots: $(VENV)/.installed-dev ## Take pictures of the console into the folder TO (screenshots).
 	@$(BIN)/python -m docs.screenshots $(or $(TO),screenshots)

@@ -28,6 +28,7 @@ from pki.models import (  # noqa: E402
     Issuer,
     LastSeen,
     Profile,
+    Revocation,
 )
 from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services import authorities, devices, issuance, logins, revocation, rotation, waivers  # noqa: E402
@@ -68,6 +69,14 @@ def allow_once(name: str) -> None:
     """Allow the newest refused enrollment of this name."""
     refused = EnrollmentRequest.objects.filter(name=name, state=EnrollmentRequest.State.REFUSED)
     waivers.allow_once(refused.latest("last_at").pk, ACTOR, timezone.now())
+
+
+def revoke_each() -> None:
+    """Revoke the certificate of each serial that comes on standard input, and say so once it is done."""
+    for serial in sys.stdin:
+        reason = Revocation.Reason.KEY_COMPROMISE
+        revocation.revoke([revocation.find_by_serial(serial.strip())], reason, ACTOR, timezone.now())
+        print("revoked", flush=True)
 
 
 def lift_hold(name: str) -> None:
