@@ -1,0 +1,50 @@
+import java.io.FileInputStream;
+import java.security.cert.CertPathValidator;
+import java.security.cert.CertPathValidatorException;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+import java.security.cert.CertificateRevokedException;
+import java.security.cert.PKIXParameters;
+import java.security.cert.PKIXRevocationChecker;
+import java.security.cert.PKIXRevocationChecker.Option;
+import java.security.cert.TrustAnchor;
+import java.security.cert.X509Certificate;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Checks a certificate as a Java server does, every certificate below the root for its revocation too:
+ * java -Dcom.sun.security.enableCRLDP=true Validate.java ocsp|crl ca.pem chain.pem
+ * Prints "good", "revoked", its reason and its time, or what else the validator found.
+ */
+public class Validate {
+    public static void main(String[] words) throws Exception {
+        CertPathValidator validator = CertPathValidator.getInstance("PKIX");
+        PKIXRevocationChecker checker = (PKIXRevocationChecker) validator.getRevocationChecker();
+        // Without NO_FALLBACK it would try the other of the two, and hide that the first does not work.
+        checker.setOptions(
+            words[0].equals("crl") ? EnumSet.of(Option.PREFER_CRLS, Option.NO_FALLBACK) : EnumSet.of(Option.NO_FALLBACK));
+        TrustAnchor root = new TrustAnchor((X509Certificate) read(words[1]).get(0), null);
+        PKIXParameters parameters = new PKIXParameters(Set.of(root));
+        parameters.addCertPathChecker(checker);
+        try {
+            validator.validate(CertificateFactory.getInstance("X.509").generateCertPath(read(words[2])), parameters);
+            System.out.println("good");
+        } catch (CertPathValidatorException found) {
+            if (found.getCause() instanceof CertificateRevokedException) {
+                CertificateRevokedException revoked = (CertificateRevokedException) found.getCause();
+                System.out.println("revoked " + revoked.getRevocationReason() + " " + revoked.getRevocationDate().toInstant());
+            } else {
+                System.out.println(found.getReason() + " " + found.getMessage());
+            }
+        }
+    }
+
+    private static List<Certificate> read(String file) throws Exception {
+        try (FileInputStream pem = new FileInputStream(file)) {
+            return new ArrayList<>(CertificateFactory.getInstance("X.509").generateCertificates(pem));
+        }
+    }
+}
