@@ -58,6 +58,8 @@ def all_lists(request: HttpRequest) -> HttpResponse:
         version = Version(
             tag=hashlib.sha256("".join(each.fingerprint for each in lists).encode()).hexdigest(),
             changed_at=max(each.this_update for each in lists if each.this_update),
+            # Two of them may be made anew in one second, and somebody fetch this in between.
+            by_date=False,
             content_type=PEM,
             max_age=settings.PORTAL_STATUS_MAX_AGE,
             ends_at=min(each.next_update for each in lists if each.next_update),
