@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,15 +57,16 @@ def which(program: str) -> str | None:
     versions = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
     )
-    return shutil.which(program, path=os.pathsep.join((os.environ["PATH"], "/usr/sbin", *map(str, versions))))
+    folders = (Path(sys.executable).parent, os.environ["PATH"], "/usr/sbin", *versions)
+    return shutil.which(program, path=os.pathsep.join(map(str, folders)))
 
 
-def needs(program: str, *, package: str) -> str:
+def needs(program: str, *, package: str, installer: str = "on Debian: apt-get install") -> str:
     """The path of a program; without it the test is skipped, or fails if HATCHERY_TOOLS=required."""
     found = which(program)
     if found is not None:
         return found
-    reason = f"{program} is not installed; on Debian: apt-get install {package}"
+    reason = f"{program} is not installed; {installer} {package}"
     if os.environ.get("HATCHERY_TOOLS") == "required":
         pytest.fail(reason)
     pytest.skip(reason)

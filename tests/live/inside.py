@@ -144,7 +144,8 @@ def declare_compromised(name: str) -> None:
 def _print_signed(profile: Profile, granted: profiles.Grant, key: keys.CertifiedKey) -> None:
     authority = authorities.authority(profile.issuer)
     to_be_signed = certificates.end_entity(profile.rules, granted, key, authority, timezone.now())
-    print(bundles.pem([keystore().sign(profile.issuer.key_reference, to_be_signed)]).decode())
+    signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
+    print(bundles.pem([signed, *authorities.chain(profile.issuer)]).decode())
 
 
 if __name__ == "__main__":
