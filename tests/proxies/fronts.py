@@ -15,7 +15,9 @@ from tests.server import ROOT, free_ports
 
 EXAMPLES = ROOT / "examples"
 STARTS_WITHIN = 30.0  # seconds, generous
-APPLICATION = "9000"  # the examples' application; the other ports are Hatchery's own
+# The examples' ports: of Hatchery's listeners, and of the application.
+NUMBERS = {"secure": "8444", "provisioning": "8445", "status": "8080"}
+APPLICATION = "9000"
 PIP = "in the virtual environment: pip install"
 
 # What Debian's nginx.conf has around conf.d, with every path in the test's folder.
@@ -101,24 +103,31 @@ class Front:
         self.process.send_signal(signal.SIGHUP if self.kind.form == "nginx" else signal.SIGUSR2)
 
 
-def start(form: str, example: str, folder: Path, hatchery: Mapping[str, int], application: int) -> Front:
-    """Run a proxy from examples/<form>/<example>.*: in front of an application on a port, or of Hatchery,
-    whose ports are given by the examples' numbers.
+def program(kind: Kind) -> str:
+    """The proxy's path; without it the test is skipped, or fails."""
+    return needs(kind.form, package=kind.package, installer=kind.installer)
+
+
+def start(kind: Kind, example: str, folder: Path, hatchery: Mapping[str, int], application: int) -> Front:
+    """Run a proxy from examples/<form>/<example>.*, in front of Hatchery's listeners and of an application,
+    which are on these ports. `folder` has what the examples have in /etc/hatchery.
     """
-    kind = KINDS[form]
-    program = needs(form, package=kind.package, installer=kind.installer)
-    behind = {**hatchery, APPLICATION: application}
+    behind = {NUMBERS[name]: port for name, port in hatchery.items() if name in NUMBERS}
+    behind[APPLICATION] = application
     ports: dict[str, int] = {}
-    for source in (EXAMPLES / form).glob(f"{example}.*"):
+    for source in (EXAMPLES / kind.form).glob(f"{example}.*"):
         text = filled_in(source.read_text(), kind, folder, behind, ports)
         (folder / source.name).write_text(text)
     if not ports:
-        raise AssertionError(f"examples/{form}/{example}{kind.suffix} listens nowhere")
+        raise AssertionError(f"examples/{kind.form}/{example}{kind.suffix} listens nowhere")
     words = {"folder": folder, "example": folder / f"{example}{kind.suffix}"}
     (folder / "nginx.conf").write_text(NGINX_CONF.format(**words))
     with (folder / "front.log").open("ab") as log:
         process = subprocess.Popen(
-            [program, *(word.format(**words) for word in kind.words)], cwd=folder, stdout=log, stderr=log
+            [program(kind), *(word.format(**words) for word in kind.words)],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
         )
     front = Front(kind, folder, process, ports)
     try:
@@ -129,9 +138,7 @@ def start(form: str, example: str, folder: Path, hatchery: Mapping[str, int], ap
     return front
 
 
-def filled_in(
-    text: str, kind: Kind, folder: Path, behind: Mapping[str, int], ports: dict[str, int]
-) -> str:
+def filled_in(text: str, kind: Kind, folder: Path, behind: Mapping[str, int], ports: dict[str, int]) -> str:
     """An example with this machine's names, ports and paths; the ports where it listens go into `ports`."""
 
     def upstream(found: re.Match[str]) -> str:
