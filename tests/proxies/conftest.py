@@ -41,7 +41,7 @@ def connections() -> Iterator[ExitStack]:
 @pytest.fixture(scope="module")
 def asked(kind, tmp_path_factory) -> Iterator[Server]:
     """A Hatchery that answers the proxy's questions."""
-    yield from _served(tmp_path_factory.mktemp("asked"), {"PORTAL_PROXIES": f"{kind.form}@127.0.0.1"})
+    yield from served(tmp_path_factory.mktemp("asked"), {"PORTAL_PROXIES": f"{kind.form}@127.0.0.1"})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def behind(kind, tmp_path_factory) -> Iterator[Server]:
         "PORTAL_SECURE_PROXY": "mutual",
         "PORTAL_PROXY_DEVICES": PROXY,
     }
-    yield from _served(tmp_path_factory.mktemp("behind"), settings)
+    yield from served(tmp_path_factory.mktemp("behind"), settings)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,8 @@ def supplied(server: Server, folder: Path) -> Path:
     return folder
 
 
-def _served(folder: Path, settings: dict[str, str]) -> Iterator[Server]:
+def served(folder: Path, settings: dict[str, str]) -> Iterator[Server]:
+    """A Hatchery with these settings, stopped in the end."""
     running = Server(folder, HOSTNAMES | settings).start()
     yield running
     if running.process.poll() is None:

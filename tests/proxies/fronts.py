@@ -98,9 +98,11 @@ class Front:
             self.process.kill()
             self.process.wait()
 
-    def reload(self) -> None:
-        """What `systemctl reload` does."""
-        self.process.send_signal(signal.SIGHUP if self.kind.form == "nginx" else signal.SIGUSR2)
+    @property
+    def reloaded_by(self) -> tuple[str, ...]:
+        """The command that does what `systemctl reload` does."""
+        sig = "HUP" if self.kind.form == "nginx" else "USR2"
+        return ("sh", "-c", f"kill -{sig} {self.process.pid}")
 
 
 def program(kind: Kind) -> str:
