@@ -32,6 +32,7 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256": 
 _UNDERSTOOD = {OCSPExtensionOID.NONCE, OCSPExtensionOID.ACCEPTABLE_RESPONSES}
 _SINGLE_EXTENSIONS = 0xA0  # [0] EXPLICIT, after a request's certID
 _BOOLEAN = 0x01
+_CRITICAL = b"\x01\x01\xff"  # TRUE
 
 
 class OcspRefused(Refusal):
@@ -223,6 +224,8 @@ def _nonce(extensions: x509.Extensions) -> bytes | None:
 
 def _has_critical_single_extension(data: bytes) -> bool:
     # cryptography parses these and shows them to nobody. None is understood, so a critical one refuses.
+    if _CRITICAL not in data:
+        return False
     tbs = der.children(der.children(data)[0].content)[0]
     listed = next(value for value in der.children(tbs.content) if value.tag == der.SEQUENCE)
     of_single = der.children(der.children(listed.content)[0].content)[1:]
