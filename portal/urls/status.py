@@ -8,6 +8,9 @@ _ISSUER = r"(?P<key_identifier>[0-9a-f]{1,40})"
 _SHARD = r"(?P<shard>[1-9][0-9]{0,8})"
 
 urlpatterns = [
+    # First what is asked most often: addresses are tried in this order.
+    path("ocsp", ocsp.post),
+    path("ocsp/<path:encoded>", ocsp.get),
     path("ca/bundle.pem", publish.trust_bundle),
     path("ca/all.pem", publish.verifiers_bundle),
     path("ca/<slug:key_identifier>.crt", publish.ca_certificate),
@@ -16,8 +19,6 @@ urlpatterns = [
     re_path(rf"^crl/{_ISSUER}\.(?P<form>crl|pem)\Z", crl.revocation_list),
     re_path(rf"^crl/{_ISSUER}/delta\.crl\Z", crl.delta),
     re_path(rf"^crl/{_ISSUER}/{_SHARD}\.(?P<form>crl|pem)\Z", crl.revocation_list),
-    path("ocsp", ocsp.post),
-    path("ocsp/<path:encoded>", ocsp.get),
     path("healthz", publish.healthz),
     asked_by_proxies,
 ]

@@ -1,5 +1,6 @@
 """What is answered to OCSP requests: what the database says now, with a signature made before if it can."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from pki.core import ocsp
 from pki.core.ocsp import GOOD, Status
 from pki.models import Certificate, Device, Issuer, Responder, Revocation
-from pki.services import authorities, known_issuers, ocsp_answers, revocation
+from pki.services import authorities, known_issuers, ocsp_answers, revocation, revocation_status
 from pki.services.ocsp_answers import KEPT, Answer, Answers
 from tests.core.ocsp_cast import NONCE, SHA1, SHA256, asked, asked_by_hash, told
 from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
@@ -310,3 +311,19 @@ def test_the_hash_of_the_request_is_the_hash_of_the_answer(certificate, now):
         assert isinstance(ask(certificate, now, algorithm).hash_algorithm, type(algorithm))
     assert isinstance(SHA1, hashes.SHA1)
     assert len(KEPT) == 2
+
+
+def test_the_status_is_looked_up_by_indexes_alone(certificate, now):
+    known = known_issuers.ISSUERS.find(ocsp.read(request_of(certificate)).certificate)
+    with CaptureQueriesContext(connection) as queries:
+        revocation_status.of_serial(known, certificate.parsed.serial_number)
+    [query] = queries.captured_queries
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # Tables of a few rows are read whole, unless that is made dear.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(
+            ("EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN ") + query["sql"]
+        )
+        plan = "\n".join(str(row) for row in cursor.fetchall())
+    assert not re.search(r"Seq Scan|\bSCAN\b", plan), plan
