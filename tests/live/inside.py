@@ -125,6 +125,16 @@ def add_login_key(name: str) -> None:
     logins.add_key(User.objects.get(username="admin"), certificate, name, ACTOR, timezone.now())
 
 
+def new_issuer(name: str) -> None:
+    """A new issuing CA and a profile of the same name that uses it."""
+    above = devices.default_profile()
+    issuer = authorities.make_subordinate(
+        name, authorities.root_of(above.issuer), "P-256", ACTOR, timezone.now()
+    )
+    above.pk, above.name, above.issuer, above._state.adding = None, name, issuer, True
+    above.save()
+
+
 def open_enrollment() -> None:
     """Let the device profile sign for anybody."""
     Profile.objects.filter(name="device").update(enrollment_policy=Profile.Policy.OPEN)

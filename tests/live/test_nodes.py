@@ -2,13 +2,14 @@
 
 import itertools
 import json
+import shutil
 import ssl
 from contextlib import closing
 
 import pytest
 
 from tests import postgres
-from tests.clients import needs
+from tests.clients import needs, run
 from tests.live.devices import Device
 from tests.live.parties import Crl, Ocsp
 from tests.live.visitors import Visitor
@@ -174,3 +175,19 @@ def test_a_session_of_one_node_is_a_whole_handshake_at_another(nodes, tmp_path):
     assert arrived.get("/secure").status == 200
     arrived.close()
     device.close()
+
+
+def test_a_node_signs_for_a_new_issuer_once_it_has_its_key(nodes, tmp_path):
+    """Until then it says that it cannot, and nothing of the token is used up."""
+    first, second = nodes
+    first.inside("new_issuer", "latecomer")
+    device = Device.made(second, tmp_path, "signed-by-a-latecomer")
+    token = first.token("--device", device.name, "--profile", "latecomer")
+    asked = device.ask(token)
+    assert asked.stdout == b"503"
+    assert json.loads(device.certificate.read_bytes())["code"] == "unavailable"
+
+    shutil.copytree(first.data / "keys", second.data / "keys", dirs_exist_ok=True)
+    device.enroll(token)
+    subject = run("openssl", "x509", "-in", device.certificate, "-noout", "-issuer").stdout
+    assert subject == b"issuer=CN = latecomer\n"
