@@ -6,7 +6,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,15 +110,23 @@ def program(kind: Kind) -> str:
     return needs(kind.form, package=kind.package, installer=kind.installer)
 
 
-def start(kind: Kind, example: str, folder: Path, hatchery: Mapping[str, int], application: int) -> Front:
+def start(
+    kind: Kind,
+    example: str,
+    folder: Path,
+    hatchery: Mapping[str, int],
+    application: int,
+    edit: Callable[[str], str] = str,
+) -> Front:
     """Run a proxy from examples/<form>/<example>.*, in front of Hatchery's listeners and of an application,
-    which are on these ports. `folder` has what the examples have in /etc/hatchery.
+    which are on these ports. `folder` has what the examples have in /etc/hatchery; `edit` does what a README
+    says that one may change.
     """
     behind = {NUMBERS[name]: port for name, port in hatchery.items() if name in NUMBERS}
     behind[APPLICATION] = application
     ports: dict[str, int] = {}
     for source in (EXAMPLES / kind.form).glob(f"{example}.*"):
-        text = filled_in(source.read_text(), kind, folder, behind, ports)
+        text = filled_in(edit(source.read_text()), kind, folder, behind, ports)
         (folder / source.name).write_text(text)
     if not ports:
         raise AssertionError(f"examples/{kind.form}/{example}{kind.suffix} listens nowhere")
