@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from pki.admin.navigation import link
 from pki.models import Device, EnrollmentRequest
-from pki.services import logins, overview, tallies
+from pki.services import list_standings, logins, overview, responder_standings, tallies
 from pki.services.overview import IssuerLife
 from pki.services.profiles import open_profiles
 
@@ -129,6 +129,10 @@ def warnings(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime)
     found += _ending(issuers)
     if may("pki.view_certificate"):
         found += _overdue_listeners(now)
+    if may("pki.view_revocationlist"):
+        found += _unpublished(now)
+    if may("pki.view_responder"):
+        found += _unanswered(now)
     return found
 
 
@@ -167,6 +171,31 @@ def _overdue_listeners(now: datetime) -> Iterator[Warning]:
             "run manage.py bootstrap, then restart.",
             link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
             "Look at its certificates",
+        )
+
+
+def _unpublished(now: datetime) -> Iterator[Warning]:
+    for each in list_standings.standing_still(now):
+        yield Warning(
+            "danger" if each.refused else "warning",
+            f"A revocation list of {each.name} is out of date: relying parties refuse it."
+            if each.refused
+            else f"Revocation lists of {each.name} are not made anew since {each.since:%Y-%m-%d %H:%M} UTC: "
+            "others do not see what was revoked since.",
+            link("pki_revocationlist_changelist", issuer__id__exact=str(each.issuer_id), overdue="yes"),
+            f"See whether a worker is running, whether its node has the key of {each.name}, and what its log "
+            "says",
+        )
+
+
+def _unanswered(now: datetime) -> Iterator[Warning]:
+    for issuer in responder_standings.unanswered(now):
+        yield Warning(
+            "warning",
+            f"The OCSP responder certificate of {issuer} has ended: no node renewed it. The next question "
+            "makes a new one, on a node that has this issuer's key.",
+            link("pki_responder_changelist", issuer__id__exact=str(issuer.pk)),
+            "Look at its responders",
         )
 
 

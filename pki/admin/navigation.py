@@ -22,6 +22,13 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     ),
     "Authority": (
         ("Issuers", "account_balance", "pki_issuer_changelist", "pki.view_issuer"),
+        (
+            "Revocation lists",
+            "playlist_remove",
+            "pki_revocationlist_changelist",
+            "pki.view_revocationlist",
+        ),
+        ("OCSP responders", "contact_support", "pki_responder_changelist", "pki.view_responder"),
         ("Profiles", "rule", "pki_profile_changelist", "pki.view_profile"),
         ("Audit log", "history", "pki_auditevent_changelist", "pki.view_auditevent"),
     ),

@@ -67,6 +67,23 @@ def value_of(certificate: x509.Certificate, kind: type[Value]) -> Value | None:
         return None
 
 
+def crl_addresses(certificate: x509.Certificate) -> list[str]:
+    """The URLs of the CRLs that a certificate names (RFC 5280 4.2.1.13)."""
+    points = value_of(certificate, x509.CRLDistributionPoints) or ()
+    return [address for point in points for address in _addresses(point.full_name or ())]
+
+
+def ocsp_addresses(certificate: x509.Certificate) -> list[str]:
+    """The URLs at which a certificate lets its status be asked (RFC 5280 4.2.2.1)."""
+    accesses = value_of(certificate, x509.AuthorityInformationAccess) or ()
+    asked = [each for each in accesses if each.access_method == AuthorityInformationAccessOID.OCSP]
+    return list(_addresses(each.access_location for each in asked))
+
+
+def _addresses(names: Iterable[x509.GeneralName]) -> Iterator[str]:
+    return (name.value for name in names if isinstance(name, x509.UniformResourceIdentifier))
+
+
 def name_of(oid: x509.ObjectIdentifier) -> str:
     """An extension's name, or `unknown extension`."""
     known: str = oid._name

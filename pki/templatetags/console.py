@@ -6,12 +6,14 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from pki.models import FULL, RevocationList
+
 register = template.Library()
 
 NOTHING = "-"
 
 _COLOURS = {
-    "success": ("active", "valid", "issued", "usable", "good", "yes"),
+    "success": ("active", "valid", "issued", "usable", "good", "yes", "current"),
     "warning": (
         "waiting",
         "suspended",
@@ -20,6 +22,8 @@ _COLOURS = {
         "expires soon",
         "held",
         "warning",
+        "overdue",
+        "not made yet",
     ),
     "danger": (
         "revoked",
@@ -31,6 +35,7 @@ _COLOURS = {
         "no",
         "bad",
         "danger",
+        "out of date",
     ),
 }
 _COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
@@ -69,6 +74,18 @@ def badge(word: str) -> SafeString:
 def thousands(number: int) -> str:
     """`10,000`: a number that can be read at a glance."""
     return f"{number:,}"
+
+
+@register.filter
+def kilobytes(size: int) -> str:
+    """`1,234.5 kB` on one line, of a number of bytes."""
+    return f"{size / 1000:,.1f}\N{NO-BREAK SPACE}kB"
+
+
+@register.filter
+def list_name(row: RevocationList) -> str:
+    """`full list` or `shard 3`: what a revocation list is called beside its issuer."""
+    return "full list" if row.shard == FULL else f"shard {row.shard}"
 
 
 @register.filter

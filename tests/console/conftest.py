@@ -7,8 +7,17 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.test.client import ClientHandler
 
-from pki.models import Device, DeviceGroup, EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import approval, devices, labels, logins, revocation, tokens
+from pki.models import (
+    FULL,
+    Device,
+    DeviceGroup,
+    EnrollmentRequest,
+    Issuer,
+    Profile,
+    Revocation,
+    RevocationList,
+)
+from pki.services import approval, devices, labels, logins, publication, revocation, tokens
 from tests.console.browser import Browser
 from tests.services.cast import (
     DAY,
@@ -18,6 +27,7 @@ from tests.services.cast import (
     issue,
     pattern_token,
     registered,
+    responder_of,
     set_policy,
 )
 
@@ -50,6 +60,8 @@ def world(ca, now):
     set_policy(Profile.Policy.TOKEN)
     with pytest.raises(revocation.Refusal):
         Gadget("<script>alert(1)</script>").enroll(secret, now)
+    publication.publish_due(now)
+    responder = responder_of(Issuer.objects.get(parent__isnull=False), now)
     logins.add_key(User.objects.get(username="admin"), other, "Ada's laptop", TESTER, now)
     return SimpleNamespace(
         door=door,
@@ -66,6 +78,8 @@ def world(ca, now):
         issuer=Issuer.objects.get(parent__isnull=False),
         profile=devices.default_profile(),
         revocation=Revocation.objects.get(),
+        list=RevocationList.objects.get(issuer__parent__isnull=False, shard=FULL),
+        responder=responder,
         event=door.events.order_by("pk").first(),
     )
 

@@ -281,9 +281,9 @@ def test_one_that_is_over_and_one_whose_time_has_not_come_say_so(ada, world, now
 
 
 def test_the_pages_ask_the_database_a_few_times(ada, world, django_assert_max_num_queries):
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         ada.get(page(world.certificate))
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(13):
         ada.get(page(world.issuer))
 
 

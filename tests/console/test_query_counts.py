@@ -9,11 +9,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from pki.models import DeviceGroup, LoginKey, Profile, Revocation
-from pki.services import devices, profiles, refusals, revocation, tokens
+from pki.models import (
+    Certificate,
+    DeviceGroup,
+    Issuer,
+    LoginKey,
+    Profile,
+    Responder,
+    Revocation,
+    RevocationList,
+    StaleList,
+)
+from pki.services import devices, profiles, refusals, revocation, revocation_lists, tokens
 from pki.services.refusals import Attempt
 from tests.console.browser import changelist, page, registered_models
-from tests.services.cast import TESTER, issue, registered
+from tests.services.cast import DAY, TESTER, issue, registered
 
 FEW, MANY = 3, 60
 # These grow with every device; the others are as many as an administrator makes by hand.
@@ -48,8 +58,36 @@ def fill(first: int, last: int, now) -> None:
         LoginKey.objects.create(user=user, spki_sha256=f"{number:064x}", name="laptop", created_at=now)
         DeviceGroup.objects.create(name=f"site-{number}").devices.add(device)
         Group.objects.create(name=f"role-{number}")
+        open_lists(profile.issuer, number + 2, number + 3, now)
+        give_responder(profile.issuer, number, now)
         extra = Profile(name=f"profile-{number}", issuer=profile.issuer, extended_key_usages=["clientAuth"])
         profiles.save(extra, [], TESTER, now)
+
+
+def open_lists(issuer, first: int, last: int, now) -> None:
+    """Shards of an issuer's revocation list, signed, all of them waiting to be signed anew."""
+    shared = {"number": 1, "der": b"not read", "this_update": now, "next_update": now + DAY, "opened_at": now}
+    RevocationList.objects.bulk_create(
+        RevocationList(
+            issuer=issuer, shard=shard, url=revocation_lists.url(issuer, shard), renew_at=now + DAY, **shared
+        )
+        for shard in range(first, last)
+    )
+    StaleList.objects.bulk_create(
+        StaleList(issuer=issuer, shard=shard, at=now) for shard in range(first, last)
+    )
+
+
+def give_responder(issuer, number: int, now) -> None:
+    Responder.objects.create(
+        issuer=issuer,
+        key_reference=f"file:ocsp-{number}",
+        serial=f"{number + 1:x}",
+        not_before=now,
+        not_after=now + DAY,
+        created_at=now,
+        certificate_der=issuer.certificate_der,
+    )
 
 
 def asked(browser, url: str, **query: str) -> list[str]:
@@ -82,6 +120,27 @@ def test_the_page_of_a_row_asks_as_much_among_many_rows_as_among_few(ada, now, m
     few = asked(ada, page(row))
     fill(FEW, MANY, now)
     assert len(asked(ada, page(row))) == len(few)
+
+
+def test_pages_ask_as_much_for_a_thousand_shards_as_for_three_and_read_the_bytes_of_none(ada, now):
+    fill(0, FEW, now)
+    issuer = Issuer.objects.get(parent__isnull=False)
+    row = RevocationList.objects.get(issuer=issuer, shard=FEW)
+    pages = [
+        reverse("admin:index"),
+        page(issuer),
+        page(Certificate.objects.filter(revocation__isnull=False).latest("pk")),
+        page(row),
+        changelist(RevocationList),
+        *(f"{changelist(RevocationList)}?{query}" for query in ("kind=shard", "overdue=yes", "q=Issuing")),
+    ]
+    few = {url: asked(ada, url) for url in pages}
+    open_lists(issuer, 100, 1_100, now)
+    for url in pages:
+        many = asked(ada, url)
+        assert len(many) == len(few[url]), url
+        read = [sql for sql in many if re.search(r'"pki_revocationlist"\."(der|base_der|delta_der)"', sql)]
+        assert not read, url
 
 
 def test_the_dashboard_asks_as_much_for_many_rows_as_for_few(ada, now):

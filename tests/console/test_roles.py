@@ -13,7 +13,9 @@ from pki.models import (
     Issuer,
     LoginKey,
     Profile,
+    Responder,
     Revocation,
+    RevocationList,
 )
 from tests.console.browser import ONE_TOKEN, add, changelist, new_token, page, registered_models
 from tests.console.conftest import browser
@@ -31,7 +33,9 @@ MAY_SEE: dict[type, set[str]] = {
     EnrollmentToken: set(ROLES),
     Issuer: set(ROLES),
     Profile: set(ROLES),
+    Responder: set(ROLES),
     Revocation: set(ROLES),
+    RevocationList: set(ROLES),
     AuditEvent: {CA_ADMINISTRATOR, AUDITOR},
     LoginKey: {AUDITOR},
     User: {AUDITOR},

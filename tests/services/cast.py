@@ -13,10 +13,11 @@ from django.db import connection
 
 from pki.core import csr
 from pki.core.errors import Refusal
-from pki.models import Certificate, Device, EnrollmentRequest, Profile
-from pki.services import devices, enrollment, issuance, tokens
+from pki.models import Certificate, Device, EnrollmentRequest, Issuer, Profile, Responder
+from pki.services import devices, enrollment, issuance, responders, tokens
 from pki.services.audit import Actor
 from pki.services.issuance import Issued
+from pki.services.known_issuers import KnownIssuer
 from tests.clients import make_csr
 
 ADDRESS = "192.0.2.7"
@@ -61,6 +62,11 @@ def issue(device: Device, now: datetime) -> Certificate:
     """A certificate as `manage.py issue` gives it, for a new key."""
     issued, _ = issuance.issue(device, csr.verify(Gadget(device.name).csr), TESTER, now)
     return issued.certificate
+
+
+def responder_of(issuer: Issuer, now: datetime) -> Responder:
+    """The OCSP responder of an issuer, as the first question makes it."""
+    return responders.RESPONDERS.of(KnownIssuer(issuer.pk, issuer.fingerprint, issuer.not_after), now)
 
 
 def set_policy(policy: Profile.Policy) -> None:

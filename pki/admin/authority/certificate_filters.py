@@ -7,10 +7,12 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pki.models import Certificate, Revocation
-from pki.services import revocation
+from pki.models import FULL, Certificate, Revocation, RevocationList
+from pki.services import list_standings, revocation
 from pki.services.overview import SPANS
+from pki.templatetags.console import list_name
 
+_LONGEST_KEY = 18  # decimal digits of a database's number
 _OF_REVOCATIONS = ("revoked", "held")
 
 
@@ -85,6 +87,32 @@ class RevokedFilter(LatelyFilter):
     title = "revoked"
     parameter_name = "revoked"
     field = "revoked_at"
+
+
+class ShardFilter(admin.SimpleListFilter):
+    """Revocations of the certificates that one shard of a CRL is for. The page of that list links here."""
+
+    title = "revocation list"
+    parameter_name = "list"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        self._shard = self._chosen(request)
+        shard = self._shard
+        return [(str(shard.pk), f"{shard.issuer}, {list_name(shard)}")] if shard is not None else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Revocation]) -> QuerySet[Revocation]:
+        if self._shard is None:
+            return queryset
+        # Ten thousand certificates, found by their index.
+        certificates = Certificate.objects.filter(issuer=self._shard.issuer_id, crl_shard=self._shard.shard)
+        return queryset.filter(certificate__in=certificates.values("pk"))
+
+    def _chosen(self, request: HttpRequest) -> RevocationList | None:
+        value = request.GET.get(self.parameter_name, "")
+        if not value.isascii() or not value.isdecimal() or len(value) > _LONGEST_KEY:
+            return None
+        shards = RevocationList.objects.exclude(shard=FULL).select_related("issuer")
+        return list_standings.without_bytes(shards).filter(pk=value).first()
 
 
 class RelatedFilter(admin.RelatedFieldListFilter):

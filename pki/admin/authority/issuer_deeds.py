@@ -12,6 +12,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from pki.admin.parts import reaching
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.objects import found, page_url
 from pki.admin.parts.pages import ReadOnlyAdmin
@@ -148,7 +149,7 @@ class IssuerDeeds(ReadOnlyAdmin):
             items=[issuer],
             button=deed.words,
             act=act,
-            impact=None if deed.after == _STATE.ACTIVE else _impact,
+            impact=partial(_impact, deed=deed) if deed.after != _STATE.ACTIVE else None,
             destructive=True,
             back=page_url(self, issuer),
         )
@@ -164,7 +165,7 @@ class IssuerDeeds(ReadOnlyAdmin):
         ]
 
 
-def _impact(issuers: Sequence[Issuer]) -> list[str]:
+def _impact(issuers: Sequence[Issuer], deed: Deed) -> list[str]:
     (issuer,) = issuers
     profiles = list(issuer.profiles.order_by("name").values_list("name", flat=True))
     living = Certificate.objects.filter(issuer=issuer, not_after__gte=timezone.now())
@@ -177,4 +178,16 @@ def _impact(issuers: Sequence[Issuer]) -> list[str]:
         "There are certificates of it that have not ended."
         if living.exists()
         else "No certificate of it is still valid.",
+        *(_elsewhere(issuer) if deed.after == _STATE.COMPROMISED else []),
+    ]
+
+
+def _elsewhere(issuer: Issuer) -> list[str]:
+    """What others see of a compromise."""
+    if issuer.parent is None:
+        return ["No list can revoke a root: whoever trusts it must take it out of their trust store."]
+    return [
+        f"The revocation list of {issuer.parent} names it, and OCSP calls it and all its certificates "
+        "revoked (cACompromise).",
+        *reaching.beforehand(),
     ]

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from pki.admin.parts import reaching
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.objects import found, list_url, page_url, url_name
 from pki.admin.parts.pages import ConsoleAdmin
@@ -115,7 +116,7 @@ class Revokes(ConsoleAdmin):
         def act(cleaned: dict[str, Any]) -> str:
             reason, actor = Reason(cleaned["reason"]), administrator(request)
             revoked = revocation.revoke_all(certificates, reason, actor, timezone.now(), cleaned["note"])
-            return counted("Revoked", revoked, "certificate")
+            return f"{counted('Revoked', revoked, 'certificate')} {reaching.afterwards()}"
 
         return ask_first(
             self,
@@ -126,7 +127,7 @@ class Revokes(ConsoleAdmin):
             button="Revoke",
             act=act,
             form_class=RevocationForm,
-            impact=lambda _: consequences(certificates),
+            impact=lambda _: [*consequences(certificates), *reaching.beforehand()],
             destructive=True,
             back=back,
         )
@@ -153,7 +154,7 @@ class LiftsHolds(ConsoleAdmin):
 
         def act(cleaned: dict[str, Any]) -> str:
             lifted = revocation.lift(certificates, administrator(request), timezone.now(), cleaned["note"])
-            return f"{counted('Lifted the hold of', lifted, 'certificate')} Good again from this moment."
+            return f"{counted('Lifted the hold of', lifted, 'certificate')} {reaching.afterwards()}"
 
         return ask_first(
             self,
@@ -164,6 +165,7 @@ class LiftsHolds(ConsoleAdmin):
             button="Lift the hold",
             act=act,
             form_class=LiftForm,
+            impact=lambda _: reaching.beforehand(),
             # Who was shut out comes in again: not by a console that was left open.
             destructive=True,
             back=back,

@@ -8,9 +8,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
 from unfold.admin import ModelAdmin
 
+from pki.admin.parts.objects import page_url
 from pki.core import bundles, reading
 from pki.models import Issuer
 from pki.services import authorities
@@ -48,7 +48,9 @@ def context(
         "original": row,
         "opts": page.model._meta,
         "reading": reading.read(certificate),
-        "downloads": [(each.label, _download_url(page, row, form)) for form, each in DOWNLOADS.items()],
+        "downloads": [
+            (each.label, page_url(page, row, "download", form)) for form, each in DOWNLOADS.items()
+        ],
     }
 
 
@@ -73,16 +75,16 @@ def download(
         if wanted.root:
             certificates.append(authorities.root_of(above).certificate)
     content = certificate.public_bytes(Encoding.DER) if form == "der" else bundles.pem(certificates)
-    response = HttpResponse(content, content_type=wanted.content_type)
-    response["Content-Disposition"] = f'attachment; filename="{_file_name(name, serial)}{wanted.suffix}"'
+    return attachment(content, f"{file_name(name, serial)}{wanted.suffix}", wanted.content_type)
+
+
+def attachment(content: bytes, name: str, content_type: str) -> HttpResponse:
+    """An answer that a browser saves as a file, under a name that `file_name` made."""
+    response = HttpResponse(content, content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _file_name(*words: str) -> str:
+def file_name(*words: str) -> str:
     """A name that no shell, header or file system takes for anything else."""
     return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", word).strip("._-") or "unnamed" for word in words)
-
-
-def _download_url(page: ModelAdmin, row: Model, form: str) -> str:
-    meta = page.model._meta
-    return reverse(f"{page.admin_site.name}:{meta.app_label}_{meta.model_name}_download", args=[row.pk, form])

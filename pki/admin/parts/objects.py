@@ -43,6 +43,6 @@ def list_url(page: ModelAdmin) -> str:
     return reverse(f"{page.admin_site.name}:{url_name(page, 'changelist')}")
 
 
-def page_url(page: ModelAdmin, row: Model, verb: str = "change") -> str:
+def page_url(page: ModelAdmin, row: Model, verb: str = "change", *more: str) -> str:
     """Where an object's own page is, or one of its other URLs."""
-    return reverse(f"{page.admin_site.name}:{url_name(page, verb)}", args=[row.pk])
+    return reverse(f"{page.admin_site.name}:{url_name(page, verb)}", args=[row.pk, *more])
