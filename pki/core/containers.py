@@ -1,4 +1,4 @@
-"""DER that holds certificates, requests or keys: by themselves, or in PKCS#7, #8 or #12 (RFC 7292)."""
+"""DER that holds certificates, requests, keys, CRLs: by themselves, or in PKCS#7, #8 or #12 (RFC 7292)."""
 
 import base64
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
     pkcs12,
 )
+from cryptography.x509 import ocsp
 
 from pki.core import der
 from pki.core.errors import UNREADABLE
@@ -59,11 +60,31 @@ def _request(data: bytes, origin: str, password: str, into: Recognised) -> bool:
 
 def _revocation_list(data: bytes, origin: str, password: str, into: Recognised) -> bool:
     try:
-        x509.load_der_x509_crl(data)
+        crl = x509.load_der_x509_crl(data)
     except UNREADABLE:
         return False
-    into.add(Kind.REVOCATION_LIST, origin)
+    into.add(Kind.REVOCATION_LIST, origin, revocation_list=crl)
     return True
+
+
+def _ocsp(data: bytes, origin: str, password: str, into: Recognised) -> bool:
+    """OCSP (RFC 6960 4): that it is one, and nothing more."""
+    for kind, load in _OCSP.items():
+        try:
+            load(data)
+        except NotImplementedError:
+            pass  # of several certificates: one all the same
+        except UNREADABLE:
+            continue
+        into.add(kind, origin)
+        return True
+    return False
+
+
+_OCSP: dict[Kind, Callable[[bytes], object]] = {
+    Kind.OCSP_REQUEST: ocsp.load_der_ocsp_request,
+    Kind.OCSP_ANSWER: ocsp.load_der_ocsp_response,
+}
 
 
 def _public_key(data: bytes, origin: str, password: str, into: Recognised) -> bool:
@@ -286,4 +307,5 @@ _READERS: tuple[Callable[[bytes, str, str, Recognised], bool], ...] = (
     _private_key,
     _public_key,
     _revocation_list,
+    _ocsp,
 )

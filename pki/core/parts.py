@@ -22,6 +22,8 @@ class Kind(StrEnum):
     PRIVATE_KEY = "private key"
     PUBLIC_KEY = "public key"
     REVOCATION_LIST = "revocation list"
+    OCSP_REQUEST = "OCSP request"
+    OCSP_ANSWER = "OCSP answer"
     UNREADABLE = "unreadable"
 
 
@@ -34,11 +36,12 @@ class Part:
     origin: str  # how it was wrapped, in words
     certificate: x509.Certificate | None = None
     request: x509.CertificateSigningRequest | None = None
+    revocation_list: x509.CertificateRevocationList | None = None
     key: PublicKeyTypes | None = None  # its public key, of a private key the public half
 
     @property
     def title(self) -> str:
-        return f"{self.number}. {self.kind.capitalize()}"
+        return f"{self.number}. {self.kind[:1].upper()}{self.kind[1:]}"
 
     @property
     def is_read(self) -> bool:

@@ -16,10 +16,10 @@ from pki.core import chains, diagnosis, pins, recognition
 from pki.core.diagnosis import Circumstances
 from pki.core.findings import Finding, Severity
 from pki.core.identifiers import LONGEST_SERIAL
-from pki.core.parts import Part, Recognised
+from pki.core.parts import Kind, Part, Recognised
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Certificate, Issuer, Revocation
-from pki.services import standings
+from pki.services import list_inspection, standings
 from pki.services.standings import Word
 
 log = logging.getLogger("hatchery.inspection")
@@ -81,7 +81,7 @@ def inspect(
     use: ExtendedKeyUsage = ExtendedKeyUsage.CLIENT_AUTH,
     hostname: str = "",
 ) -> Inspection:
-    """Look at anything: PEM, DER, PKCS#12, PKCS#7, keys, garbage. Raises nothing for what is in it.
+    """Look at anything: PEM, DER, PKCS#12, PKCS#7, keys, CRLs, garbage. Raises nothing for what is in it.
 
     `use` is what a certificate is shown for; `hostname` what a client would ask for, empty to leave it out.
     """
@@ -95,8 +95,10 @@ def inspect(
         _log_without_secrets(error)
         return Inspection([], [_NOT_UNDERSTOOD])
     parts = _on_record(recognised, issuers)
+    certificates = recognised.of(Kind.CERTIFICATE)
     for each in parts:
         each.findings += _record_findings(each, issuers, use, now)
+        each.findings += list_inspection.findings(each.part, issuers, certificates, now)
         each.findings += [finding for finding in findings if finding.part == each.part.number]
     return Inspection(parts, [finding for finding in findings if finding.part is None])
 

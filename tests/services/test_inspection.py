@@ -17,20 +17,22 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs7,
     pkcs12,
 )
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pki.core import bundles, chains, containers, csr, der, diagnosis, recognition
+from pki.core import bundles, chains, containers, csr, der, diagnosis, list_reading, recognition
 from pki.core.findings import Finding, Severity
 from pki.core.parts import MOST_PARTS, Kind
 from pki.core.profiles import ExtendedKeyUsage
-from pki.models import Certificate, Issuer, Revocation
-from pki.services import authorities, inspection, issuance, revocation
+from pki.keystore import keystore
+from pki.models import Certificate, Issuer, Revocation, RevocationList
+from pki.services import authorities, inspection, issuance, publication, revocation
 from tests.clients import make_csr
 from tests.core import cast as core
 from tests.core.test_hostile_bytes import damaged
-from tests.services.cast import DAY, TESTER, Gadget, change_state, everything, registered
+from tests.services.cast import DAY, SECOND, TESTER, Gadget, change_state, everything, registered
 
 SERVER = ExtendedKeyUsage.SERVER_AUTH
 GOOD_AS_IT_IS = {"ours", "san_missing", "our_issuer"}
@@ -562,6 +564,35 @@ def test_every_finding_of_something_wrong_says_what_to_do(ca, now):
                 assert finding.advice, finding.code
 
 
+_ONLY_SOME = x509.IssuingDistributionPoint(
+    full_name=[x509.UniformResourceIdentifier("http://a.example/1.crl")],
+    relative_name=None,
+    only_contains_user_certs=False,
+    only_contains_ca_certs=False,
+    only_some_reasons=None,
+    indirect_crl=False,
+    only_contains_attribute_certs=False,
+)
+
+
+def unsigned_crl(name, now, *, number=1):
+    builder = x509.CertificateRevocationListBuilder(
+        issuer_name=name, last_update=now - SECOND, next_update=now + DAY
+    )
+    return builder.add_extension(x509.CRLNumber(number), critical=False)
+
+
+def strange_crl(name, key, now, *, revoked=None):
+    builder = unsigned_crl(name, now)
+    if revoked is not None:
+        builder = builder.add_extension(_ONLY_SOME, critical=True).add_revoked_certificate(
+            x509.RevokedCertificateBuilder(revoked, now)
+            .add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
+            .build()
+        )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
 LEAF = core.issued(core.ca(), core.record("door-1", "DNS:door.example"))
 ORIGINALS = [
     LEAF.public_bytes(Encoding.DER),
@@ -572,6 +603,9 @@ ORIGINALS = [
     pkcs7.serialize_certificates([LEAF, core.ca().root], Encoding.DER),
     core.private_key("P-256").private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
     core.private_key("P-256").public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    strange_crl(LEAF.issuer, core.private_key("P-256"), core.MOMENT, revoked=LEAF.serial_number),
+    ocsp.OCSPRequestBuilder().add_certificate(LEAF, core.ca().issuing, hashes.SHA256()).build()
+        .public_bytes(Encoding.DER),
 ]  # fmt: skip
 OLD_KEY = b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n"
 PIECES = [
@@ -589,6 +623,11 @@ def judged(data, password=""):
     )
     findings = diagnosis.diagnose(recognised, circumstances)
     assert all(isinstance(each, Finding) and each.sentence for each in findings)
+    for crl in filter(None, (part.revocation_list for part in recognised.parts)):
+        assert list_reading.read(crl).issuer
+        list_reading.signed_by(crl, core.ca().issuing)
+        list_reading.names(crl, core.ca().issuing)
+        list_reading.entry_of(crl, LEAF.serial_number)
     numbers = {part.number for part in recognised.parts}
     assert {each.part for each in findings} <= {*numbers, None}
 
@@ -610,3 +649,108 @@ def test_whatever_is_pasted_is_judged_and_nothing_is_raised(data):
 def test_the_chain_is_found_by_keys_not_by_names():
     assert chains.signed_by(LEAF, core.ca().issuing)
     assert not chains.signed_by(LEAF, core.ca().root)
+
+
+# --- Revocation lists and OCSP --------------------------------------------------------------------
+
+
+@pytest.fixture
+def lists(certificate, now):
+    """The issuing CA's full list and first shard, with nothing in them."""
+    publication.publish_due(now)
+    return {row.shard: row for row in certificate.issuer.revocation_lists.all()}
+
+
+def published_anew(row, now):
+    publication.publish_now([row], TESTER, now)
+    row.refresh_from_db()
+    return bytes(row.der)
+
+
+def crl_pem(der):
+    return x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
+
+
+def sentence_of(inspected, code):
+    (finding,) = [finding for finding in inspected.all_findings if finding.code == code]
+    return finding.sentence
+
+
+@pytest.mark.parametrize("wrap", [bytes, crl_pem, base64.b64encode], ids=["DER", "PEM", "base64"])
+@pytest.mark.parametrize(("shard", "words"), [(0, "the full list"), (1, "shard 1")])
+def test_a_revocation_list_is_recognised_as_ours(lists, now, wrap, shard, words):
+    inspected = look(wrap(bytes(lists[shard].der)), now)
+    assert [each.part.kind for each in inspected.parts] == [Kind.REVOCATION_LIST]
+    assert words in sentence_of(inspected, "our_crl")
+    assert codes(inspected) == {"our_crl"}
+
+
+def test_a_list_that_is_older_than_the_one_that_is_out_says_so(lists, now):
+    old = bytes(lists[1].der)
+    new = published_anew(lists[1], now + SECOND)
+    inspected = look(old, now + SECOND)
+    assert "number 2" in sentence_of(inspected, "crl_superseded")
+    assert codes(look(new, now + SECOND)) == {"our_crl"}
+
+
+def test_a_list_past_its_next_update_is_refused(lists, now):
+    assert "crl_out_of_date" in refusals(look(bytes(lists[0].der), lists[0].next_update))
+    assert not refusals(look(bytes(lists[0].der), lists[0].next_update - SECOND))
+
+
+def test_whether_a_certificate_that_is_pasted_with_it_is_in_a_list_is_said(lists, certificate, now):
+    clean = look(pem(certificate.parsed) + crl_pem(bytes(lists[1].der)), now)
+    assert "part 1" in sentence_of(clean, "not_in_crl")
+    revocation.revoke([certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    for shard in (0, 1):
+        listed = look(
+            crl_pem(published_anew(lists[shard], now + SECOND)) + pem(certificate.parsed), now + SECOND
+        )
+        assert "keyCompromise" in sentence_of(listed, "in_crl")
+        assert "in_crl" in refusals(listed)
+
+
+def test_a_list_that_a_certificate_does_not_name_says_nothing_of_it(lists, certificate, now):
+    other = RevocationList.objects.create(
+        issuer=certificate.issuer, shard=2, url=lists[1].url.replace("/1.crl", "/2.crl"), opened_at=now
+    )
+    inspected = look(crl_pem(published_anew(other, now)) + pem(certificate.parsed), now)
+    assert "crl_of_others" in codes(inspected)
+    assert not codes(inspected) & {"in_crl", "not_in_crl"}
+
+
+def test_a_list_of_somebody_else_and_one_in_our_name(lists, certificate, now):
+    stranger = core.private_key("P-256")
+    assert codes(look(strange_crl(certificate.parsed.subject, stranger, now), now)) == {"not_ours"}
+    forged = look(strange_crl(certificate.parsed.issuer, stranger, now), now)
+    assert refusals(forged) == {"crl_signature_invalid"}
+
+
+def test_a_list_that_our_key_signed_and_nobody_remembers(lists, certificate, now):
+    """As after a backup was put back, from before it was made."""
+    unsigned = unsigned_crl(certificate.parsed.issuer, now, number=lists[0].number + 1)
+    signed = keystore().sign(certificate.issuer.key_reference, unsigned).public_bytes(Encoding.DER)
+    assert codes(look(signed, now)) == {"our_crl", "not_on_record"}
+
+
+def test_ocsp_is_recognised_by_name(certificate, now):
+    issuer = certificate.issuer.certificate
+    request = ocsp.OCSPRequestBuilder().add_certificate(certificate.parsed, issuer, hashes.SHA256()).build()
+    answer = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    for message, kind in ((request, Kind.OCSP_REQUEST), (answer, Kind.OCSP_ANSWER)):
+        inspected = look(message.public_bytes(Encoding.DER), now)
+        assert [each.part.kind for each in inspected.parts] == [kind]
+        assert not refusals(inspected)
+
+
+def test_an_ocsp_request_about_several_is_one_too(certificate, now):
+    issuer = certificate.issuer.certificate
+    one = ocsp.OCSPRequestBuilder().add_certificate(certificate.parsed, issuer, hashes.SHA256()).build()
+    content = one.public_bytes(Encoding.DER)
+    for _ in range(3):  # down to the list of requests
+        content = der.children(content)[0].content
+    several = content * 2
+    for _ in range(3):
+        length = len(several)
+        several = bytes([0x30, 0x81, length]) + several if length > 127 else bytes([0x30, length]) + several
+    assert [each.part.kind for each in look(several, now).parts] == [Kind.OCSP_REQUEST]
