@@ -106,6 +106,7 @@ def _urls(client: Any) -> Iterator[str]:
             print(f"(there is no page {name})")
     for model in admin.site._registry:
         yield from _urls_of(client, model)
+    yield from _of_revocation_lists()
 
 
 def _urls_of(client: Any, model: Any) -> Iterator[str]:
@@ -141,6 +142,23 @@ def _urls_of(client: Any, model: Any) -> Iterator[str]:
         yield reverse(f"{name}_change", args=[row.pk])
     if row := rows.first():
         yield reverse(f"{name}_history", args=[row.pk])
+
+
+def _of_revocation_lists() -> Iterator[str]:
+    """What is asked before lists are published, and the revocations of one shard: the fullest."""
+    from django.urls import reverse
+
+    from pki.admin.parts.paging import DEEPEST
+    from pki.models import FULL, Issuer, RevocationList
+
+    shard = RevocationList.objects.exclude(shard=FULL).order_by("-entries").first()
+    if shard is not None:
+        listed = reverse("admin:pki_revocation_changelist")
+        yield from (f"{listed}?list={shard.pk}{more}" for more in ("", f"&p={DEEPEST}", "&revoked=30d"))
+        yield reverse("admin:pki_revocationlist_publish", args=[shard.pk])
+    for issuer in Issuer.objects.all():
+        yield reverse("admin:pki_issuer_change", args=[issuer.pk])
+        yield reverse("admin:pki_issuer_publish", args=[issuer.pk])
 
 
 def _searches() -> Iterator[str]:

@@ -43,6 +43,7 @@ def main() -> None:
     now = timezone.now()
     _people(now)
     richest = _devices(now)
+    _lists(now)
     _requests_and_tokens(now)
     print(json.dumps(_rows(richest)))
 
@@ -99,6 +100,17 @@ def _devices(now: datetime):
     return richest
 
 
+def _lists(now: datetime) -> None:
+    """A second shard of the issuing CA's revocation list, as if the first were full; its OCSP responder."""
+    from pki.models import Issuer
+    from pki.services import revocation_lists
+    from tests.services.cast import responder_of
+
+    revocation_lists.SHARD_SIZE = 20
+    revocation_lists.roll(now)
+    responder_of(Issuer.objects.get(parent__isnull=False), now)
+
+
 def _requests_and_tokens(now: datetime) -> None:
     from pki.core.errors import Refusal
     from pki.models import Profile
@@ -130,6 +142,8 @@ def _rows(richest) -> dict[str, str]:
         model._meta.label: model._default_manager.order_by("pk").first() for model in admin.site._registry
     }
     firsts["pki.Device"] = richest
+    firsts["pki.Issuer"] = richest.profile.issuer
+    firsts["pki.RevocationList"] = richest.profile.issuer.revocation_lists.get(shard=1)
     firsts["pki.Certificate"] = richest.certificates.order_by("pk").last()
     return {label: str(row.pk) for label, row in firsts.items() if row is not None}
 

@@ -61,3 +61,28 @@ def test_a_device_is_found_and_suspended_by_keyboard_alone(visit):
     tab_to(ada, suspend)
     keys.press("Enter")
     ada.sees("Now suspended: 1 device")
+
+
+def test_revocation_lists_are_published_by_keyboard_alone(visit, rows):
+    olga = visit("olga")
+    keys, page = olga.page.keyboard, olga.page
+    olga.open_named("pki_issuer_change", rows["pki.Issuer"])
+    tab_to(olga, page.get_by_role("link", name="Publish now"))
+    keys.press("Enter")
+    page.wait_for_url(re.compile("/publish/$"))
+    tab_to(olga, page.get_by_role("button", name="Publish now"))
+    keys.press("Enter")
+    page.wait_for_url(re.compile("/change/$"))
+    olga.sees(re.compile(r"Published: .*full list: number \d+"))
+
+
+def test_the_address_of_a_list_is_copied_by_keyboard_alone(visit, rows):
+    vera = visit("vera")
+    vera.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    vera.open_named("pki_revocationlist_change", rows["pki.RevocationList"])
+    copy = vera.page.get_by_role("button", name="Copy address", exact=True)
+    tab_to(vera, copy)
+    vera.page.keyboard.press("Enter")
+    vera.sees("Copied")
+    copied = vera.page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"http://[^/]+/crl/[0-9a-f]{40}/1\.crl", copied)

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from pki.models import Device, EnrollmentToken, Issuer, Profile
+from pki.models import Device, EnrollmentToken, Issuer, Profile, RevocationList
 from tests.console.browser import add, changelist
 
 # Adding, changing and deleting, of what an Operator must not touch.
@@ -53,6 +53,19 @@ def test_an_operator_finds_no_button_to_change_authorities(visit, rows, model):
     for button in ("Save", "Delete", "Save and continue editing", "Rotate", "Retire"):
         expect(olga.page.get_by_role("button", name=button, exact=True)).to_have_count(0)
         expect(olga.page.get_by_role("link", name=button, exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize(("user", "may"), [("olga", True), ("carl", True), ("vera", False), ("ahmed", False)])
+def test_lists_are_published_by_who_may_and_by_nobody_else(visit, rows, user, may):
+    console = visit(user)
+    console.watch.expect("status of 403|favicon.ico")
+    for model in (Issuer, RevocationList):
+        path = address(model, "publish", rows)
+        console.open(address(model, "change", rows))
+        assert (console.page.locator(f'a[href="{path}"]').count() > 0) is may
+        assert console.open(path).status == (200 if may else 403)
+        console.open_named("password_change")  # a page with a CSRF token that is good
+        assert console.page.evaluate(_POST, path) == (200 if may else 403)  # not confirmed: asked again
 
 
 def test_an_operator_has_the_buttons_for_devices_and_a_viewer_has_none(visit):
