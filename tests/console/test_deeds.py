@@ -11,6 +11,7 @@ from pki.models import (
     EnrollmentRequest,
     EnrollmentToken,
     Revocation,
+    RevocationList,
 )
 from pki.services import approval, revocation, tokens
 from tests.console.browser import ONE_TOKEN, changelist, new_token, page
@@ -102,6 +103,14 @@ ACTIONS = {
         {},
         lambda token: EnrollmentToken.objects.get(pk=token.pk).cancelled_at is not None,
         "token.cancelled",
+    ),
+    "publish a revocation list": (
+        RevocationList,
+        "publish_selected",
+        lambda world: world.list,
+        {},
+        lambda row: RevocationList.objects.get(pk=row.pk).number > 1,
+        "crl.published",
     ),
 }
 of_each_action = pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from django.contrib.auth.models import User
 
-from pki.models import Device, DeviceGroup, EnrollmentToken
+from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, Issuer, RevocationList
 from pki.services import devices
 from tests.console.browser import ONE_TOKEN, add, fields_of, page
 from tests.console.conftest import browser
@@ -63,3 +63,14 @@ def test_forms_of_their_own_make_a_token_each(now):
     )
     assert {answer.status_code for answer in answers} == {200}
     assert tokens_of(device) == CROWD
+
+
+def test_lists_that_are_published_many_times_at_once_have_a_number_each_time():
+    url = page(Issuer.objects.get(parent__isnull=False), "publish")
+    answers = at_once(*(partial(each.post, url, confirmed="yes") for each in browsers()))
+    assert {answer.status_code for answer in answers} == {302}
+    published = [event.detail for event in AuditEvent.objects.filter(kind="crl.published")]
+    for row in RevocationList.objects.filter(issuer__parent__isnull=False):
+        numbers = [each["number"] for each in published if each["shard"] == row.shard]
+        assert sorted(numbers) == list(range(1, CROWD + 1))
+        assert row.number == CROWD
