@@ -44,6 +44,7 @@ KEPT: dict[str, str | None] = {
     "pki_certificate": None,
     "pki_subjectaltname": None,
     "pki_issuer": None,
+    "pki_responder": None,
     # The number that was given last would be forgotten.
     "pki_revocationlist": None,
 }
