@@ -9,6 +9,7 @@ import sys
 from datetime import timedelta
 
 import django
+from cryptography.hazmat.primitives.serialization import Encoding
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
@@ -17,9 +18,10 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from pki.core import bundles, certificates, csr, keys, names, profiles  # noqa: E402
+from pki.core import bundles, certificates, crls, csr, keys, names, pins, profiles  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
 from pki.models import (  # noqa: E402
+    FULL,
     AuditEvent,
     Certificate,
     Device,
@@ -29,6 +31,7 @@ from pki.models import (  # noqa: E402
     LastSeen,
     Profile,
     Revocation,
+    RevocationList,
 )
 from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services import authorities, devices, issuance, logins, revocation, rotation, waivers  # noqa: E402
@@ -149,6 +152,31 @@ def make_root(name: str, spec: str) -> None:
 def declare_compromised(name: str) -> None:
     """Declare an issuer compromised."""
     authorities.change_state(Issuer.objects.get(name=name), Issuer.State.COMPROMISED, ACTOR, timezone.now())
+
+
+def issuers() -> None:
+    """The key identifiers of the issuers below the root."""
+    for issuer in Issuer.objects.filter(parent__isnull=False).order_by("pk"):
+        print(issuer.key_identifier)
+
+
+def store_large_list(number: str) -> None:
+    """A full list of so many certificates, of which there is no other trace, of the issuer below the root."""
+    issuer, now = Issuer.objects.get(parent__isnull=False), timezone.now().replace(microsecond=0)
+    found = RevocationList.objects.get(issuer=issuer, shard=FULL)
+    heading = crls.Heading(
+        found.number + 1, found.this_update + timedelta(seconds=1), now + timedelta(days=1)
+    )
+    entries = [crls.Entry(2**120 + each, now, crls.HOLD) for each in range(int(number))]
+    signed = keystore().sign(issuer.key_reference, crls.complete(issuer.certificate, heading, entries))
+    der = signed.public_bytes(Encoding.DER)
+    RevocationList.objects.filter(pk=found.pk).update(
+        number=heading.number,
+        this_update=heading.this_update,
+        next_update=heading.next_update,
+        fingerprint=pins.fingerprint(der),
+        der=der,
+    )
 
 
 def _print_signed(profile: Profile, granted: profiles.Grant, key: keys.CertifiedKey) -> None:
