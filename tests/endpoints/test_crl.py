@@ -185,7 +185,9 @@ def test_who_has_it_is_told_so_without_bytes(status, path):
         assert (answer["ETag"], answer["Last-Modified"]) == (tag, whole["Last-Modified"])
         assert "Content-Length" not in answer
         assert answer["Cache-Control"] == whole["Cache-Control"]
-    assert status.get(at(path), HTTP_IF_MODIFIED_SINCE=whole["Last-Modified"]).status_code == 304
+    by_date = status.get(at(path), HTTP_IF_MODIFIED_SINCE=whole["Last-Modified"])
+    # Two lists may be made anew in one second: all lists in one file go by their ETag alone.
+    assert by_date.status_code == (200 if path == "/crl/all.pem" else 304)
 
 
 @every_path
@@ -239,12 +241,12 @@ def test_a_cache_asks_again_soon_and_never_keeps_a_list_that_has_ended(status, s
     settings.PORTAL_STATUS_MAX_AGE = 60
     with time_machine.travel(now, tick=False):
         answer = status.get(at("/crl/{}.crl"))
-        assert answer["Cache-Control"] == "public, max-age=60, must-revalidate"
+        assert answer["Cache-Control"] == "public, no-transform, must-revalidate, max-age=60"
         assert answer["Expires"] == http_date(now.timestamp() + 60)
     end = stored(issuing()).next_update
     with time_machine.travel(end - 10 * SECOND, tick=False):
         answer = status.get(at("/crl/{}.crl"))
-        assert answer["Cache-Control"] == "public, max-age=10, must-revalidate"
+        assert answer["Cache-Control"] == "public, no-transform, must-revalidate, max-age=10"
         assert parse_http_date(answer["Expires"]) == int(end.timestamp())
 
 
