@@ -19,6 +19,7 @@ from pki.services.folding import FoldedLog
 from pki.services.handshakes import TURNED_AWAY
 from pki.services.responders import RESPONDERS
 from pki.services.sightings import SEEN
+from portal.start import database_trouble
 
 log = logging.getLogger("hatchery.housekeeping")
 
@@ -114,11 +115,10 @@ class Publisher:
             revocation_lists.roll(timezone.now())
         publication.publish_due(timezone.now())
 
-    def _complain(self, error: Exception) -> None:
-        words = " ".join(str(error).split())
+    def _complain(self, error: DatabaseError | KeystoreError) -> None:
+        words = database_trouble(error) if isinstance(error, DatabaseError) else str(error)
         now = time.monotonic()
         if words == self._complaint and now < self._complaint_at:
             return
         self._complaint, self._complaint_at = words, now + COMPLAINT_SECONDS
-        hint = "see DATABASE_URL. " if isinstance(error, DatabaseError) else ""
-        log.error("CRLs cannot be made: %s %sUntil then, revocations are not in them.", words, hint)
+        log.error("CRLs cannot be made, and do not say what was revoked since: %s", words)

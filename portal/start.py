@@ -109,7 +109,7 @@ def prepare_lists() -> None:
     try:
         publication.publish_due(now)
     except KeystoreError as error:
-        log.error("CRLs cannot be made: %s", error)
+        log.error("CRLs cannot be made, and do not say what was revoked since: %s", error)
 
 
 def check_or_exit() -> None:

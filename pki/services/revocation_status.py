@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 from django.db import connection
-from django.db.models import FilteredRelation, Q
+from django.db.models import F, FilteredRelation, Q
 from django.db.models.functions import Coalesce
 
 from pki.core import ocsp
@@ -39,16 +39,16 @@ def entries(issuer: Issuer, shard: int, ended_since: datetime | None) -> Iterato
 def _certificates(issuer: Issuer, shard: int, ended_since: datetime | None) -> Iterator[Entry]:
     revocations = Revocation.objects.filter(certificate__issuer=issuer)
     if shard != FULL:
-        # The database is not told of the date: SQLite would look through all of the issuer's that live.
         revocations = revocations.filter(certificate__crl_shard=shard)
-    elif ended_since is not None:
-        revocations = revocations.filter(certificate__not_after__gte=ended_since)
-    rows = revocations.values_list(
-        "certificate__serial", "revoked_at", "reason", "certificate__not_after"
-    ).iterator(chunk_size=_CHUNK)
-    for serial, revoked_at, reason, not_after in rows:
-        if ended_since is None or not_after >= ended_since:
-            yield Entry(int(serial, 16), revoked_at, _REASONS[reason])
+    if ended_since is not None:
+        end: Any = F("certificate__not_after")
+        if shard != FULL:
+            # Not as a column: SQLite would take the index of ends, and look through all of the issuer's.
+            end = Coalesce(end, "certificate__not_before")
+        revocations = revocations.alias(end=end).filter(end__gte=ended_since)
+    rows = revocations.values_list("certificate__serial", "revoked_at", "reason")
+    for serial, revoked_at, reason in rows.iterator(chunk_size=_CHUNK):
+        yield Entry(int(serial, 16), revoked_at, _REASONS[reason])
 
 
 def _authorities(issuer: Issuer, ended_since: datetime | None) -> Iterator[Entry]:

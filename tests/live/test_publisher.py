@@ -1,0 +1,88 @@
+"""A worker's publisher in this process: it goes on after trouble, and does not fill the log with it."""
+
+import threading
+
+import pytest
+from django.db import OperationalError
+
+from pki.keystore import keystore
+from pki.services import publication
+from portal import housekeeping
+from tests.services.lists import issuing, root, stored
+
+LOG = "hatchery.housekeeping"
+
+
+@pytest.fixture
+def publisher(ca, monkeypatch):
+    # The test's own connection is in a transaction.
+    monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
+    return housekeeping.Publisher()
+
+
+def damage(folder, issuer):
+    path = folder / "keys" / f"{issuer.key_reference.removeprefix('file:')}.pem"
+    good = path.read_bytes()
+    path.write_bytes(b"damaged")
+    keystore.cache_clear()
+    return lambda: (path.write_bytes(good), keystore.cache_clear())
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == LOG]
+
+
+def test_a_key_that_does_not_open_is_one_line_that_says_what_to_do(ca, publisher, caplog, monkeypatch):
+    repair = damage(ca, root())
+    for _ in range(5):
+        publisher.run()
+    (line,) = lines(caplog)
+    assert "check PORTAL_KEY_PASSPHRASE, or restore the file from a backup." in line
+    assert "Traceback" not in caplog.text
+    monkeypatch.setattr(housekeeping, "COMPLAINT_SECONDS", 0.0)
+    publisher._complaint_at = 0.0
+    publisher.run()
+    assert len(lines(caplog)) == 2
+    repair()
+    publisher.run()
+    assert stored(root()).number == 1
+    assert len(lines(caplog)) == 2
+
+
+def test_other_trouble_is_said_at_once(publisher, caplog, monkeypatch):
+    publish_due = publication.publish_due
+    for words in ("no space left", "no space left", "connection refused"):
+
+        def fails(now, words=words):
+            raise OperationalError(words)
+
+        monkeypatch.setattr(publication, "publish_due", fails)
+        publisher.run()
+    first, second = lines(caplog)
+    assert "no space left" in first
+    assert "connection refused" in second
+    assert all("see DATABASE_URL" in line for line in (first, second))
+    monkeypatch.setattr(publication, "publish_due", publish_due)
+    publisher.run()
+    assert stored(issuing(), 1).number == 1
+
+
+def test_it_does_not_begin_anew_before_it_has_ended(publisher, monkeypatch):
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def slow(now):
+        calls.append(now)
+        begun.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr(publication, "publish_due", slow)
+    thread = threading.Thread(target=publisher.run)
+    publisher._shards_at = float("inf")
+    thread.start()
+    assert begun.wait(10)
+    publisher.run()
+    go_on.set()
+    thread.join(10)
+    assert len(calls) == 1
+    publisher.run()
+    assert len(calls) == 2
