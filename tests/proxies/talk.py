@@ -84,6 +84,7 @@ def forged_identity(name: str) -> Headers:
             "Hatchery-Uri": f"spiffe://localhost/device/{name}",
             "Hatchery-Groups": "administrators",
             "Hatchery-Not-After": "2099-01-01T00:00:00Z",
+            "Hatchery-Reason": "none",  # which a good device has not: nothing overwrites it
         }
     )
 
