@@ -32,8 +32,9 @@ from django.utils import timezone  # noqa: E402
 from pki.core import crls  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
 from pki.models import FULL, Certificate, Issuer, Profile, Revocation, RevocationList  # noqa: E402
-from pki.services import bootstrap, publication, revocation_status  # noqa: E402
 from pki.services.audit import HATCHERY  # noqa: E402
+from pki.services.issuing import bootstrap  # noqa: E402
+from pki.services.publishing import publication, revocation_status  # noqa: E402
 
 _DAY = timedelta(days=1)
 _BATCH = 5_000

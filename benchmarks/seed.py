@@ -74,7 +74,7 @@ def _seed(options: argparse.Namespace) -> None:
     from benchmarks import fleet
     from benchmarks.rows import Writer
     from benchmarks.signing import Signer
-    from pki.services import tallies
+    from pki.services.looking import tallies
 
     now = int(time.time())
     chance = random.Random(options.seed)  # noqa: S311  dice, no secret

@@ -13,7 +13,7 @@ from pki.core import certificates, keys, names, pins
 from pki.core.profiles import Grant
 from pki.keystore import keystore
 from pki.models import Profile
-from pki.services import authorities
+from pki.services.issuing import authorities
 
 
 @dataclass(slots=True)

@@ -7,8 +7,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from pki.core.names import url_host
-from pki.services import bootstrap, demo, devices, tokens
 from pki.services.audit import Actor
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices
+from pki.services.issuing import bootstrap, demo
 from portal.listeners import Listener, TlsMode, all_listeners
 
 

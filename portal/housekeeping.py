@@ -13,12 +13,13 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from pki.keystore import KeystoreError
-from pki.services import publication, revocation_lists, tallies
-from pki.services.dropped_headers import DROPPED
-from pki.services.folding import FoldedLog
-from pki.services.handshakes import TURNED_AWAY
-from pki.services.responders import RESPONDERS
-from pki.services.sightings import SEEN
+from pki.services.fleet.sightings import SEEN
+from pki.services.looking import tallies
+from pki.services.proving.dropped_headers import DROPPED
+from pki.services.proving.folding import FoldedLog
+from pki.services.proving.handshakes import TURNED_AWAY
+from pki.services.publishing import publication, revocation_lists
+from pki.services.publishing.responders import RESPONDERS
 from portal.start import database_trouble
 
 log = logging.getLogger("hatchery.housekeeping")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from pki.admin.people import login
 from pki.endpoints.peer import ClientCertificateMissing, peer
-from pki.services import logins
+from pki.services.people import logins
 
 Next = Callable[[HttpRequest], HttpResponse]
 

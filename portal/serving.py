@@ -3,7 +3,7 @@
 from django.utils import timezone
 from OpenSSL import SSL
 
-from pki.services import listener_certificates
+from pki.services.issuing import listener_certificates
 from portal.listeners import Listener, TlsMode, served_listeners
 from portal.tls import ListenerNotReady, make_context
 

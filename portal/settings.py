@@ -270,10 +270,10 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # refuses who is locked out
     "django.contrib.auth.backends.ModelBackend",
 ]
-# The lockout; see pki.services.lockout.
-AXES_HANDLER = "pki.services.lockout.Lockout"
-AXES_USERNAME_CALLABLE = "pki.services.lockout.name_kept"
-AXES_CLIENT_IP_CALLABLE = "pki.services.lockout.address_kept"
+# The lockout; see pki.services.people.lockout.
+AXES_HANDLER = "pki.services.people.lockout.Lockout"
+AXES_USERNAME_CALLABLE = "pki.services.people.lockout.name_kept"
+AXES_CLIENT_IP_CALLABLE = "pki.services.people.lockout.address_kept"
 AXES_LOCKOUT_CALLABLE = "pki.admin.people.login.locked_out"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
 AXES_FAILURE_LIMIT = PORTAL_LOGIN_FAILURES

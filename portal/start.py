@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
-from pki.services import publication, revocation_lists
-from pki.services.profiles import warn_of_open_enrollment
+from pki.services.issuing.profiles import warn_of_open_enrollment
+from pki.services.publishing import publication, revocation_lists
 from portal.listeners import served_listeners
 
 log = logging.getLogger("hatchery.start")

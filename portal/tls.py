@@ -19,7 +19,8 @@ from OpenSSL import SSL, crypto
 from pki.core import pins, reading
 from pki.keystore import keystore
 from pki.models import Certificate, Issuer
-from pki.services import authorities, status
+from pki.services.issuing import authorities
+from pki.services.proving import status
 from portal.listeners import Listener, TlsMode
 from portal.sockets import DONE, READ, WRITE, ClientSocket
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from pki.endpoints.problems import problem
-from pki.services.handshakes import TURNED_AWAY, RefusedHandshake
+from pki.services.proving.handshakes import TURNED_AWAY, RefusedHandshake
 from portal import serving
 from portal.housekeeping import Housekeeping
 from portal.listeners import TlsMode

@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from pki.keystore import keystore
 from pki.models.immutable import KEPT
-from pki.services import bootstrap, ocsp_answers, refusals
 from pki.services.audit import Actor
+from pki.services.enrolling import refusals
+from pki.services.issuing import bootstrap
+from pki.services.publishing import ocsp_answers
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from pki.admin.navigation import link
 from pki.models import Device, EnrollmentRequest
-from pki.services import list_standings, logins, overview, responder_standings, tallies
-from pki.services.overview import IssuerLife
-from pki.services.profiles import open_profiles
+from pki.services.issuing.profiles import open_profiles
+from pki.services.looking import list_standings, overview, responder_standings, tallies
+from pki.services.looking.overview import IssuerLife
+from pki.services.people import logins
 
 DAYS = 30
 _LATEST = 5

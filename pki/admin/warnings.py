@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest
 
-from pki.services.profiles import open_profiles
+from pki.services.issuing.profiles import open_profiles
 
 
 def environment_label(request: HttpRequest) -> list[str] | None:

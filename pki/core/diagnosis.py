@@ -1,6 +1,6 @@
 """Why a server, or a client, would refuse what somebody shows: pure rules over parts, a moment and the CAs.
 
-What only the database knows (revoked, held, suspended) is `pki.services.inspection`'s.
+What only the database knows (revoked, held, suspended) is `pki.services.looking.inspection`'s.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,7 @@ from pki.endpoints import forwarding
 from pki.endpoints.moments import utc
 from pki.endpoints.peer import proven
 from pki.endpoints.problems import endpoint
-from pki.services import labels
+from pki.services.fleet import labels
 
 # What stands for itself in a header: visible ASCII, but for what separates values and what encodes them.
 _VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in ",%")

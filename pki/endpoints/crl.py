@@ -11,7 +11,7 @@ from django.utils import timezone
 from pki.endpoints.problems import NotFound, endpoint
 from pki.endpoints.versions import Version, answer
 from pki.models import FULL, RevocationList
-from pki.services import publication, published
+from pki.services.publishing import publication, published
 
 DER = "application/pkix-crl"  # RFC 2585 4.2
 PEM = "application/x-pem-file"

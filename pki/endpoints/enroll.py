@@ -13,8 +13,8 @@ from pki.endpoints import bodies
 from pki.endpoints.peer import address
 from pki.endpoints.problems import NotFound, endpoint
 from pki.models import EnrollmentRequest
-from pki.services import enrollment, lost_answers
-from pki.services.issuance import Issued
+from pki.services.enrolling import enrollment, lost_answers
+from pki.services.issuing.issuance import Issued
 
 ASK_AGAIN = 30  # seconds
 

@@ -15,10 +15,10 @@ from pki.core import chains, pins, proxies, reading
 from pki.core.errors import Refusal
 from pki.core.forwarded import Form
 from pki.core.proxies import Proxy
-from pki.services import status
-from pki.services.dropped_headers import DROPPED, DroppedHeaders
-from pki.services.handshakes import TURNED_AWAY, RefusedHandshake
-from pki.services.proxies import ProxyUnknown, named
+from pki.services.proving import status
+from pki.services.proving.dropped_headers import DROPPED, DroppedHeaders
+from pki.services.proving.handshakes import TURNED_AWAY, RefusedHandshake
+from pki.services.proving.proxies import ProxyUnknown, named
 
 _KEY = "hatchery.forwarding"
 

@@ -19,8 +19,8 @@ from pki.endpoints import bodies, versions
 from pki.endpoints.problems import UnsupportedMediaType, endpoint
 from pki.endpoints.versions import Version
 from pki.keystore import KeystoreError
-from pki.services import ocsp_answers
-from pki.services.ocsp_answers import Answer
+from pki.services.publishing import ocsp_answers
+from pki.services.publishing.ocsp_answers import Answer
 
 log = logging.getLogger("hatchery.ocsp")
 

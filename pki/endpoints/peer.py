@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from pki.core import forwarded, pins
 from pki.core.errors import Refusal
 from pki.endpoints import forwarding
-from pki.services import forwarded_clients, status
-from pki.services.sightings import SEEN, Sighting
-from pki.services.status import Identity
+from pki.services.fleet.sightings import SEEN, Sighting
+from pki.services.proving import forwarded_clients, status
+from pki.services.proving.status import Identity
 
 
 class ClientCertificateMissing(Refusal):

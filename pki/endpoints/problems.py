@@ -14,7 +14,11 @@ from pki.core import certificates, chains, csr, forwarded, keys, names, profiles
 from pki.core.errors import Refusal
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
-from pki.services import devices, enrollment, issuance, lost_answers, proxies, publication, status, tokens
+from pki.services.enrolling import enrollment, lost_answers, tokens
+from pki.services.fleet import devices
+from pki.services.issuing import issuance
+from pki.services.proving import proxies, status
+from pki.services.publishing import publication
 
 log = logging.getLogger("hatchery.endpoint")
 

@@ -11,7 +11,7 @@ from pki.core import bundles
 from pki.endpoints.problems import NotFound, endpoint
 from pki.endpoints.versions import Version, answer
 from pki.models import Issuer
-from pki.services import authorities
+from pki.services.issuing import authorities
 
 # A CA certificate never changes, but it may be withdrawn.
 CA_MAX_AGE = 86400  # seconds

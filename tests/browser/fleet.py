@@ -68,7 +68,7 @@ def _people(now: datetime) -> None:
 def _devices(now: datetime):
     """Devices of three sites; the one with the longest story."""
     from pki.models import DeviceGroup, Label, LastSeen, Revocation
-    from pki.services import revocation
+    from pki.services.revoking import revocation
     from tests.services.cast import DAY, TESTER, change_state, issue, registered, token_for
 
     words = {name: Label.objects.create(name=name) for name in ("beta", "outdoor")}
@@ -103,7 +103,7 @@ def _devices(now: datetime):
 def _lists(now: datetime) -> None:
     """A second shard of the issuing CA's revocation list, as if the first were full; its OCSP responder."""
     from pki.models import Issuer
-    from pki.services import revocation_lists
+    from pki.services.publishing import revocation_lists
     from tests.services.cast import responder_of
 
     revocation_lists.SHARD_SIZE = 20
@@ -114,7 +114,7 @@ def _lists(now: datetime) -> None:
 def _requests_and_tokens(now: datetime) -> None:
     from pki.core.errors import Refusal
     from pki.models import Profile
-    from pki.services import approval, tokens
+    from pki.services.enrolling import approval, tokens
     from tests.services.cast import DAY, TESTER, Gadget, pattern_token, registered, set_policy, token_for
 
     pattern_token("lamp-*", now - 2 * DAY)  # expired

@@ -17,7 +17,11 @@ from pki.models import (
     Revocation,
     RevocationList,
 )
-from pki.services import approval, devices, labels, logins, publication, revocation, tokens
+from pki.services.enrolling import approval, tokens
+from pki.services.fleet import devices, labels
+from pki.services.people import logins
+from pki.services.publishing import publication
+from pki.services.revoking import revocation
 from tests.console.browser import Browser
 from tests.services.cast import (
     DAY,

@@ -4,7 +4,7 @@ import pytest
 
 from pki.admin.parts import matching
 from pki.models import AuditEvent, Device, EnrollmentToken, Revocation
-from pki.services import devices, labels
+from pki.services.fleet import devices, labels
 from tests.console.browser import changelist, fields_of
 from tests.console.conftest import browser, staff
 from tests.console.test_deeds import told

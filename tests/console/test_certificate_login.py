@@ -12,7 +12,9 @@ from django.urls import reverse
 
 from pki.core import csr
 from pki.models import AuditEvent, Certificate, Device, LoginKey, Revocation
-from pki.services import issuance, logins, revocation
+from pki.services.issuing import issuance
+from pki.services.people import logins
+from pki.services.revoking import revocation
 from tests.console.browser import changelist
 from tests.console.conftest import browser, staff
 from tests.services.cast import DAY, TESTER, Gadget, change_state, everything, issue, registered

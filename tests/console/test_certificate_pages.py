@@ -19,7 +19,9 @@ from pki.core import csr, pins
 from pki.core.identifiers import read, serials
 from pki.core.recognition import LARGEST
 from pki.models import Certificate, Issuer, Profile, Revocation
-from pki.services import inspection, issuance, revocation, search
+from pki.services.issuing import issuance
+from pki.services.looking import inspection, search
+from pki.services.revoking import revocation
 from pki.templatetags.console import colons
 from tests.clients import make_csr
 from tests.console.browser import changelist, page

@@ -10,7 +10,9 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from pki.models import Certificate, EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import bootstrap, overview, revocation
+from pki.services.issuing import bootstrap
+from pki.services.looking import overview
+from pki.services.revoking import revocation
 from tests.console.conftest import browser, staff
 from tests.services.cast import DAY, TESTER, issue, registered, set_policy
 

@@ -13,7 +13,8 @@ from pki.models import (
     Revocation,
     RevocationList,
 )
-from pki.services import approval, revocation, tokens
+from pki.services.enrolling import approval, tokens
+from pki.services.revoking import revocation
 from tests.console.browser import ONE_TOKEN, changelist, new_token, page
 from tests.console.conftest import browser, staff
 from tests.services.cast import TESTER, Gadget, change_state, everything

@@ -16,7 +16,9 @@ from pki.admin.fleet.device_filters import LabelFilter
 from pki.core import pins
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, LastSeen
-from pki.services import devices, labels, revocation, rotation, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices, labels, rotation
+from pki.services.revoking import revocation
 from tests.console.browser import ONE_TOKEN, add, changelist, page
 from tests.console.conftest import browser, staff
 from tests.console.test_deeds import events, state_of, told

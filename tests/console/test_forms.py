@@ -6,7 +6,8 @@ import pytest
 
 from pki.admin.fleet.device_forms import DeviceForm
 from pki.models import AuditEvent, Device, DeviceGroup, Profile
-from pki.services import devices, enrollment
+from pki.services.enrolling import enrollment
+from pki.services.fleet import devices
 from tests.clients import make_csr
 from tests.console.browser import add, changelist, page
 from tests.services.cast import ADDRESS, everything, registered

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from pki.models import Device, DeviceGroup, EnrollmentToken
-from pki.services import labels
+from pki.services.fleet import labels
 from tests.console.browser import add, changelist, page
 from tests.console.conftest import browser, staff
 from tests.console.test_deeds import events, state_of, told

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pki.admin.inbox.advice import ADVICE
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Device, EnrollmentRequest, Profile
-from pki.services import approval, enrollment, waivers
+from pki.services.enrolling import approval, enrollment, waivers
 from tests.clients import make_csr
 from tests.console.browser import changelist, page
 from tests.console.conftest import browser

@@ -5,7 +5,8 @@ from django.contrib.auth.models import Group
 from django.urls import reverse
 
 from pki.models import AuditEvent, Issuer
-from pki.services import issuance, status
+from pki.services.issuing import issuance
+from pki.services.proving import status
 from tests.console.browser import add, page
 from tests.console.conftest import browser, staff
 from tests.services.cast import Gadget, everything, issue, registered, token_for

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from pki.models import AuditEvent
-from pki.services import lockout
+from pki.services.people import lockout
 from tests.console.browser import changelist
 from tests.console.conftest import browser, staff
 from tests.services.cast import TESTER

@@ -19,7 +19,7 @@ from pki.models import (
     Profile,
     Revocation,
 )
-from pki.services import tokens
+from pki.services.enrolling import tokens
 from pki.templatetags.console import colons
 from tests.console.browser import ONE_TOKEN, add, changelist, new_token, page, registered_models
 from tests.services.cast import everything, set_policy

@@ -20,8 +20,12 @@ from pki.models import (
     RevocationList,
     StaleList,
 )
-from pki.services import devices, profiles, refusals, revocation, revocation_lists, tokens
-from pki.services.refusals import Attempt
+from pki.services.enrolling import refusals, tokens
+from pki.services.enrolling.refusals import Attempt
+from pki.services.fleet import devices
+from pki.services.issuing import profiles
+from pki.services.publishing import revocation_lists
+from pki.services.revoking import revocation
 from tests.console.browser import changelist, page, registered_models
 from tests.services.cast import DAY, TESTER, issue, registered
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, Issuer, RevocationList
-from pki.services import devices
+from pki.services.fleet import devices
 from tests.console.browser import ONE_TOKEN, add, fields_of, page
 from tests.console.conftest import browser
 from tests.services.cast import at_once, registered

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from pki.models import Device, EnrollmentToken
-from pki.services import devices, rosters
+from pki.services.fleet import devices, rosters
 from tests.console.browser import changelist
 from tests.console.conftest import browser, staff
 from tests.console.test_deeds import events

@@ -23,7 +23,9 @@ from pki.models import (
     RevocationList,
     StaleList,
 )
-from pki.services import list_standings, publication, revocation
+from pki.services.looking import list_standings
+from pki.services.publishing import publication
+from pki.services.revoking import revocation
 from pki.services.transactions import alone
 from pki.templatetags.console import colons
 from tests.console.browser import changelist, page

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from pki.admin.authority import revoking
 from pki.admin.authority.revoking import REASONS
 from pki.models import AuditEvent, Certificate, Device, LastSeen, Revocation
-from pki.services import revocation
+from pki.services.revoking import revocation
 from tests.console.browser import changelist, page
 from tests.console.conftest import browser, staff
 from tests.services.cast import TESTER, everything, issue

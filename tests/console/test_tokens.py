@@ -11,7 +11,7 @@ from tests.services.cast import DAY, pattern_token, registered, token_for
 
 
 def of(secret):
-    from pki.services import tokens
+    from pki.services.enrolling import tokens
 
     return EnrollmentToken.objects.get(digest=tokens.digest(secret))
 

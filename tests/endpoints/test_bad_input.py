@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from pki.core import csr
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, EnrollmentToken
-from pki.services import devices, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices
 from tests.clients import make_csr
 from tests.core.cast import block, csr_der, private_key, request_info, signed_anew
 from tests.endpoints.problems import assert_problem

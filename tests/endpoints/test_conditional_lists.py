@@ -8,7 +8,8 @@ from cryptography import x509
 from django.utils.http import http_date
 
 from pki.models import Certificate, Revocation
-from pki.services import publication, revocation
+from pki.services.publishing import publication
+from pki.services.revoking import revocation
 from tests.services.cast import TESTER, issue, registered
 
 # The list is fetched, then made anew, then asked for again; each so long after the one before.

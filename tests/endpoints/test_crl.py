@@ -10,7 +10,8 @@ from django.utils.http import http_date, parse_http_date
 
 from pki.core import crls
 from pki.models import FULL, Issuer, RevocationList
-from pki.services import authorities, publication, published
+from pki.services.issuing import authorities
+from pki.services.publishing import publication, published
 from pki.services.transactions import alone
 from tests.endpoints.problems import assert_problem
 from tests.services.cast import SECOND, TESTER, at_once, issue, registered

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pki.core import proxies
 from pki.core.forwarded import Form
 from pki.endpoints import forwarding
-from pki.services import status
+from pki.services.proving import status
 from portal.listeners import all_listeners
 from portal.wsgi import DeviceHandler, application
 from tests.core.test_forwarded import WRITTEN

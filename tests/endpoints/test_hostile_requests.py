@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pki.models import Certificate, Device, EnrollmentRequest
-from pki.services import tokens
+from pki.services.enrolling import tokens
 from tests.clients import make_csr
 from tests.core.cast import block, private_key, request_info, signed_anew
 from tests.core.test_hostile_bytes import FRAGMENTS, OTHER_VERSION, RICH, UNKNOWN_FEATURE, damaged

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pki.core import ocsp
 from pki.keystore import KeystoreError
 from pki.models import Certificate, Revocation
-from pki.services import ocsp_answers, revocation, revocation_status
+from pki.services.publishing import ocsp_answers, revocation_status
+from pki.services.revoking import revocation
 from tests.core.cast import MOMENT
 from tests.core.ocsp_cast import NONCE, asked, asked_by_hash, nonce, single, strange, told, whole
 from tests.endpoints.problems import assert_problem

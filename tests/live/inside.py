@@ -34,8 +34,12 @@ from pki.models import (  # noqa: E402
     RevocationList,
 )
 from pki.models.immutable import make_triggers  # noqa: E402
-from pki.services import authorities, devices, issuance, logins, revocation, rotation, waivers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
+from pki.services.enrolling import waivers  # noqa: E402
+from pki.services.fleet import devices, rotation  # noqa: E402
+from pki.services.issuing import authorities, issuance  # noqa: E402
+from pki.services.people import logins  # noqa: E402
+from pki.services.revoking import revocation  # noqa: E402
 
 ACTOR = Actor("shell:test")
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 
 from pki.keystore import keystore
-from pki.services import publication
+from pki.services.publishing import publication
 from portal import housekeeping
 from tests.services.lists import issuing, root, stored
 

@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from pki.models import AuditEvent, EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import revocation, tokens
+from pki.services.enrolling import tokens
+from pki.services.revoking import revocation
 from tests.services.cast import TESTER, Gadget, pattern_token, registered, set_policy, token_for
 
 

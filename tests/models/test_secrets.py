@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.db import connection
 
-from pki.services import demo, revocation
+from pki.services.issuing import demo
+from pki.services.revoking import revocation
 from tests.services.cast import TESTER, Gadget, pattern_token, registered, token_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

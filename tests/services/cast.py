@@ -14,10 +14,13 @@ from django.db import connection
 from pki.core import csr
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, EnrollmentRequest, Issuer, Profile, Responder
-from pki.services import devices, enrollment, issuance, responders, tokens
 from pki.services.audit import Actor
-from pki.services.issuance import Issued
-from pki.services.known_issuers import KnownIssuer
+from pki.services.enrolling import enrollment, tokens
+from pki.services.fleet import devices
+from pki.services.issuing import issuance
+from pki.services.issuing.issuance import Issued
+from pki.services.publishing import responders
+from pki.services.publishing.known_issuers import KnownIssuer
 from tests.clients import make_csr
 
 ADDRESS = "192.0.2.7"

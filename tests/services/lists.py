@@ -7,7 +7,8 @@ from cryptography import x509
 
 from pki.core import crls
 from pki.models import FULL, Certificate, Issuer, RevocationList
-from pki.services import publication, revocation
+from pki.services.publishing import publication
+from pki.services.revoking import revocation
 from tests.services.cast import TESTER
 
 

@@ -9,7 +9,11 @@ from django.db import transaction
 
 from pki.keystore import KeystoreError, keystore
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Profile
-from pki.services import approval, audit, bootstrap, demo, devices, enrollment, issuance, revocation, tokens
+from pki.services import audit
+from pki.services.enrolling import approval, enrollment, tokens
+from pki.services.fleet import devices
+from pki.services.issuing import bootstrap, demo, issuance
+from pki.services.revoking import revocation
 from tests.services.cast import (
     TESTER,
     Gadget,

@@ -12,8 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from pki.core import profiles
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Profile, Revocation
-from pki.services import approval, devices, enrollment, issuance, revocation, rotation, tokens, waivers
 from pki.services.audit import Actor
+from pki.services.enrolling import approval, enrollment, tokens, waivers
+from pki.services.fleet import devices, rotation
+from pki.services.issuing import issuance
+from pki.services.revoking import revocation
 from tests.clients import make_csr
 from tests.services.cast import (
     ADDRESS,

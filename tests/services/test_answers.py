@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from pki.core.errors import Refusal
 from pki.models import FormAnswered
-from pki.services.answers import AnsweredAlready, answering
+from pki.services.people.answers import AnsweredAlready, answering
 
 KEPT = timedelta(seconds=2 * settings.SESSION_COOKIE_AGE)
 

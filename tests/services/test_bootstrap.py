@@ -10,7 +10,9 @@ from django.db import transaction
 from pki.core import pins
 from pki.keystore import keystore
 from pki.models import AuditEvent, Certificate, Issuer, Profile, Revocation
-from pki.services import audit, authorities, bootstrap, listener_certificates, revocation
+from pki.services import audit
+from pki.services.issuing import authorities, bootstrap, listener_certificates
+from pki.services.revoking import revocation
 from tests.services.cast import DAY, SECOND, TESTER, everything
 
 LISTENERS = ["hello", "secure"]

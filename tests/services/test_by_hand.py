@@ -9,9 +9,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 from pki.core import csr, keys, pins
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Issuer, Profile, Revocation
-from pki.services import by_hand, devices, revocation
 from pki.services.audit import Actor
-from pki.services.by_hand import Container, Holder
+from pki.services.fleet import devices
+from pki.services.issuing import by_hand
+from pki.services.issuing.by_hand import Container, Holder
+from pki.services.revoking import revocation
 from tests.clients import make_csr
 from tests.services.cast import (
     TESTER,

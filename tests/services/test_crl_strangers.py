@@ -5,7 +5,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.core import bundles, crls
 from pki.models import FULL, Issuer
-from pki.services import authorities, publication, revocation, revocation_lists
+from pki.services.issuing import authorities
+from pki.services.publishing import publication, revocation_lists
+from pki.services.revoking import revocation
 from tests.clients import needs, run
 from tests.services.cast import TESTER, issue, registered
 from tests.services.lists import issuing, publish, revoke, root, stored

@@ -8,7 +8,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from pki.core import pins
 from pki.models import Certificate, Device, EnrollmentToken, Issuer, Profile, Revocation
-from pki.services import demo, devices, listener_certificates, revocation, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices
+from pki.services.issuing import demo, listener_certificates
+from pki.services.revoking import revocation
 from tests.services.cast import DAY, SECOND, TESTER, Gadget, change_state, everything
 
 

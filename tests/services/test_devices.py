@@ -4,7 +4,7 @@ import pytest
 
 from pki.core import names
 from pki.models import AuditEvent, Device
-from pki.services import devices
+from pki.services.fleet import devices
 from tests.services.cast import TESTER, change_state, issue, registered
 
 pytestmark = pytest.mark.usefixtures("ca")

@@ -7,9 +7,9 @@ from django.db import DatabaseError
 
 from pki.admin.parts import kinds, sentences
 from pki.models import AuditEvent
-from pki.services import dropped_headers
-from pki.services.dropped_headers import DroppedHeaders, DroppedLog
-from pki.services.folding import MOST_APART, WINDOW
+from pki.services.proving import dropped_headers
+from pki.services.proving.dropped_headers import DroppedHeaders, DroppedLog
+from pki.services.proving.folding import MOST_APART, WINDOW
 from tests.services.cast import ADDRESS, ELSEWHERE
 
 FORGED = DroppedHeaders(

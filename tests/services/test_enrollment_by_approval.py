@@ -5,8 +5,11 @@ from django.contrib.auth.models import User
 
 from pki.core import keys, profiles
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Profile, Revocation
-from pki.services import approval, devices, enrollment, issuance, lost_answers, revocation
 from pki.services.audit import Actor
+from pki.services.enrolling import approval, enrollment, lost_answers
+from pki.services.fleet import devices
+from pki.services.issuing import issuance
+from pki.services.revoking import revocation
 from tests.services.cast import (
     ADDRESS,
     DAY,

@@ -5,8 +5,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pki.core import csr, keys, names, profiles
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, EnrollmentToken, Issuer, Profile
-from pki.services import devices, enrollment, issuance, lost_answers, revocation, tokens
-from pki.services.issuance import Issued
+from pki.services.enrolling import enrollment, lost_answers, tokens
+from pki.services.fleet import devices
+from pki.services.issuing import issuance
+from pki.services.issuing.issuance import Issued
+from pki.services.revoking import revocation
 from tests.clients import make_csr
 from tests.services.cast import (
     ADDRESS,

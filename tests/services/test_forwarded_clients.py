@@ -5,7 +5,10 @@ from cryptography import x509
 
 from pki.core import chains
 from pki.models import Device, Issuer, Revocation
-from pki.services import authorities, forwarded_clients, labels, listener_certificates, revocation, status
+from pki.services.fleet import labels
+from pki.services.issuing import authorities, listener_certificates
+from pki.services.proving import forwarded_clients, status
+from pki.services.revoking import revocation
 from tests.core.cast import MOMENT, record
 from tests.core.cast import ca as foreign_ca
 from tests.core.cast import issued as issued_by

@@ -8,9 +8,9 @@ import pytest
 from django.db import DatabaseError
 
 from pki.models import AuditEvent
-from pki.services import folding, handshakes
-from pki.services.folding import MOST_APART, WINDOW
-from pki.services.handshakes import HandshakeLog, RefusedHandshake
+from pki.services.proving import folding, handshakes
+from pki.services.proving.folding import MOST_APART, WINDOW
+from pki.services.proving.handshakes import HandshakeLog, RefusedHandshake
 from tests.services.cast import ADDRESS, ELSEWHERE, SECOND, at_once, issue, registered
 
 STRANGER = RefusedHandshake(

@@ -6,8 +6,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from pki.models import AuditEvent, Certificate, Issuer, Revocation, SubjectAltName
-from pki.services import issuance, revocation, status
-from pki.services.revocation import HOLD
+from pki.services.issuing import issuance
+from pki.services.proving import status
+from pki.services.revoking import revocation
+from pki.services.revoking.revocation import HOLD
 from tests.services.cast import (
     DAY,
     SECOND,

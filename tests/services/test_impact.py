@@ -3,7 +3,7 @@
 import pytest
 
 from pki.models import Certificate, LastSeen, Revocation
-from pki.services import impact, revocation
+from pki.services.revoking import impact, revocation
 from tests.services.cast import DAY, SECOND, TESTER, Gadget, issue, registered, token_for
 
 

@@ -28,7 +28,10 @@ from pki.core.parts import MOST_PARTS, Kind
 from pki.core.profiles import ExtendedKeyUsage
 from pki.keystore import keystore
 from pki.models import Certificate, Issuer, Revocation, RevocationList
-from pki.services import authorities, inspection, issuance, publication, revocation
+from pki.services.issuing import authorities, issuance
+from pki.services.looking import inspection
+from pki.services.publishing import publication
+from pki.services.revoking import revocation
 from tests.clients import make_csr
 from tests.core import cast as core
 from tests.core.test_hostile_bytes import damaged

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from pki.core import names
 from pki.models import AuditEvent, Device, DeviceGroup, Label
-from pki.services import devices, labels
+from pki.services.fleet import devices, labels
 from tests.services.cast import TESTER, change_state, everything, registered
 
 pytestmark = pytest.mark.usefixtures("ca")

@@ -3,7 +3,8 @@
 import pytest
 from django.contrib.auth.models import User
 
-from pki.services import bootstrap, logins
+from pki.services.issuing import bootstrap
+from pki.services.people import logins
 from tests.services.cast import TESTER
 
 

@@ -14,8 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from pki.core import ocsp
 from pki.core.ocsp import GOOD, Status
 from pki.models import Certificate, Device, Issuer, Responder, Revocation
-from pki.services import authorities, known_issuers, ocsp_answers, revocation, revocation_status
-from pki.services.ocsp_answers import KEPT, Answer, Answers
+from pki.services.issuing import authorities
+from pki.services.publishing import known_issuers, ocsp_answers, revocation_status
+from pki.services.publishing.ocsp_answers import KEPT, Answer, Answers
+from pki.services.revoking import revocation
 from tests.core.ocsp_cast import NONCE, SHA1, SHA256, asked, asked_by_hash, told
 from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
 

@@ -6,7 +6,10 @@ import pytest
 
 from pki.core import csr
 from pki.models import Device, Profile, Revocation
-from pki.services import devices, enrollment, issuance, lost_answers, profiles, revocation
+from pki.services.enrolling import enrollment, lost_answers
+from pki.services.fleet import devices
+from pki.services.issuing import issuance, profiles
+from pki.services.revoking import revocation
 from tests.services.cast import (
     DAY,
     TESTER,

@@ -10,7 +10,9 @@ from django.db import IntegrityError, connection, transaction
 from pki.keystore import KeystoreError, keystore
 from pki.models import FULL, AuditEvent, Certificate, Issuer, RevocationList, StaleList
 from pki.models.immutable import make_triggers
-from pki.services import authorities, publication, revocation, revocation_lists
+from pki.services.issuing import authorities
+from pki.services.publishing import publication, revocation_lists
+from pki.services.revoking import revocation
 from pki.services.transactions import alone
 from tests.services.cast import DAY, SECOND, TESTER, issue, registered
 from tests.services.lists import extension, issuing, numbers, publish, revoke, root, said, signed, stored
@@ -279,7 +281,7 @@ def test_who_is_stopped_in_the_middle_has_forgotten_no_note(certificate, now, mo
     def killed(*args):
         raise SystemExit
 
-    for step in ("pki.services.revocation_status.entries", "pki.core.pins.fingerprint"):
+    for step in ("pki.services.publishing.revocation_status.entries", "pki.core.pins.fingerprint"):
         monkeypatch.setattr(step, killed)
         with pytest.raises(SystemExit):
             publish(now)

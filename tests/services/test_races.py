@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Profile, Revocation
-from pki.services import approval, enrollment, revocation, tokens
-from pki.services.issuance import Issued
+from pki.services.enrolling import approval, enrollment, tokens
+from pki.services.issuing.issuance import Issued
+from pki.services.revoking import revocation
 from tests.services.cast import (
     ADDRESS,
     TESTER,

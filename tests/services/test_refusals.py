@@ -4,7 +4,7 @@ import pytest
 
 from pki.core import csr
 from pki.models import AuditEvent, EnrollmentRequest
-from pki.services import enrollment, refusals, tokens
+from pki.services.enrolling import enrollment, refusals, tokens
 from tests.services.cast import (
     ADDRESS,
     DAY,

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from pki.keystore import keystore
 from pki.models import AuditEvent, Issuer, Responder
-from pki.services import authorities, responders
-from pki.services.known_issuers import KnownIssuer
-from pki.services.responders import LIFETIME, Responders
+from pki.services.issuing import authorities
+from pki.services.publishing import responders
+from pki.services.publishing.known_issuers import KnownIssuer
+from pki.services.publishing.responders import LIFETIME, Responders
 from tests.services.cast import SECOND, TESTER, at_once
 
 WEEK = timedelta(days=7)

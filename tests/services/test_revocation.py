@@ -3,7 +3,7 @@
 import pytest
 
 from pki.models import AuditEvent, Certificate, Revocation
-from pki.services import revocation
+from pki.services.revoking import revocation
 from tests.services.cast import DAY, TESTER, issue, registered
 
 KEY_COMPROMISE, SUPERSEDED = Revocation.Reason.KEY_COMPROMISE, Revocation.Reason.SUPERSEDED

@@ -9,7 +9,7 @@ from django.db import connection
 
 from pki.models import FULL, Certificate, Device, Issuer, Profile, Revocation, RevocationList, StaleList
 from pki.models.immutable import make_triggers
-from pki.services import publication, revocation_lists
+from pki.services.publishing import publication, revocation_lists
 from tests.services.cast import DAY, SECOND, TESTER, at_once, everything, issue, registered
 from tests.services.lists import extension, issuing, publish, revoke, root, said, signed, stored
 
@@ -186,7 +186,7 @@ def test_a_shard_that_was_closed_just_now_waits_for_what_is_being_issued(now, mo
 
 
 def test_a_new_issuer_opens_with_its_lists(now):
-    from pki.services import authorities
+    from pki.services.issuing import authorities
 
     made = authorities.make_subordinate("Another Issuing CA", root(), "P-256", TESTER, now)
     publish(now)

@@ -8,7 +8,9 @@ from django.test.utils import CaptureQueriesContext
 
 from pki.core.sheets import SheetRefused
 from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken
-from pki.services import devices, labels, rosters, tallies, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices, labels, rosters
+from pki.services.looking import tallies
 from tests.services.cast import DAY, TESTER, Gadget, at_once, everything, registered
 
 pytestmark = pytest.mark.usefixtures("ca")

@@ -4,7 +4,9 @@ import pytest
 
 from pki.core import csr
 from pki.models import AuditEvent, Device, EnrollmentToken, Profile, Revocation
-from pki.services import issuance, rotation, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import rotation
+from pki.services.issuing import issuance
 from tests.services.cast import (
     SECOND,
     TESTER,

@@ -3,8 +3,8 @@
 import pytest
 
 from pki.models import AuditEvent, LastSeen, Revocation
-from pki.services import rotation
-from pki.services.sightings import Sighting, SightingLog
+from pki.services.fleet import rotation
+from pki.services.fleet.sightings import Sighting, SightingLog
 from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
 
 

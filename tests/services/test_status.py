@@ -3,7 +3,10 @@
 import pytest
 
 from pki.models import Device, Issuer, Profile, Revocation
-from pki.services import devices, listener_certificates, revocation, status
+from pki.services.fleet import devices
+from pki.services.issuing import listener_certificates
+from pki.services.proving import status
+from pki.services.revoking import revocation
 from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
 
 pytestmark = pytest.mark.usefixtures("ca")

@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from pki.models import Device, Revocation, Tally, TallyMark
-from pki.services import revocation, tallies, tokens
-from pki.services.handshakes import HandshakeLog, RefusedHandshake
+from pki.services.enrolling import tokens
+from pki.services.looking import tallies
+from pki.services.proving.handshakes import HandshakeLog, RefusedHandshake
+from pki.services.revoking import revocation
 from tests.services.cast import DAY, TESTER, Gadget, change_state, issue, registered
 
 LATER = tallies.SETTLED + timedelta(seconds=1)

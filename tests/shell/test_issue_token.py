@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from pki.models import Device, EnrollmentToken, Profile
-from pki.services import devices, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices
 from tests.services.cast import Gadget, everything, registered
 from tests.shell.words import fails, prints, warns
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pki.services import tokens
+from pki.services.enrolling import tokens
 from tests.clients import make_csr
 from tests.server import ROOT, Server
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pki.models import Device, Revocation
-from pki.services import status
+from pki.services.proving import status
 from tests.services.cast import change_state, everything, issue, registered
 from tests.shell.words import fails, prints
 

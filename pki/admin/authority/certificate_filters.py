@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from pki.models import FULL, Certificate, Revocation, RevocationList
-from pki.services import list_standings, revocation
-from pki.services.overview import SPANS
+from pki.services.looking import list_standings
+from pki.services.looking.overview import SPANS
+from pki.services.revoking import revocation
 from pki.templatetags.console import list_name
 
 _LONGEST_KEY = 18  # decimal digits of a database's number

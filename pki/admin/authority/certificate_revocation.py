@@ -8,8 +8,8 @@ from django.utils import timezone
 from pki.admin.navigation import link
 from pki.core import extensions
 from pki.models import Certificate, RevocationList
-from pki.services import list_standings
-from pki.services.list_standings import Word
+from pki.services.looking import list_standings
+from pki.services.looking.list_standings import Word
 
 
 def context(request: HttpRequest, certificate: Certificate) -> dict[str, Any]:

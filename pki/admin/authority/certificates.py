@@ -25,7 +25,7 @@ from pki.admin.parts.objects import looked_at
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
 from pki.models import Certificate, EnrollmentRequest, Revocation
-from pki.services import search, standings
+from pki.services.looking import search, standings
 from pki.templatetags.console import NOTHING, colons
 
 _EVENTS_SHOWN = 20
@@ -50,7 +50,7 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
         ("issuer", RelatedFilter),
     )
     list_select_related = ("device", "revocation__revoked_by")
-    # For the box to be there; what it finds is `services.search`'s.
+    # For the box to be there; what it finds is `services.looking.search`'s.
     search_fields = ("common_name",)
     search_help_text = (
         "A serial (hex in any writing, or decimal), SHA-256 fingerprint (a SHA-1 one is not stored), SPKI "

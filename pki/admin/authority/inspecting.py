@@ -23,8 +23,8 @@ from unfold.widgets import (
 from pki.core import extensions, list_reading, reading
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.recognition import LARGEST
-from pki.services import inspection
-from pki.services.inspection import Inspected, Inspection
+from pki.services.looking import inspection
+from pki.services.looking.inspection import Inspected, Inspection
 
 _LOCKED = {
     "password_needed",

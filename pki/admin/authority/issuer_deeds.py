@@ -18,7 +18,7 @@ from pki.admin.parts.objects import found, page_url
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.core import keys
 from pki.models import Certificate, Issuer
-from pki.services import authorities
+from pki.services.issuing import authorities
 
 _STATE = Issuer.State
 

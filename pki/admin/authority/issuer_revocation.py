@@ -12,7 +12,7 @@ from pki.admin.authority.publishing import Publishes
 from pki.admin.navigation import link
 from pki.admin.parts.objects import found, page_url, url_name
 from pki.models import Issuer
-from pki.services import list_standings, responder_standings
+from pki.services.looking import list_standings, responder_standings
 
 _COMPROMISED = (
     "Its key is in wrong hands: whoever has it can sign lists and answers of their own. Nobody should rely "

@@ -23,8 +23,8 @@ from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.models import Certificate
-from pki.services import authorities, by_hand
-from pki.services.by_hand import Container
+from pki.services.issuing import authorities, by_hand
+from pki.services.issuing.by_hand import Container
 
 _CONTENT_TYPES = {
     Container.MODERN: ("p12", "application/x-pkcs12"),

@@ -18,8 +18,9 @@ from pki.core.errors import Refusal
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Device, Profile
-from pki.services import by_hand, devices, listener_certificates
-from pki.services.by_hand import Container, Holder
+from pki.services.fleet import devices
+from pki.services.issuing import by_hand, listener_certificates
+from pki.services.issuing.by_hand import Container, Holder
 
 GIVEN, MADE = "given", "made"
 GENERATED, OWN = "generated", "own"

@@ -20,7 +20,7 @@ from pki.core.keys import KeyKind
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Issuer, Profile
-from pki.services import profiles
+from pki.services.issuing import profiles
 
 _UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
 _USAGES = {

@@ -11,7 +11,8 @@ from django.utils import timezone
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.pages import ConsoleAdmin
 from pki.models import FULL, Issuer, RevocationList
-from pki.services import list_standings, publication
+from pki.services.looking import list_standings
+from pki.services.publishing import publication
 from pki.templatetags.console import list_name
 
 # Signing one takes up to seconds, while the browser waits.

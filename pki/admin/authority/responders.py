@@ -14,7 +14,7 @@ from pki.admin.parts.objects import looked_at, url_name
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
 from pki.models import Responder
-from pki.services import responder_standings
+from pki.services.looking import responder_standings
 
 
 class StandingFilter(admin.SimpleListFilter):

@@ -20,8 +20,9 @@ from pki.admin.parts.objects import found, list_url, looked_at, page_url, url_na
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
 from pki.models import FULL, RevocationList
-from pki.services import list_standings, revocation_lists
-from pki.services.list_standings import Word
+from pki.services.looking import list_standings
+from pki.services.looking.list_standings import Word
+from pki.services.publishing import revocation_lists
 from pki.templatetags.console import NOTHING, kilobytes, list_name, thousands
 
 # RFC 2585 4.2 registers a type and a suffix for DER, and none for PEM.

@@ -20,7 +20,7 @@ from pki.admin.parts.objects import found, list_url, page_url, url_name
 from pki.admin.parts.pages import ConsoleAdmin
 from pki.admin.parts.shown import ago, counted
 from pki.models import Certificate, Device, DeviceGroup, Revocation
-from pki.services import impact, revocation
+from pki.services.revoking import impact, revocation
 
 Reason = Revocation.Reason
 

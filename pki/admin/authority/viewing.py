@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 from pki.admin.parts.objects import page_url
 from pki.core import bundles, reading
 from pki.models import Issuer
-from pki.services import authorities
+from pki.services.issuing import authorities
 
 
 @dataclass(frozen=True)

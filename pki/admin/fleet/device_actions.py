@@ -19,7 +19,9 @@ from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.matching import ActsOnAllThatMatch
 from pki.admin.parts.shown import counted
 from pki.models import Device
-from pki.services import devices, issuance, labels, rotation, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices, labels, rotation
+from pki.services.issuing import issuance
 
 
 class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):

@@ -17,7 +17,7 @@ from unfold.widgets import (
 from pki.admin.parts.once import OnceForm
 from pki.core import names
 from pki.models import Device, DeviceGroup, Profile
-from pki.services import devices, labels
+from pki.services.fleet import devices, labels
 
 T = TypeVar("T")
 U = TypeVar("U")

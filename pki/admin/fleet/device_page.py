@@ -12,7 +12,7 @@ from django.urls import reverse
 from pki.admin.parts import sentences
 from pki.core import pins
 from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen
-from pki.services import revocation
+from pki.services.revoking import revocation
 
 SHOWN = 50
 _SHOWN_TOKENS = 20

@@ -23,7 +23,7 @@ from pki.admin.parts.objects import found, page_url
 from pki.admin.parts.pages import on_page
 from pki.admin.parts.shown import labelled, when
 from pki.models import Device
-from pki.services import devices, labels
+from pki.services.fleet import devices, labels
 from pki.templatetags.console import NOTHING, moment
 
 _RECORD = ("name", "profile", *SUBJECT_FIELDS, "sans", "groups", "labels")

@@ -17,7 +17,8 @@ from pki.admin.parts.edited_apart import EditedApart
 from pki.admin.parts.objects import found, page_url
 from pki.admin.parts.shown import counted
 from pki.models import Device, DeviceGroup
-from pki.services import devices, labels, tokens
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices, labels
 
 _SHOWN = 50
 # Path → its word, and the state that it brings.

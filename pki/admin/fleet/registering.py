@@ -24,10 +24,10 @@ from pki.admin.parts.objects import list_url
 from pki.core import sheets
 from pki.core.errors import Refusal
 from pki.models import Profile
-from pki.services import rosters
 from pki.services.audit import Actor
-from pki.services.rosters import Roster
-from pki.services.tokens import Handed
+from pki.services.enrolling.tokens import Handed
+from pki.services.fleet import rosters
+from pki.services.fleet.rosters import Roster
 
 LARGEST = 2_000_000  # characters; the console takes requests of 2.5 MB
 LARGEST_FILE = 1_900_000  # bytes: its text comes back with line ends that may be longer

@@ -13,8 +13,8 @@ from unfold.admin import ModelAdmin
 
 from pki.core import names, sheets
 from pki.models import FULL, Device, EnrollmentToken
-from pki.services import authorities, listener_certificates
-from pki.services.tokens import Handed
+from pki.services.enrolling.tokens import Handed
+from pki.services.issuing import authorities, listener_certificates
 
 _SHEET = ("name", "token", "expires")
 

@@ -13,7 +13,7 @@ from pki.admin.parts.objects import looked_at
 from pki.admin.parts.pages import ReadOnlyAdmin, on_page
 from pki.admin.parts.shown import counted, labelled, when
 from pki.models import EnrollmentToken
-from pki.services import tokens
+from pki.services.enrolling import tokens
 
 USABLE, USED_UP, EXPIRED, CANCELLED = "usable", "used up", "expired", "cancelled"
 

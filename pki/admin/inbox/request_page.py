@@ -12,8 +12,8 @@ from pki.core import keys
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant
 from pki.models import Device, EnrollmentRequest
-from pki.services import prospects, waivers
-from pki.services.prospects import Prospect
+from pki.services.enrolling import prospects, waivers
+from pki.services.enrolling.prospects import Prospect
 
 _SIMILAR = 5
 

@@ -22,7 +22,7 @@ from pki.admin.parts.objects import found, list_url, looked_at, page_url, url_na
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import counted, labelled, when
 from pki.models import EnrollmentRequest
-from pki.services import approval, waivers
+from pki.services.enrolling import approval, waivers
 
 State = EnrollmentRequest.State
 

@@ -17,8 +17,8 @@ from pki.admin.parts import matching, recent_login
 from pki.admin.parts.objects import list_url
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
-from pki.services.answers import AnsweredAlready
 from pki.services.audit import Actor
+from pki.services.people.answers import AnsweredAlready
 
 # Rows that one action takes: all of them are locked, changed and recorded in one transaction.
 MOST_AT_ONCE = 1_000

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pki.services import answers
+from pki.services.people import answers
 
 
 class OnceForm(forms.Form):

@@ -13,7 +13,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
 from pki.admin.people import login
-from pki.services import logins
+from pki.services.people import logins
 
 _AT = "proved_at"  # in the session: when its user last proved who they are, seconds since 1970
 # Fields that prove it again.

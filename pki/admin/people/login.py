@@ -16,7 +16,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from pki.services import lockout, logins
+from pki.services.people import lockout, logins
 
 _KEY = "login_key"  # in the session: SPKI (SHA-256) of the key that began it
 _SHOWN = "_client_certificate"  # of the request

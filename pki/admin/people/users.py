@@ -24,7 +24,8 @@ from pki.admin.parts.paging import InfinitePaginator
 from pki.admin.parts.proving import ProvedFirst, proving
 from pki.admin.parts.shown import counted, when
 from pki.models import LoginKey
-from pki.services import audit, logins
+from pki.services import audit
+from pki.services.people import logins
 from pki.services.transactions import writing
 
 admin.site.unregister(User)

@@ -7,8 +7,9 @@ from django.utils import timezone
 from pki.management.arguments import lifetime
 from pki.management.base import ServiceCommand
 from pki.models import Device, Profile
-from pki.services import devices, tokens
 from pki.services.audit import Actor
+from pki.services.enrolling import tokens
+from pki.services.fleet import devices
 from pki.services.transactions import writing
 
 

@@ -5,8 +5,9 @@ from django.utils import timezone
 
 from pki.management.base import ServiceCommand
 from pki.models import Revocation
-from pki.services import devices, revocation
 from pki.services.audit import Actor
+from pki.services.fleet import devices
+from pki.services.revoking import revocation
 
 
 class Command(ServiceCommand):

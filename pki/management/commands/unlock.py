@@ -5,8 +5,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from pki.management.base import ServiceCommand
-from pki.services import lockout
 from pki.services.audit import Actor
+from pki.services.people import lockout
 
 
 class Command(ServiceCommand):

@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
-from pki.services.bootstrap import alone
+from pki.services.issuing.bootstrap import alone
 from portal import first_run, start
 
 

@@ -1,0 +1,1 @@
+"""What becomes of a CSR that a device posts: the registration authority."""

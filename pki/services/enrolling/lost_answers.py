@@ -1,0 +1,86 @@
+"""Giving an answer again: to who lost it, and to who was refused and then allowed by an administrator."""
+
+from datetime import datetime
+
+from pki.core import csr
+from pki.core.csr import VerifiedRequest
+from pki.core.errors import Refusal
+from pki.models import EnrollmentRequest, EnrollmentToken, Revocation
+from pki.services.enrolling import tokens
+from pki.services.issuing import authorities, issuance
+from pki.services.issuing.issuance import Issued
+
+
+class CertificateRevoked(Refusal):
+    """The certificate that this enrollment had given was revoked since."""
+
+    code = "certificate_revoked"
+
+
+class CertificateExpired(Refusal):
+    """The certificate that this enrollment had given has ended since."""
+
+    code = "certificate_expired"
+
+
+def issued_before(
+    request: VerifiedRequest,
+    now: datetime,
+    *,
+    token: EnrollmentToken | None = None,
+    name: str | None = None,
+) -> Issued | None:
+    """What this same enrollment was given before, if its answer was lost; a token or a name says whose.
+
+    Raises CertificateRevoked, CertificateExpired, DeviceInactive or KeyNotNew where giving it again would be
+    wrong.
+    """
+    earlier = EnrollmentRequest.objects.filter(
+        state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256
+    )
+    earlier = earlier.filter(token=token) if token else earlier.filter(name=name)
+    if not earlier.exists():  # as nearly always: asked without the joins, which cost more than the rest
+        return None
+    found = earlier.select_related("certificate__issuer", "device").latest("created_at")
+    return given_again(found, now, request)
+
+
+def still_good(request: VerifiedRequest, name: str, now: datetime) -> Issued | None:
+    """As `issued_before`, where an enrollment whose certificate has ended may simply be made anew."""
+    try:
+        return issued_before(request, now, name=name)
+    except CertificateExpired:
+        return None
+
+
+def allowed_once(request: VerifiedRequest, now: datetime) -> Issued | None:
+    """What an administrator allowed this very CSR (`pki.services.enrolling.waivers`), while it stands."""
+    allowed = (
+        EnrollmentRequest.objects.select_related("certificate__issuer", "device")
+        .filter(state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256)
+        .exclude(waived="")
+        .order_by("-last_at")
+    )
+    found = next((each for each in allowed if csr.is_the_same(bytes(each.csr_der or b""), request.der)), None)
+    if found is None:
+        return None
+    try:
+        return given_again(found, now)
+    except Refusal:
+        return None  # what was wrong with this attempt says more
+
+
+def given_again(found: EnrollmentRequest, now: datetime, request: VerifiedRequest | None = None) -> Issued:
+    """The certificate of an enrollment that was granted. Raises as `issued_before`."""
+    certificate, device = found.certificate, found.device
+    if certificate is None or device is None:
+        raise LookupError(f"Enrollment request {found.pk} has no certificate.")
+    if request is not None and request.common_name not in (None, device.name):
+        raise tokens.NameNotAllowed("This key was enrolled under another name.")
+    if Revocation.objects.filter(certificate=certificate).exists():
+        raise CertificateRevoked("The certificate of this enrollment was revoked; ask for a new token.")
+    if certificate.not_after <= now:
+        raise CertificateExpired("The certificate of this enrollment has expired; ask for a new token.")
+    issuance.require_active_device(device)
+    issuance.require_new_key(device, certificate.issued_at)
+    return Issued(certificate, authorities.chain(certificate.issuer))

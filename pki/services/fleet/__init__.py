@@ -1,0 +1,1 @@
+"""Devices: registered, labelled, seen, rotated."""

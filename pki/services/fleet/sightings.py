@@ -1,0 +1,96 @@
+"""When devices were last seen: noted in memory at each proof, written together every few seconds.
+
+The request itself pays no query for it.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import DatabaseError
+
+from pki.models import Device, LastSeen
+from pki.services.fleet import rotation
+from pki.services.transactions import writing
+
+log = logging.getLogger("hatchery.sightings")
+
+# Devices whose sightings are kept between two writes; of more, those that come later are dropped.
+MOST_KEPT = 50_000
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A device that proved itself over mutual TLS."""
+
+    device_id: int
+    certificate_id: int
+    at: datetime
+    address: str | None
+    tls_version: str
+
+
+class SightingLog:
+    """The sightings that are not yet written. One object a process; threads may share it."""
+
+    def __init__(self) -> None:
+        self._latest: dict[int, Sighting] = {}
+        self._lock = threading.Lock()
+
+    def note(self, sighting: Sighting) -> None:
+        """Keep a sighting for the next flush, in place of an earlier one of the same device."""
+        with self._lock:
+            if sighting.device_id in self._latest or len(self._latest) < MOST_KEPT:
+                self._latest[sighting.device_id] = sighting
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing that a flush could write."""
+        return not self._latest
+
+    def flush(self) -> None:
+        """Write what was noted."""
+        with self._lock:
+            latest, self._latest = self._latest, {}
+        sightings = sorted(latest.values(), key=lambda each: each.device_id)
+        for start in range(0, len(sightings), _BATCH):
+            try:
+                _write(sightings[start : start + _BATCH])
+            except DatabaseError:
+                # The devices' proofs stand without their records; the loss must be seen.
+                log.exception("Sightings of up to %d devices could not be written", _BATCH)
+
+
+def _write(sightings: list[Sighting]) -> None:
+    # In the order of their keys, so that two workers that write the same devices do not deadlock.
+    rows = [
+        LastSeen(
+            device_id=each.device_id,
+            certificate_id=each.certificate_id,
+            at=each.at,
+            address=each.address,
+            tls_version=each.tls_version,
+        )
+        for each in sightings
+    ]
+    with writing():
+        LastSeen.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["device"],
+            update_fields=["at", "address", "tls_version", "certificate"],
+        )
+    rotating = set(
+        Device.objects.filter(pk__in=[each.device_id for each in sightings])
+        .exclude(rotation_requested_at=None)
+        .values_list("pk", flat=True)
+    )
+    for each in sightings:
+        if each.device_id in rotating:
+            rotation.complete(each.device_id, each.certificate_id, each.at)
+
+
+# This process's sightings; the worker flushes them.
+SEEN = SightingLog()

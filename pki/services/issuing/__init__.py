@@ -1,0 +1,1 @@
+"""The CA: issuers, profiles, and everything that signs certificates."""

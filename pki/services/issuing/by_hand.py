@@ -1,0 +1,333 @@
+"""Issuing by hand: an administrator looks at what would come of it, and then has it done.
+
+Nobody knocks, so there is no enrollment request: the audit trail says who issued what for whom. A row
+among the requests would also let anybody who has the CSR fetch the certificate as a lost answer.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from django.views.decorators.debug import sensitive_variables
+
+from pki.core import bundles, certificates, csr, keys, names
+from pki.core.csr import VerifiedRequest
+from pki.core.errors import Refusal
+from pki.core.profiles import Grant, Outcome, Record, require_key_kind, weigh, weigh_record
+from pki.models import Certificate, Device, EnrollmentRequest, Profile
+from pki.services import audit
+from pki.services.audit import Actor
+from pki.services.fleet import devices
+from pki.services.issuing import issuance
+from pki.services.issuing.issuance import Issued
+from pki.services.revoking import revocation
+from pki.services.transactions import one_at_a_time, writing
+
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 64
+# No letter or digit of which a person takes one for another; 20 of these 31 hold 99 bits.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_MOST_SHOWN = 5
+
+
+class Stale(Refusal):
+    """What was looked at is no longer what would be issued."""
+
+    code = "preview_stale"
+
+    def __init__(self) -> None:
+        super().__init__("Something has changed since you looked; look again.")
+
+
+class IssuedBefore(Refusal):
+    """What was looked at was issued already: the button was pressed twice."""
+
+    code = "issued_before"
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__("This was issued already; here is the certificate.")
+        self.certificate = certificate
+
+
+class PasswordRefused(Refusal):
+    """A password that would not protect a key, or that some reader would not take."""
+
+    code = "password_refused"
+
+
+class Container(StrEnum):
+    """The files that a key and its certificate are handed over in."""
+
+    MODERN = "pkcs12"
+    LEGACY = "pkcs12-legacy"
+    PEM = "pem"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """For whom: the device of this name, or with a profile a new one that gets this record."""
+
+    name: str
+    profile: Profile | None = None
+    subject: Mapping[str, str] = field(default_factory=dict)
+    sans: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would come of issuing now."""
+
+    name: str
+    device: Device | None  # none: it is made with its certificate
+    profile: Profile
+    request: VerifiedRequest | None  # none: the key is made here
+    key: str  # its kind, as `keys.describe` writes it
+    outcome: Outcome | None  # none: the device's record is malformed
+    validity: tuple[datetime, datetime] | None  # UTC; none: the issuer has expired
+    refusals: tuple[Refusal, ...]
+    standing: tuple[Certificate, ...]  # of the device, the newest first, a few of them at most
+    waiting: EnrollmentRequest | None  # one for the same key, in the inbox
+    mark: str  # of all that an administrator agrees to; another one means: look again
+    newest: Certificate | None  # of the device
+    mark_before_newest: str
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the issuer ends sooner than the profile's lifetime."""
+        return self.validity is not None and self.validity[1] == self.profile.issuer.not_after
+
+
+def preview(holder: Holder, key: VerifiedRequest | str, now: datetime) -> Preview:
+    """What would come of issuing for `holder`, with every refusal and not only the first; writes nothing.
+
+    `key` is a request, or the kind of a key that is to be made here (see `keys.SPECS`; empty for the
+    profile's usual one). Raises devices.DeviceUnknown or keys.KeyRefused.
+    """
+    request = key if isinstance(key, VerifiedRequest) else None
+    device, profile, refusals = _holder(holder)
+    described = keys.describe(request.key) if request else str(key) or _usual_spec(profile)
+    outcome = None
+    try:
+        record = _record(holder, device)
+    except names.NameRefused as refusal:
+        refusals.append(refusal)
+    else:
+        outcome = weigh(profile.rules, record, request) if request else weigh_record(profile.rules, record)
+        refusals += outcome.refusals
+    refusals += _refused_key(profile, device, request, described)
+    validity = None
+    try:
+        issuance.require_active_issuer(profile.issuer)
+        validity = certificates.validity(profile.lifetime, now, profile.issuer.certificate)
+    except Refusal as refusal:
+        refusals.append(refusal)
+
+    newest = _newest(holder.name)
+    facts = _facts(holder.name, profile, request, described, outcome)
+    return Preview(
+        name=holder.name,
+        device=device,
+        profile=profile,
+        request=request,
+        key=described,
+        outcome=outcome,
+        validity=validity,
+        refusals=tuple(refusals),
+        standing=tuple(revocation.living(device, now).order_by("-pk")[:_MOST_SHOWN]) if device else (),
+        waiting=_waiting(request) if request else None,
+        mark=_mark(facts, newest[:1]),
+        newest=newest[0] if newest else None,
+        mark_before_newest=_mark(facts, newest[1:]),
+    )
+
+
+def issue(
+    holder: Holder, request: VerifiedRequest, actor: Actor, now: datetime, *, mark: str | None = None
+) -> tuple[Issued, Grant]:
+    """Issue for `holder` what `request` asks for; a new device is registered in the same transaction.
+
+    `mark` is that of the preview which somebody agreed to; without one nobody looked, as in the shell.
+    Raises Stale, IssuedBefore, or the first refusal of the preview.
+    """
+    with writing():
+        _wait_for_turn(holder)
+        return _issue(holder, _confirmed(preview(holder, request, now), mark), request, actor, now)
+
+
+@sensitive_variables("password", "key")
+def issue_with_key(
+    holder: Holder,
+    spec: str,
+    container: Container,
+    password: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    mark: str | None = None,
+) -> tuple[Issued, bytes]:
+    """Make a key of kind `spec` and a certificate for it, and put both into a file under `password`.
+
+    The file is returned here and nowhere else; the key is not kept. Raises PasswordRefused, and as `issue`.
+    """
+    checked_password(password)
+    # Looked at before a key is made, which can take seconds, and again once nobody else writes.
+    look = _confirmed(preview(holder, spec, now), mark)
+    key = keys.generate(look.key)
+    request = csr.made(key, look.name)
+    with writing():
+        _wait_for_turn(holder)
+        look = _confirmed(preview(holder, spec, now), mark)
+        issued, _ = _issue(holder, look, request, actor, now)
+        audit.record(
+            "certificate.key_made",
+            actor,
+            now,
+            device=issued.certificate.device,
+            certificate=issued.certificate,
+            name=look.name,
+            key=look.key,
+            container=str(container),
+        )
+    certificate = issued.certificate.parsed
+    match container:
+        case Container.MODERN:
+            return issued, bundles.pkcs12_modern(look.name, key, certificate, issued.chain, password)
+        case Container.LEGACY:
+            return issued, bundles.pkcs12_legacy(look.name, key, certificate, issued.chain, password)
+        case Container.PEM:
+            return issued, bundles.pem_with_key(key, certificate, issued.chain, password)
+
+
+def new_password() -> str:
+    """A password that a person can type on a phone: `xxxxx-xxxxx-xxxxx-xxxxx`, 99 random bits."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+
+
+@sensitive_variables("password")
+def checked_password(password: str) -> str:
+    """`password` if it may protect a key, else PasswordRefused."""
+    if not (password.isascii() and password.isprintable()):
+        # RFC 7292 B.1 wants UTF-16 and RFC 8018 leaves it open: readers disagree on all but ASCII.
+        raise PasswordRefused("Use ASCII letters, digits and signs only; readers disagree on others.")
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise PasswordRefused(f"The password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
+    return password
+
+
+def _issue(
+    holder: Holder, look: Preview, request: VerifiedRequest, actor: Actor, now: datetime
+) -> tuple[Issued, Grant]:
+    device = look.device or devices.register(
+        holder.name, look.profile, actor, now, subject=holder.subject, sans=holder.sans
+    )
+    return issuance.issue(device, request, actor, now)
+
+
+def _confirmed(look: Preview, mark: str | None) -> Preview:
+    if mark is not None and mark != look.mark:
+        if look.newest is not None and mark == look.mark_before_newest and _is_for(look.newest, look.request):
+            raise IssuedBefore(look.newest)
+        raise Stale
+    if look.refusals:
+        raise look.refusals[0]
+    return look
+
+
+def _is_for(certificate: Certificate, request: VerifiedRequest | None) -> bool:
+    return request is None or request.spki_sha256 == certificate.spki_sha256
+
+
+def _wait_for_turn(holder: Holder) -> None:
+    """Of the same button pressed twice at once, the second sees what the first has issued."""
+    one_at_a_time(hashlib.sha256(f"by hand {holder.name}".encode()).hexdigest())
+
+
+def _holder(holder: Holder) -> tuple[Device | None, Profile, list[Refusal]]:
+    refusals: list[Refusal] = []
+    if holder.profile is None:
+        device = devices.find(holder.name)
+        try:
+            issuance.require_active_device(device)
+        except issuance.DeviceInactive as refusal:
+            refusals.append(refusal)
+        return device, device.profile, refusals
+    if Device.objects.filter(name=holder.name).exists():
+        refusals.append(
+            devices.DeviceExists(
+                f"There is a device {holder.name!r} already; issue to it as a device on record, "
+                "or choose another name."
+            )
+        )
+    return None, holder.profile, refusals
+
+
+def _record(holder: Holder, device: Device | None) -> Record:
+    if device is not None:
+        return device.record
+    return Record(
+        name=names.device_name(holder.name),
+        subject=names.checked_subject(holder.subject),
+        sans=tuple(names.parse_san(san) for san in holder.sans),
+    )
+
+
+def _usual_spec(profile: Profile) -> str:
+    kinds = profile.rules.key_kinds
+    return next((spec for spec, kind in keys.SPECS.items() if kind in kinds), next(iter(keys.SPECS)))
+
+
+def _refused_key(
+    profile: Profile, device: Device | None, request: VerifiedRequest | None, described: str
+) -> list[Refusal]:
+    try:
+        if request is not None:
+            issuance.require_own_key(device, request.spki_sha256)
+        elif described not in keys.SPECS:
+            raise keys.KeyRefused(f"There is no key kind {described[:32]!r}.")
+        else:
+            require_key_kind(profile.rules, keys.SPECS[described], described)
+    except Refusal as refusal:
+        return [refusal]
+    return []
+
+
+def _newest(name: str) -> Sequence[Certificate]:
+    """The newest two certificates of the device of this name, if there is one."""
+    device = Device.objects.filter(name=name).values("pk")[:1]
+    return list(Certificate.objects.filter(device=device).order_by("-pk")[:2])
+
+
+def _waiting(request: VerifiedRequest) -> EnrollmentRequest | None:
+    return EnrollmentRequest.objects.filter(
+        spki_sha256=request.spki_sha256, state=EnrollmentRequest.State.WAITING
+    ).first()
+
+
+def _facts(
+    name: str,
+    profile: Profile,
+    request: VerifiedRequest | None,
+    described: str,
+    outcome: Outcome | None,
+) -> list[object]:
+    return [
+        name,
+        profile.pk,
+        profile.issuer.fingerprint,
+        profile.lifetime_seconds,
+        [str(usage) for usage in profile.rules.extended_key_usages],
+        described,
+        request.spki_sha256 if request else "",
+        sorted(outcome.subject.items()) if outcome else None,
+        [str(san) for san in outcome.sans] if outcome else None,
+        list(outcome.ignored) if outcome else None,
+    ]
+
+
+def _mark(facts: list[object], earlier: Sequence[Certificate]) -> str:
+    text = json.dumps([*facts, earlier[0].pk if earlier else None])
+    return hashlib.sha256(text.encode()).hexdigest()

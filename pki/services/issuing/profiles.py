@@ -1,0 +1,55 @@
+"""Changing profiles, on record; and whether any of them is open."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from pki.models import Profile
+from pki.services import audit
+from pki.services.audit import Actor
+from pki.services.fleet import devices
+from pki.services.issuing import listener_certificates
+from pki.services.transactions import writing
+
+log = logging.getLogger("hatchery.enrollment")
+
+
+# Strangers' enrollment goes by the one, the listeners' own certificates by the other.
+GONE_BY_NAME = (devices.DEFAULT_PROFILE, listener_certificates.SERVER_PROFILE)
+
+
+def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) -> None:
+    """Store a new or a changed profile, with an audit event that says what changed."""
+    is_open = profile.enrollment_policy == Profile.Policy.OPEN
+    with writing():
+        profile.save()
+        audit.record(
+            "profile.saved",
+            actor,
+            now,
+            level=logging.WARNING if is_open else logging.INFO,
+            profile=profile.name,
+            changed=list(changed),
+            enrollment_policy=profile.enrollment_policy,
+        )
+    if is_open:
+        warn_of_open_enrollment()
+
+
+def open_profiles() -> list[str]:
+    """Names of the profiles that sign for anybody."""
+    return list(
+        Profile.objects.filter(enrollment_policy=Profile.Policy.OPEN)
+        .order_by("name")
+        .values_list("name", flat=True)
+    )
+
+
+def warn_of_open_enrollment() -> None:
+    """Say loudly in the log which profiles are open, if any are."""
+    if names := open_profiles():
+        log.warning(
+            "OPEN ENROLLMENT: the profile %s signs for anybody who reaches the provisioning listener; "
+            "set its enrollment policy to token or approval in the console",
+            ", ".join(names),
+        )

@@ -1,0 +1,1 @@
+"""Administrators: how they log in, and how their forms are answered once."""

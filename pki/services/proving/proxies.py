@@ -1,0 +1,54 @@
+"""Which connections are a named proxy's, so that what they forward is believed."""
+
+from datetime import datetime
+
+from cryptography import x509
+from django.conf import settings
+
+from pki.core import pins, proxies
+from pki.core.errors import Refusal
+from pki.core.proxies import Proxy
+from pki.services.proving import status
+
+
+class ProxyUnknown(Refusal):
+    """Only named proxies are answered here. Whoever asks is told no more; `why` is for the audit trail."""
+
+    code = "proxy_unknown"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "Only the proxies that Hatchery's settings name are answered here (PORTAL_PROXIES; over mutual "
+            "TLS if PORTAL_PROXY_DEVICES is set)."
+        )
+        self.why = why
+
+
+def named(address: str | None, own: x509.Certificate | None, must_show: bool, now: datetime) -> Proxy:
+    """The proxy at the other end of a connection from `address`.
+
+    `own` is the certificate that it showed for itself in the handshake. It `must_show` one where the listener
+    wants one of everybody, and anywhere if PORTAL_PROXY_DEVICES is set. Raises ProxyUnknown.
+    """
+    proxy = proxies.find(settings.PORTAL_PROXIES, address)
+    if proxy is None:
+        raise ProxyUnknown("PORTAL_PROXIES does not name its address")
+    if must_show or settings.PORTAL_PROXY_DEVICES:
+        _require_device(own, now)
+    return proxy
+
+
+def _require_device(certificate: x509.Certificate | None, now: datetime) -> None:
+    if certificate is None:
+        raise ProxyUnknown(
+            "PORTAL_PROXY_DEVICES is set, and it showed no certificate of its own: "
+            "the secure listener asks for one"
+        )
+    try:
+        identity = status.standing(pins.fingerprint_of(certificate), now)
+    except status.NotStanding as refusal:
+        raise ProxyUnknown(f"its own certificate is refused ({refusal.code})") from None
+    if identity.device not in settings.PORTAL_PROXY_DEVICES:
+        raise ProxyUnknown(
+            f"PORTAL_PROXY_DEVICES does not name {identity.device}, whose certificate it shows"
+        )

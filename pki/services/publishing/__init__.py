@@ -1,0 +1,1 @@
+"""What relying parties are told of revocations: CRLs and OCSP."""

@@ -1,0 +1,132 @@
+"""What Hatchery says of its certificates to the world: the source of CRLs and of OCSP answers."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from cryptography import x509
+from django.db import connection
+from django.db.models import F, FilteredRelation, Q
+from django.db.models.functions import Coalesce
+
+from pki.core import ocsp
+from pki.core.crls import Entry
+from pki.core.ocsp import Status
+from pki.models import FULL, Issuer, Revocation
+from pki.services.publishing.known_issuers import KnownIssuer
+
+_REASONS = {str(reason): x509.ReasonFlags(reason) for reason in Revocation.Reason}
+_CHUNK = 10_000  # rows read at once
+# Stand in the prepared query for what is asked.
+_ISSUER, _FINGERPRINT, _SERIAL = -1, "fingerprint", "serial"
+# Since when an issuer is compromised, if it is; older databases may not know.
+_SINCE = Coalesce("compromised_at", "created_at")
+_PARENT_SINCE = Coalesce("parent__compromised_at", "parent__created_at")
+
+
+def entries(issuer: Issuer, shard: int, ended_since: datetime | None) -> Iterator[Entry]:
+    """What stands on a list of an issuer: of one shard of its certificates, or of all (FULL).
+
+    The full list has the CAs below it too, because their certificates name it. Certificates that had ended
+    before `ended_since` are passed over.
+    """
+    yield from _certificates(issuer, shard, ended_since)
+    if shard == FULL:
+        yield from _authorities(issuer, ended_since)
+
+
+def _certificates(issuer: Issuer, shard: int, ended_since: datetime | None) -> Iterator[Entry]:
+    revocations = Revocation.objects.filter(certificate__issuer=issuer)
+    if shard != FULL:
+        revocations = revocations.filter(certificate__crl_shard=shard)
+    if ended_since is not None:
+        end: Any = F("certificate__not_after")
+        if shard != FULL:
+            # Not as a column: SQLite would take the index of ends, and look through all of the issuer's.
+            end = Coalesce(end, "certificate__not_before")
+        revocations = revocations.alias(end=end).filter(end__gte=ended_since)
+    rows = revocations.values_list("certificate__serial", "revoked_at", "reason")
+    for serial, revoked_at, reason in rows.iterator(chunk_size=_CHUNK):
+        yield Entry(int(serial, 16), revoked_at, _REASONS[reason])
+
+
+def _authorities(issuer: Issuer, ended_since: datetime | None) -> Iterator[Entry]:
+    below = issuer.subordinates.filter(state=Issuer.State.COMPROMISED)
+    if ended_since is not None:
+        below = below.filter(not_after__gte=ended_since)
+    for authority in below.order_by("pk"):
+        # Older databases may not know since when.
+        since = authority.compromised_at or authority.created_at
+        yield Entry(authority.certificate.serial_number, since, x509.ReasonFlags.ca_compromise)
+
+
+class IssuerGone(Exception):
+    """The database does not know this issuer any more."""
+
+
+def of_serial(issuer: KnownIssuer, serial: int) -> Status:
+    """The status of a certificate, with one indexed query; expired ones are answered like others.
+
+    A CA certificate is looked up among the issuers, and the certificate of an OCSP responder is good.
+    Raises IssuerGone or DatabaseError.
+    """
+    authority = issuer.below.get(serial)
+    if authority is not None:
+        return _of_authority(authority)
+    state, since, certificate, responder, reason, revoked_at = _row(issuer, f"{serial:x}")
+    compromised = state == Issuer.State.COMPROMISED
+    # What was revoked for good stays so; of what is on hold, the compromise says more.
+    if reason is not None and not (compromised and reason == Revocation.Reason.CERTIFICATE_HOLD):
+        return ocsp.revoked(_moment(revoked_at), reason)
+    if compromised:
+        # RFC 6960 2.7. Of any serial: who has the key makes certificates that are on no record.
+        return ocsp.revoked(_moment(since), "cACompromise")
+    return ocsp.UNKNOWN if certificate is None and responder is None else ocsp.GOOD
+
+
+def _of_authority(authority: KnownIssuer) -> Status:
+    rows = Issuer.objects.filter(pk=authority.pk, fingerprint=authority.fingerprint).values_list(
+        "state", _SINCE, "parent__state", _PARENT_SINCE
+    )
+    row = rows.first()
+    if row is None:
+        raise IssuerGone
+    for state, since in (row[:2], row[2:]):
+        if state == Issuer.State.COMPROMISED:
+            return ocsp.revoked(since, "cACompromise")
+    return ocsp.GOOD
+
+
+def _row(issuer: KnownIssuer, serial: str) -> tuple[Any, ...]:
+    sql, names = _query(connection.vendor)
+    asked: dict[Any, Any] = {_ISSUER: issuer.pk, _FINGERPRINT: issuer.fingerprint, _SERIAL: serial}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [asked[name] for name in names])
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    if row is None:
+        raise IssuerGone
+    return row
+
+
+@cache
+def _query(vendor: str) -> tuple[str, Any]:
+    """The query as the ORM writes it, once: writing and reading it there costs twenty times its run."""
+    rows = Issuer.objects.alias(
+        named=FilteredRelation("certificates", condition=Q(certificates__serial=_SERIAL)),
+        responder=FilteredRelation("responders", condition=Q(responders__serial=_SERIAL)),
+    ).filter(pk=_ISSUER, fingerprint=_FINGERPRINT)
+    columns = rows.values_list(
+        "state",
+        _SINCE,
+        "named__pk",
+        "responder__pk",
+        "named__revocation__reason",
+        "named__revocation__revoked_at",
+    )
+    return columns.query.sql_with_params()
+
+
+def _moment(value: datetime | str) -> datetime:
+    # Past the ORM, SQLite's times are text, UTC.
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Revoking certificates, and what that stops."""

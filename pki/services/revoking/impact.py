@@ -1,0 +1,82 @@
+"""What stops working when certificates are revoked: read in a few queries, however many they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pki.models import Certificate, LastSeen, Revocation
+from pki.services.revoking.revocation import HOLD
+
+# Devices that are named, those that were seen last.
+NAMED = 5
+_BATCH = 5_000  # numbers of one query
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What a revocation of certificates would do."""
+
+    certificates: int  # that are not revoked for good
+    revoked: int  # already, for good
+    held: int
+    expired: int
+    listeners: tuple[str, ...]  # our own, whose certificates are among them
+    devices: int
+    seen: tuple[tuple[str, datetime], ...]  # the NAMED devices that were seen last, the latest first
+    keep_another_key: int  # devices that have another certificate that stands, for another key
+    keep_the_same_key: int  # devices that have another one for the same key
+
+
+def of_revoking(certificates: Sequence[Certificate], now: datetime) -> Impact:
+    """What revoking these would do."""
+    earlier = _earlier(certificates)
+    open_still = [each for each in certificates if earlier.get(each.pk, HOLD) == HOLD]
+    keys: dict[int, set[str]] = {}  # that lose a certificate, by device
+    for each in open_still:
+        if each.device_id is not None:
+            keys.setdefault(each.device_id, set()).add(each.spki_sha256)
+    another, same = _kept(keys, {each.pk for each in open_still}, now)
+    return Impact(
+        certificates=len(open_still),
+        revoked=len(certificates) - len(open_still),
+        held=sum(each.pk in earlier for each in open_still),
+        expired=sum(each.not_after < now for each in open_still),
+        listeners=tuple(sorted({each.listener for each in open_still if each.listener})),
+        devices=len(keys),
+        seen=_seen(list(keys)),
+        keep_another_key=len(another),
+        keep_the_same_key=len(same),
+    )
+
+
+def _earlier(certificates: Sequence[Certificate]) -> dict[int, str]:
+    """Why certificates are revoked already, by their numbers."""
+    reasons: dict[int, str] = {}
+    for start in range(0, len(certificates), _BATCH):
+        numbers = [each.pk for each in certificates[start : start + _BATCH]]
+        revoked = Revocation.objects.filter(certificate__in=numbers)
+        reasons.update(revoked.values_list("certificate", "reason"))
+    return reasons
+
+
+def _seen(devices: Sequence[int]) -> tuple[tuple[str, datetime], ...]:
+    latest: list[tuple[str, datetime]] = []
+    for start in range(0, len(devices), _BATCH):
+        seen = LastSeen.objects.filter(device__in=devices[start : start + _BATCH]).order_by("-at")
+        latest += seen.values_list("device__name", "at")[:NAMED]
+    return tuple(sorted(latest, key=lambda each: each[1], reverse=True)[:NAMED])
+
+
+def _kept(keys: dict[int, set[str]], lost: set[int], now: datetime) -> tuple[set[int], set[int]]:
+    """The devices that keep a certificate that stands: for another key, and for the same."""
+    another: set[int] = set()
+    same: set[int] = set()
+    devices = list(keys)
+    for start in range(0, len(devices), _BATCH):
+        standing = Certificate.objects.filter(
+            device__in=devices[start : start + _BATCH], revocation=None, not_after__gte=now
+        )
+        for number, device, spki in standing.values_list("pk", "device", "spki_sha256"):
+            if number not in lost and device is not None:
+                (same if spki in keys[device] else another).add(device)
+    return another, same
