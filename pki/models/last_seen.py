@@ -7,7 +7,7 @@ from pki.models.device import Device
 
 
 class LastSeen(models.Model):
-    """The last time that a device proved itself over mutual TLS, seconds late (`services.fleet.sightings`)."""
+    """When a device last proved itself over mutual TLS, seconds late (`services.fleet.sightings`)."""
 
     device = models.OneToOneField(
         Device, on_delete=models.PROTECT, primary_key=True, related_name="last_seen"

@@ -8,6 +8,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 from django.test.client import ClientHandler
+from django.urls import set_urlconf
 
 from portal.listeners import all_listeners
 from portal.wsgi import DeviceHandler
@@ -48,6 +49,13 @@ class ListenerClient(Client):
         if token is not None:
             environ = {"HTTP_AUTHORIZATION": f"Bearer {token}", **environ}
         return self.generic("POST", path, body, content_type, **environ)
+
+
+@pytest.fixture(autouse=True)
+def _listeners_urls_stay_here():
+    """A handler leaves its listener's URLconf to the thread until the next request."""
+    yield
+    set_urlconf(None)
 
 
 @pytest.fixture
