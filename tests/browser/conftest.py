@@ -34,7 +34,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def playwright():
-    # Its event loop stays in this thread, where Django would then refuse every query of the tests that follow.
+    # Its event loop stays in this thread, where Django would refuse the queries of all tests that follow.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as running:
         yield running
