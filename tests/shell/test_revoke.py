@@ -1,8 +1,8 @@
-"""`manage.py revoke`: by serial in any writing, or all of a device."""
+"""`manage.py revoke` and `lift_hold`: by serial in any writing, or all of a device."""
 
 import pytest
 
-from pki.models import Device, Revocation
+from pki.models import AuditEvent, Device, Revocation
 from pki.services.proving import status
 from tests.services.cast import change_state, everything, issue, registered
 from tests.shell.words import fails, prints
@@ -74,6 +74,48 @@ def test_twice_is_refused_and_changes_nothing(certificate, what):
     before = everything()
     fails("revoke", *what(certificate), "--reason", "superseded")
     assert everything() == before
+
+
+def test_what_is_on_hold_is_revoked_for_good_by_its_device(door, certificate, now):
+    prints("revoke", "--device", "door-1", "--reason", "certificateHold")
+    printed = prints("revoke", "--device", "door-1", "--reason", "keyCompromise")
+    assert certificate.serial in printed
+    assert reasons() == {certificate: "keyCompromise"}
+
+
+@pytest.mark.parametrize("what", [lambda c: ["--serial", c.serial], lambda c: ["--device", "door-1"]])
+@pytest.mark.parametrize(
+    ("reason", "said"), [("certificateHold", "on hold already"), ("keyCompromise", "revoked already")]
+)
+def test_who_comes_second_is_told_what_it_is_already(certificate, what, reason, said):
+    prints("revoke", *what(certificate), "--reason", reason)
+    assert said in fails("revoke", *what(certificate), "--reason", reason)
+
+
+@pytest.mark.parametrize("what", [lambda c: ["--serial", c.serial], lambda c: ["--device", "door-1"]])
+def test_a_hold_is_lifted(certificate, what, now):
+    prints("revoke", *what(certificate), "--reason", "certificateHold")
+    assert certificate.serial in prints("lift_hold", *what(certificate), "--note", "It was found.")
+    assert status.standing(certificate.fingerprint, now)
+    assert AuditEvent.objects.get(kind="certificate.hold_lifted").detail["note"] == "It was found."
+
+
+@pytest.mark.parametrize("what", [lambda c: ["--serial", c.serial], lambda c: ["--device", "door-1"]])
+@pytest.mark.parametrize("reason", ["keyCompromise", None])
+def test_what_is_not_on_hold_is_not_lifted(certificate, what, reason):
+    if reason is not None:
+        prints("revoke", *what(certificate), "--reason", reason)
+    before = everything()
+    assert "on hold" in fails("lift_hold", *what(certificate))
+    assert everything() == before
+
+
+def test_of_a_device_the_holds_alone_are_lifted(door, certificate, now):
+    second = issue(door, now)
+    prints("revoke", "--serial", certificate.serial, "--reason", "keyCompromise")
+    prints("revoke", "--serial", second.serial, "--reason", "certificateHold")
+    prints("lift_hold", "--device", "door-1")
+    assert reasons() == {certificate: "keyCompromise"}
 
 
 WRONG = {

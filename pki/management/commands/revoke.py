@@ -1,22 +1,22 @@
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from pki.management import arguments
 from pki.management.base import ServiceCommand
-from pki.models import Revocation
+from pki.models import Certificate, Device, Revocation
 from pki.services.audit import Actor
 from pki.services.fleet import devices
 from pki.services.revoking import revocation
 
 
 class Command(ServiceCommand):
-    help = "Revoke a certificate, or all living certificates of a device, at once."
+    help = "Revoke a certificate, or all of a device that live or are on hold, at once."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--serial", metavar="SERIAL", help="the certificate's serial, hex or decimal")
-        what.add_argument("--device", metavar="NAME", help="all of this device's certificates")
+        arguments.add_certificates(parser)
         parser.add_argument(
             "--reason",
             choices=Revocation.Reason.values,
@@ -30,11 +30,18 @@ class Command(ServiceCommand):
         if serial is not None:
             certificates = [revocation.find_by_serial(serial)]
         else:
-            found = devices.find(device or "")
-            certificates = list(revocation.living(found, now).select_related("device"))
-            if not certificates:
-                raise CommandError(f"The device {device} has no living certificate.")
+            certificates = self._of_device(device or "", now)
         revoked = revocation.revoke(certificates, Revocation.Reason(reason), Actor.shell(), now)
         for each in revoked:
             certificate = each.certificate
             self.stdout.write(f"Revoked {certificate.serial} of {certificate.common_name}: {reason}.")
+
+    def _of_device(self, name: str, now: datetime) -> list[Certificate]:
+        found = devices.find(name)
+        rows = Device.objects.filter(pk=found.pk)
+        certificates = list(revocation.in_short(revocation.revocable(rows, now)))
+        if not certificates:
+            revoked = Revocation.objects.filter(certificate__device=found, certificate__not_after__gte=now)
+            already = ": what it has is revoked already" if revoked.exists() else ""
+            raise CommandError(f"The device {name} has no living certificate{already}.")
+        return certificates

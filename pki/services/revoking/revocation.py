@@ -20,6 +20,7 @@ HOLD = Revocation.Reason.CERTIFICATE_HOLD
 MOST_AT_ONCE = 10_000
 _BATCH = 1_000  # rows of one statement
 _NOTHING_LEFT = "There is nothing left to revoke: it is revoked already."
+_HELD_ALREADY = "There is nothing left to put on hold: it is on hold already."
 
 
 class CertificateUnknown(Refusal):
@@ -77,6 +78,11 @@ def in_short(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
     )
 
 
+def on_hold(device: Device) -> QuerySet[Certificate]:
+    """A device's certificates that are on hold."""
+    return Certificate.objects.filter(device=device, revocation__reason=HOLD)
+
+
 def find_by_serial(text: str) -> Certificate:
     """The certificate of a serial in any usual writing: hex, with colons, spaces or `0x`, or decimal.
 
@@ -107,7 +113,7 @@ def revoke(
         held = {pk: each for pk, each in earlier.items() if each.reason == HOLD and reason != HOLD}
         chosen = [each for pk, each in named.items() if pk in held or pk not in earlier]
         if not chosen:
-            raise AlreadyRevoked(_NOTHING_LEFT)
+            raise AlreadyRevoked(_said_of(earlier))
         _delete(held.values())
         revocations = Revocation.objects.bulk_create(
             [
@@ -192,6 +198,12 @@ def _not_held(others: list[str]) -> str:
         f"{others[0]}{more}: not on hold. Only certificateHold can be lifted; what is revoked for another "
         "reason stays revoked. Nothing was lifted."
     )
+
+
+def _said_of(earlier: dict[int, Revocation]) -> str:
+    """Why nothing is left of certificates with these revocations."""
+    only_held = earlier and all(each.reason == HOLD for each in earlier.values())
+    return _HELD_ALREADY if only_held else _NOTHING_LEFT
 
 
 def _hold(held: Revocation | None) -> dict[str, str | None]:
