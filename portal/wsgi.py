@@ -36,7 +36,16 @@ class DeviceHandler(WSGIHandler):
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
-        self._middleware_chain = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]
+        answer: Any = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]
+
+        def logged(request: HttpRequest) -> HttpResponseBase:
+            response: HttpResponseBase = answer(request)
+            # What failed was logged where it failed. Django would add a line for each 5xx: anybody could
+            # fill the log with a list that cannot be had.
+            response._has_been_logged = True  # type: ignore[attr-defined]
+            return response
+
+        self._middleware_chain = logged
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
         listener = listener_of(request.META)
@@ -67,4 +76,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     forwarding.take(environ)
     handler = _console if listener is not None and listener.name == "console" else _devices
     answer: Iterable[bytes] = handler(environ, start_response)
+    if environ["REQUEST_METHOD"] == "HEAD" and isinstance(answer, HttpResponse):
+        # Its headers, with the length that a GET has, are given already. gunicorn drops a body too, but
+        # with a warning for each request.
+        answer.content = b""
     return answer

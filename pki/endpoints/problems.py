@@ -56,6 +56,12 @@ class MethodNotAllowed(Refusal):
     code = "method_not_allowed"
 
 
+class PreconditionFailed(Refusal):
+    """The client wants another version than there is (RFC 9110 13.1)."""
+
+    code = "precondition_failed"
+
+
 _STATUS: dict[type[Refusal], HTTPStatus] = {
     Refusal: HTTPStatus.BAD_REQUEST,
     csr.CsrTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -92,6 +98,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
 }
 
 _RETRY_AFTER = 60  # seconds

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
+
+from pki.endpoints.problems import PreconditionFailed
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,16 @@ class Version:
 def answer(
     request: HttpRequest, version: Version, content: Callable[[], bytes], now: datetime
 ) -> HttpResponse:
-    """What was asked for, or 304 if the client has it (RFC 9110 13), without a look at the bytes."""
+    """What was asked for, or 304 if the client has it (RFC 9110 13), without a look at the bytes.
+
+    Raises PreconditionFailed.
+    """
     etag = quote_etag(version.tag)
     response: HttpResponse | None = get_conditional_response(request, etag, _as_asked(request, version))
     if response is None:
-        response = _whole(request, content())
-        response["Content-Type"] = version.content_type
+        response = HttpResponse(content(), content_type=version.content_type)
+    elif response.status_code == HTTPStatus.PRECONDITION_FAILED:
+        raise PreconditionFailed("What is here is not what If-Match or If-Unmodified-Since asks for.")
     max_age = version.max_age
     if version.ends_at is not None:
         max_age = max(0, min(max_age, int((version.ends_at - now).total_seconds())))
@@ -42,19 +49,14 @@ def answer(
 
 
 def _as_asked(request: HttpRequest, version: Version) -> int | None:
-    """When it changed, in seconds, if that is exactly what the client says that it has.
+    """When it changed, in seconds; of If-Modified-Since only if that is exactly what the client has.
 
     A list says that it is some seconds older than it is. If a later moment were enough, who asks with the
     time at which it fetched the last one (`curl -z file`) would be told that nothing has changed, and miss
     a revocation.
     """
     changed_at = int(version.changed_at.timestamp())
+    if "If-Modified-Since" not in request.headers:
+        return changed_at  # for If-Unmodified-Since
     exactly = request.headers.get("If-Modified-Since") == http_date(changed_at)
     return changed_at if exactly and version.by_date else None
-
-
-def _whole(request: HttpRequest, content: bytes) -> HttpResponse:
-    # Nothing after this takes the body of a HEAD away.
-    response = HttpResponse(b"" if request.method == "HEAD" else content)
-    response["Content-Length"] = str(len(content))
-    return response

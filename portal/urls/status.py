@@ -9,8 +9,10 @@ _SHARD = r"(?P<shard>[1-9][0-9]{0,8})"
 
 urlpatterns = [
     # First what is asked most often: addresses are tried in this order.
-    path("ocsp", ocsp.post),
-    path("ocsp/<path:encoded>", ocsp.get),
+    # Clients that add GET's path to the address post there too (RFC 6960 A.1).
+    re_path(r"^ocsp/?\Z", ocsp.post),
+    # Whatever the path has, a line break too: what is no base64 gets an OCSP error.
+    re_path(r"^ocsp/(?P<encoded>[\s\S]+)\Z", ocsp.get),
     path("ca/bundle.pem", publish.trust_bundle),
     path("ca/all.pem", publish.verifiers_bundle),
     path("ca/<slug:key_identifier>.crt", publish.ca_certificate),

@@ -10,6 +10,7 @@ from django.utils.http import http_date
 from pki.models import Certificate, Revocation
 from pki.services.publishing import publication
 from pki.services.revoking import revocation
+from tests.endpoints.problems import assert_problem
 from tests.services.cast import TESTER, issue, registered
 
 # The list is fetched, then made anew, then asked for again; each so long after the one before.
@@ -75,3 +76,17 @@ def test_all_lists_in_one_file_go_by_their_etag_alone(status, certificate, now):
     assert asked(status, "/crl/all.pem", now, If_None_Match=first["ETag"]).status_code == 304
     revoke(certificate, now + APART)
     assert asked(status, "/crl/all.pem", now + APART, If_None_Match=first["ETag"]).status_code == 200
+
+
+EARLIER = "Sat, 01 Jan 2000 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("header", [{"If_Match": '"zzz"'}, {"If_Unmodified_Since": EARLIER}], ids=str)
+def test_who_wants_another_version_than_there_is_gets_a_problem(status, path, now, header):
+    assert_problem(asked(status, path, now, **header), 412, "precondition_failed")
+
+
+def test_who_wants_the_version_that_there_is_gets_it(status, path, now):
+    first = asked(status, path, now)
+    for header in ({"If_Match": first["ETag"]}, {"If_Unmodified_Since": first["Last-Modified"]}):
+        assert asked(status, path, now + APART, **header).content == first.content
