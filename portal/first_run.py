@@ -90,8 +90,8 @@ def welcome(outcome: Outcome) -> str:
         "",
         "  openssl ecparam -genkey -name prime256v1 -noout -out my.key",
         '  openssl req -new -key my.key -out my.csr -subj "/CN=my-device/O=Demo"',
-        '  curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" --data-binary @my.csr '
-        f"{listeners['provisioning'].url}/sign-csr -o my.pem",
+        '  curl --fail-with-body --cacert ca.pem -H "Authorization: Bearer $(cat token)" '
+        f"--data-binary @my.csr {listeners['provisioning'].url}/sign-csr -o my.pem",
         *(
             []
             if secure.proxied

@@ -1,7 +1,9 @@
 import java.io.FileInputStream;
+import java.io.IOException;
 import java.security.cert.CertPathValidator;
 import java.security.cert.CertPathValidatorException;
 import java.security.cert.Certificate;
+import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
 import java.security.cert.CertificateRevokedException;
 import java.security.cert.PKIXParameters;
@@ -16,21 +18,28 @@ import java.util.Set;
 
 /**
  * Checks a certificate as a Java server does, every certificate below the root for its revocation too:
- * java -Dcom.sun.security.enableCRLDP=true Validate.java ocsp|crl ca.pem chain.pem
+ * java Validate.java ocsp|crl ca.pem chain.pem
  * Prints "good", "revoked", its reason and its time, or what else the validator found.
  */
 public class Validate {
+    private static final String USAGE = "usage: java Validate.java ocsp|crl ca.pem chain.pem";
+
     public static void main(String[] words) throws Exception {
+        if (words.length != 3 || !(words[0].equals("ocsp") || words[0].equals("crl"))) {
+            stop(USAGE);
+        }
+        List<Certificate> roots = read(words[1]);
+        List<Certificate> chain = read(words[2]);
         CertPathValidator validator = CertPathValidator.getInstance("PKIX");
         PKIXRevocationChecker checker = (PKIXRevocationChecker) validator.getRevocationChecker();
         // Without NO_FALLBACK it would try the other of the two, and hide that the first does not work.
         checker.setOptions(
             words[0].equals("crl") ? EnumSet.of(Option.PREFER_CRLS, Option.NO_FALLBACK) : EnumSet.of(Option.NO_FALLBACK));
-        TrustAnchor root = new TrustAnchor((X509Certificate) read(words[1]).get(0), null);
+        TrustAnchor root = new TrustAnchor((X509Certificate) roots.get(0), null);
         PKIXParameters parameters = new PKIXParameters(Set.of(root));
         parameters.addCertPathChecker(checker);
         try {
-            validator.validate(CertificateFactory.getInstance("X.509").generateCertPath(read(words[2])), parameters);
+            validator.validate(CertificateFactory.getInstance("X.509").generateCertPath(chain), parameters);
             System.out.println("good");
         } catch (CertPathValidatorException found) {
             if (found.getCause() instanceof CertificateRevokedException) {
@@ -42,9 +51,21 @@ public class Validate {
         }
     }
 
-    private static List<Certificate> read(String file) throws Exception {
+    private static List<Certificate> read(String file) {
+        List<Certificate> certificates = new ArrayList<>();
         try (FileInputStream pem = new FileInputStream(file)) {
-            return new ArrayList<>(CertificateFactory.getInstance("X.509").generateCertificates(pem));
+            certificates.addAll(CertificateFactory.getInstance("X.509").generateCertificates(pem));
+        } catch (IOException | CertificateException unreadable) {
+            stop(file + " cannot be read: " + unreadable.getMessage() + "\n" + USAGE);
         }
+        if (certificates.isEmpty()) {
+            stop(file + " has no certificate.\n" + USAGE);
+        }
+        return certificates;
+    }
+
+    private static void stop(String why) {
+        System.err.println(why);
+        System.exit(2);
     }
 }

@@ -16,16 +16,21 @@ SOON = 20.0  # seconds, generous: the benchmark measures how soon lists have a r
 
 
 @pytest.fixture(scope="module")
-def validate(server, tmp_path_factory):
-    """Asks Java about a device's certificate, "ocsp" or "crl"; what it prints."""
+def program(tmp_path_factory):
+    """The example, compiled: the words that start it."""
     java, javac = (needs(program, package="default-jdk-headless") for program in ("java", "javac"))
     folder = tmp_path_factory.mktemp("java")
     compiled = run(javac, "-d", folder, PROGRAM)
     assert compiled.returncode == 0, compiled.stderr
+    return java, "-cp", folder, PROGRAM.stem
+
+
+@pytest.fixture(scope="module")
+def validate(program, server):
+    """Asks Java about a device's certificate, "ocsp" or "crl"; what it prints."""
 
     def asked(how: str, chain: Path) -> str:
-        options = ("-Dcom.sun.security.enableCRLDP=true", "-cp", folder)
-        done = run(java, *options, PROGRAM.stem, how, server.demo / "ca.pem", chain)
+        done = run(*program, how, server.demo / "ca.pem", chain)
         assert done.returncode == 0, done.stderr
         return done.stdout.decode().strip()
 
@@ -80,3 +85,22 @@ def test_a_certificate_that_is_not_on_record_has_no_status(validate, server, tmp
     csr = (tmp_path / "not-on-record.csr").read_bytes()
     stranger.certificate.write_text(server.inside("sign_off_the_record", stranger.name, stdin=csr))
     assert validate("ocsp", stranger.certificate).startswith("UNDETERMINED_REVOCATION_STATUS")
+
+
+@pytest.mark.parametrize("words", [(), ("ocsp",), ("both", "a", "b"), ("crl", "missing.pem", "missing.pem")])
+def test_who_asks_wrongly_is_told_how_to(program, words):
+    done = run(*program, *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"usage: " in done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_lists_alone_are_asked_for_in_their_mode_whatever_the_property(program, server, device):
+    """By Java's own trace: with or without enableCRLDP it fetches lists, and asks no responder."""
+    for options in ((), ("-Dcom.sun.security.enableCRLDP=true",)):
+        java, *rest = program
+        trace = ("-Djava.security.debug=certpath", *options)
+        done = run(java, *trace, *rest, "crl", server.demo / "ca.pem", device.certificate)
+        assert done.stdout.decode().strip() == "good"
+        assert b"Trying to fetch CRL from DP" in done.stderr
+        assert b"OCSP response" not in done.stderr

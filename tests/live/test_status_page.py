@@ -17,16 +17,19 @@ SOON = 20.0  # seconds, generous: what takes its time is a list, and the page sa
 
 @dataclass
 class Step:
-    """A command and what it prints, each line in part."""
+    """A command, what it prints, each line in part, and its exit status."""
 
     command: str
     prints: list[str] = field(default_factory=list)
+    status: int = 0
 
 
 def steps(page: str) -> list[Step]:
     found: list[Step] = []
     for line in "".join(re.findall(r"^```sh\n(.*?)^```", page, re.S | re.M)).splitlines():
-        if line.startswith("# "):
+        if line.startswith("# exit "):
+            found[-1].status = int(line.removeprefix("# exit "))
+        elif line.startswith("# "):
             found[-1].prints.append(line[2:])
         else:
             found.append(Step(line))
@@ -70,9 +73,7 @@ def test_the_shell_lines_of_the_page_print_what_it_says(fresh):
         def does(step=step, heard=heard) -> bool:
             status, output = said(fresh, "sh", "-c", here(step.command, fresh))
             heard[:] = [status, output]
-            if not step.prints:
-                return status == 0
-            return all(here(line, fresh) in output for line in step.prints)
+            return status == step.status and all(here(line, fresh) in output for line in step.prints)
 
         assert seen_within(SOON, does), (step, *heard)
 

@@ -6,10 +6,11 @@ import shlex
 
 import pytest
 
-from tests.clients import run
+from tests.clients import make_csr, run
 from tests.server import ROOT
 
 NOT_TRUSTED = 60  # curl: the peer's certificate cannot be verified
+HTTP_ERROR = 22  # curl: the status was 400 or above
 RECEIVE_FAILED = 56  # curl: the server ended the handshake
 
 
@@ -113,3 +114,14 @@ def test_whoami_tells_a_device_all_that_is_known_of_it(server):
     assert told["not_before"] < told["renew_at"] < told["not_after"]
     assert told["headers"]["X-Forwarded-For"] == "192.0.2.1"
     assert {"organization", "sans", "spki_pin_sha256"} <= told.keys()
+
+
+def test_a_refused_enrollment_of_the_walk_does_not_look_like_success(walk, server, tmp_path):
+    """Anybody who types it a second time has used the token up, or enrolls what is enrolled."""
+    (command,) = (each for each in walk if "/sign-csr" in each)
+    (tmp_path / "ca.pem").write_bytes((server.demo / "ca.pem").read_bytes())
+    (tmp_path / "token").write_text("wrong")
+    (tmp_path / "my.csr").write_bytes(make_csr("my-device"))
+    done = run("sh", "-c", command, cwd=tmp_path)
+    assert done.returncode == HTTP_ERROR
+    assert json.loads((tmp_path / "my.pem").read_text())["code"] == "token_invalid"
