@@ -13,6 +13,7 @@ from portal.listeners import all_listeners
 
 SHORTEST_PASSPHRASE = 20  # characters
 SHORTEST_SECRET_KEY = 50  # characters, as Django advises
+LONGEST_MAX_AGE = 5  # seconds, within which everybody is to know of a revocation
 LONGEST_PASSPHRASE = 1023  # bytes; OpenSSL's PEM_BUFSIZE less one
 
 
@@ -84,9 +85,12 @@ def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
             )
         )
     if not _is_http_url(settings.PORTAL_STATUS_URL):
+        # There may be a password in it.
+        shown = re.sub(r".*@", "…@", settings.PORTAL_STATUS_URL)
         messages.append(
             Error(
-                f"PORTAL_STATUS_URL is {settings.PORTAL_STATUS_URL!r}, which is not an http:// URL.",
+                f"PORTAL_STATUS_URL is {shown!r}, which is not an http:// URL "
+                "of a host and nothing more than a port and a path.",
                 hint="Name the status listener as verifiers reach it: http://status.example:8080",
                 id="portal.E006",
             )
@@ -103,7 +107,10 @@ def _is_http_url(text: str) -> bool:
         _ = url.port  # raises for what is no port
     except ValueError:
         return False
-    return url.scheme == "http" and bool(url.hostname) and not (url.query or url.fragment)
+    # Userinfo would be a password in every certificate, for everybody to read (RFC 3986 7.5).
+    return (
+        url.scheme == "http" and bool(url.hostname) and not (url.query or url.fragment or "@" in url.netloc)
+    )
 
 
 @register(Tags.security)
@@ -204,5 +211,20 @@ def passphrase_is_elsewhere(**_: Any) -> list[CheckMessage]:
             "The passphrase of the CA keys lies in the data directory, beside the keys.",
             hint="Set PORTAL_KEY_PASSPHRASE_FILE to a file that backups of the data do not hold.",
             id="portal.W001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def caches_forget_in_time(**_: Any) -> list[CheckMessage]:
+    if settings.PORTAL_STATUS_MAX_AGE <= LONGEST_MAX_AGE:
+        return []
+    return [
+        Warning(
+            "PORTAL_STATUS_MAX_AGE lets caches hand out CRLs and OCSP answers that are up to "
+            f"{settings.PORTAL_STATUS_MAX_AGE:,} seconds old: for so long a revoked certificate may be "
+            "called good.",
+            hint=f"At most {LONGEST_MAX_AGE} keeps what Hatchery promises: never stale by more than that.",
+            id="portal.W002",
         )
     ]

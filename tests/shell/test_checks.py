@@ -209,6 +209,8 @@ WRONG = [
     ("PORTAL_STATUS_URL", "http://status.example:99999", "portal.E006"),
     ("PORTAL_STATUS_URL", "http://status.example:port", "portal.E006"),
     ("PORTAL_STATUS_URL", "http://status example", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://user:secret@status.example", "portal.E006"),
+    ("PORTAL_STATUS_URL", "http://user@status.example:8080", "portal.E006"),
     # A URI in a certificate is ASCII (RFC 5280 4.2.1.6, an IA5String).
     ("PORTAL_STATUS_URL", "http://stätus.example", "portal.E006"),
     ("PORTAL_SECURE_PROXY", "http", "portal.E011"),
@@ -370,3 +372,16 @@ def test_a_passphrase_beside_the_keys_is_a_warning_for_production(settings):
     assert "portal.W001" in deploy_warnings()
     settings.PORTAL_PASSPHRASE_IS_GENERATED = False
     assert "portal.W001" not in deploy_warnings()
+
+
+def test_a_password_in_the_status_url_is_not_repeated(settings):
+    settings.PORTAL_STATUS_URL = "http://user:secret@status.example"
+    with pytest.raises(start.CannotStart, match="PORTAL_STATUS_URL") as refused:
+        start.check()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(0, False), (5, False), (6, True), (86400, True)])
+def test_caches_that_may_be_stale_for_long_are_warned_of_before_a_deployment(settings, seconds, warned):
+    settings.PORTAL_STATUS_MAX_AGE = seconds
+    assert ("portal.W002" in deploy_warnings()) is warned
