@@ -68,15 +68,17 @@ def _revocation_list(data: bytes, origin: str, password: str, into: Recognised) 
 
 
 def _ocsp(data: bytes, origin: str, password: str, into: Recognised) -> bool:
-    """OCSP (RFC 6960 4): that it is one, and nothing more."""
+    """OCSP (RFC 6960 4): a request, of which we say no more, or an answer."""
     for kind, load in _OCSP.items():
+        message: object = None
         try:
-            load(data)
+            message = load(data)
         except NotImplementedError:
             pass  # of several certificates: one all the same
         except UNREADABLE:
             continue
-        into.add(kind, origin)
+        answer = message if isinstance(message, ocsp.OCSPResponse) else None
+        into.add(kind, origin, ocsp_answer=answer)
         return True
     return False
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.x509 import ocsp
 
 from pki.core.findings import Finding, Severity
 
@@ -37,6 +38,7 @@ class Part:
     certificate: x509.Certificate | None = None
     request: x509.CertificateSigningRequest | None = None
     revocation_list: x509.CertificateRevocationList | None = None
+    ocsp_answer: ocsp.OCSPResponse | None = None
     key: PublicKeyTypes | None = None  # its public key, of a private key the public half
 
     @property

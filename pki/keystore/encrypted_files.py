@@ -96,7 +96,8 @@ class EncryptedFiles:
             pem = path.read_bytes()
         except OSError as error:
             raise KeystoreError(
-                f"The key file {path} cannot be read ({error.strerror}); restore it from a backup."
+                f"The key file {path} cannot be read ({error.strerror}); restore it from a backup, "
+                "or copy keys/ from the first node."
             ) from error
         try:
             key = load_pem_private_key(pem, self._passphrase)

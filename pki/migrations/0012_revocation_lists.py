@@ -22,6 +22,9 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
                 ('certificate_der', models.BinaryField(help_text='DER.')),
             ],
+            options={
+                'verbose_name': 'OCSP responder',
+            },
         ),
         migrations.CreateModel(
             name='RevocationList',

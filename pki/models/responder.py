@@ -21,6 +21,7 @@ class Responder(models.Model):
     certificate_der = models.BinaryField(help_text="DER.")
 
     class Meta:
+        verbose_name = "OCSP responder"
         constraints = (models.UniqueConstraint(fields=["issuer", "serial"], name="responder_serial_unique"),)
         indexes = (models.Index(fields=["issuer", "not_after"], name="responder_of_issuer"),)
 

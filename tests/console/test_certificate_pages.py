@@ -1,5 +1,6 @@
 """Certificates and issuers in the console: the list, the search, the viewer, the downloads, the paste box."""
 
+import base64
 import logging
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.http import HttpResponse
@@ -21,12 +23,14 @@ from pki.core.recognition import LARGEST
 from pki.models import Certificate, Issuer, Profile, Revocation
 from pki.services.issuing import issuance
 from pki.services.looking import inspection, search
+from pki.services.publishing import ocsp_answers
 from pki.services.revoking import revocation
 from pki.templatetags.console import colons
 from tests.clients import make_csr
 from tests.console.browser import changelist, page
 from tests.console.conftest import browser, staff
 from tests.core import cast as core
+from tests.core.ocsp_cast import asked
 from tests.services.cast import DAY, TESTER, Gadget, change_state, everything, issue, registered
 from tests.services.test_inspection import key_pem
 
@@ -394,6 +398,26 @@ def paste(who, text="", **more):
 
 def said(response):
     return {finding.code for finding in response.context["inspection"].all_findings}
+
+
+def page_of(response):
+    return response.content.decode()
+
+
+def test_a_pasted_ocsp_answer_is_read(viewer, world, now):
+    revocation.revoke([world.certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    question = asked(world.certificate.parsed, world.certificate.issuer.certificate)
+    answer = ocsp_answers.answer(question, now).der
+    shown = page_of(paste(viewer, base64.b64encode(answer).decode()))
+    responder = ocsp.load_der_ocsp_response(answer).responder_key_hash.hex()
+    for words in ("revoked since", "keyCompromise", world.certificate.serial, responder, "Next update"):
+        assert words in shown
+
+
+def test_a_pasted_ocsp_error_is_named(viewer, world):
+    error = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    shown = page_of(paste(viewer, base64.b64encode(error.public_bytes(Encoding.DER)).decode()))
+    assert "try later" in shown
 
 
 def pem_of(certificate):

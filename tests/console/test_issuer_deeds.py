@@ -1,9 +1,14 @@
 """What a CA administrator does with issuers, and nobody else."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.contrib.auth.models import Group
+from django.contrib.messages import get_messages
+from django.db import connection
 from django.urls import reverse
 
+from pki.admin.authority import issuer_deeds
 from pki.models import AuditEvent, Issuer
 from pki.services.issuing import issuance
 from pki.services.proving import status
@@ -40,6 +45,19 @@ def test_an_issuer_is_made_below_a_root_or_as_one_and_on_record(carol, world):
     issuing.certificate.verify_directly_issued_by(root.certificate)
     made = AuditEvent.objects.filter(kind="issuer.made", actor="administrator:carol")
     assert made.count() == 2
+
+
+def test_who_made_an_issuer_is_told_what_is_to_be_done_then(carol, world):
+    said = " ".join(str(each) for each in get_messages(carol.post(add(Issuer), **MADE).wsgi_request))
+    assert "Restart the server" in said
+    assert "/ca/all.pem must fetch it again" in said
+    assert ("copy keys/ to the other nodes" in said) is (connection.vendor == "postgresql")
+
+
+@pytest.mark.parametrize("vendor", ["postgresql", "sqlite"])
+def test_only_where_there_may_be_other_nodes_keys_are_to_be_copied(monkeypatch, vendor):
+    monkeypatch.setattr(issuer_deeds, "connection", SimpleNamespace(vendor=vendor))
+    assert ("copy keys/ to the other nodes" in issuer_deeds._what_then()) is (vendor == "postgresql")
 
 
 @pytest.mark.parametrize(

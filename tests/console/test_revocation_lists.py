@@ -1,5 +1,6 @@
 """Revocation lists and OCSP responders in the console: what is shown, to whom, and “Publish now”."""
 
+import re
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
@@ -289,6 +290,24 @@ def test_a_list_is_downloaded_as_it_was_signed(viewer, world, form, load, suffix
         words = answer["Content-Disposition"].partition("filename=")[2].strip('"')
         assert words.startswith("Hatchery_Issuing_CA")
         assert words.endswith(f"-{name}-{row.number}{suffix}")
+
+
+def test_the_delta_of_a_full_list_is_downloaded_and_offered_there_alone(viewer, world):
+    row, shard = list_of(world.issuer, FULL), list_of(world.issuer, 1)
+    answer = download(viewer, row, "delta")
+    assert answer.content == bytes(row.delta_der)
+    crl = x509.load_der_x509_crl(answer.content)
+    assert crl.extensions.get_extension_for_class(x509.DeltaCRLIndicator)
+    assert f"-full_list-{row.number}.delta.crl" in answer["Content-Disposition"]
+    assert "/download/delta/" in viewer.get(page(row)).content.decode()
+    assert "/download/delta/" not in viewer.get(page(shard)).content.decode()
+    assert download(viewer, shard, "delta").status_code == 404
+
+
+def test_a_responders_page_calls_them_as_the_menu_does(viewer, world):
+    shown = viewer.get(page(world.responder)).content.decode()
+    assert not re.search(r">\s*Responders\s*<", shown)
+    assert len(re.findall(r">\s*OCSP responders\s*<", shown)) >= 2, "the menu and the way up"
 
 
 def test_what_there_is_not_is_not_downloaded(ada, world, now):

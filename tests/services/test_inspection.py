@@ -701,6 +701,12 @@ def test_a_list_past_its_next_update_is_refused(lists, now):
     assert not refusals(look(bytes(lists[0].der), lists[0].next_update - SECOND))
 
 
+def test_a_list_of_the_future_tells_of_a_wrong_clock(lists, now):
+    inspected = look(bytes(lists[0].der), now - timedelta(hours=3, minutes=1))
+    assert "crl_not_yet_valid" in refusals(inspected)
+    assert "3 hours" in sentence_of(inspected, "crl_not_yet_valid")
+
+
 def test_whether_a_certificate_that_is_pasted_with_it_is_in_a_list_is_said(lists, certificate, now):
     clean = look(pem(certificate.parsed) + crl_pem(bytes(lists[1].der)), now)
     assert "part 1" in sentence_of(clean, "not_in_crl")

@@ -108,9 +108,8 @@ def test_a_key_file_that_is_gone_is_said(ca, door, file):
     for path in (ca / "keys").iterdir():
         path.unlink()
     keystore.cache_clear()
-    assert "restore it from a backup" in fails(
-        "issue", "--device", "door-1", "--csr", file(make_csr("door-1"))
-    )
+    said = fails("issue", "--device", "door-1", "--csr", file(make_csr("door-1")))
+    assert "restore it from a backup, or copy keys/ from the first node" in said
 
 
 @pytest.mark.parametrize("words", [[], ["--device", "door-1"], ["--csr", "-"]])

@@ -20,7 +20,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from pki.core import extensions, list_reading, reading
+from pki.core import extensions, list_reading, ocsp_reading, reading
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.recognition import LARGEST
 from pki.services.looking import inspection
@@ -195,4 +195,5 @@ class _Shown:
         self.subject = reading.subject_of(part.request) if part.request is not None else ""
         self.wishes = extensions.in_words(part.request) if part.request is not None else []
         self.list = list_reading.read(part.revocation_list) if part.revocation_list is not None else None
+        self.answer = ocsp_reading.read(part.ocsp_answer) if part.ocsp_answer is not None else None
         self.key = reading.read_key(part.key) if part.key is not None else None

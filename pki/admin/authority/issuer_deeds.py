@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -119,7 +120,7 @@ class IssuerDeeds(ReadOnlyAdmin):
                 made = authorities.make_subordinate(
                     cleaned["name"], cleaned["parent"], cleaned["key"], actor, now
                 )
-            return f"Made {made}. Restart the server, so that the secure listener knows it too."
+            return f"Made {made}. {_what_then()}"
 
         return ask_first(
             self,
@@ -191,3 +192,12 @@ def _elsewhere(issuer: Issuer) -> list[str]:
         "revoked (cACompromise).",
         *reaching.beforehand(),
     ]
+
+
+def _what_then() -> str:
+    """What is to be done by hand after an issuer was made."""
+    nodes = " and copy keys/ to the other nodes" if connection.vendor == "postgresql" else ""
+    return (
+        f"Restart the server, so that the secure listener knows it too{nodes}. Proxies that verify by "
+        "/ca/all.pem must fetch it again."
+    )

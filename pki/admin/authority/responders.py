@@ -45,7 +45,6 @@ class ResponderAdmin(ReadOnlyAdmin):
         "No responder yet. A node that has an issuer's key makes one by itself, at the first OCSP question "
         "about a certificate of that issuer."
     )
-    plural = "OCSP responders"
 
     begins = when("not_before", "since", ordering=False)
     ends = when("not_after", "until", ordering=False)

@@ -26,7 +26,12 @@ from pki.services.publishing import revocation_lists
 from pki.templatetags.console import NOTHING, kilobytes, list_name, thousands
 
 # RFC 2585 4.2 registers a type and a suffix for DER, and none for PEM.
-_FORMS = {"der": (".crl", "application/pkix-crl"), "pem": (".crl.pem", "application/x-pem-file")}
+_FORMS = {
+    "der": (".crl", "application/pkix-crl"),
+    "pem": (".crl.pem", "application/x-pem-file"),
+    "delta": (".delta.crl", "application/pkix-crl"),
+}
+_LABELS = {"der": "DER", "pem": "PEM", "delta": "delta, DER"}
 _STUCK = (
     "Publication stands still: see whether a worker is running, whether its node has the issuer's key, and "
     "what its log says."
@@ -165,11 +170,13 @@ class RevocationListAdmin(Publishes, ReadOnlyAdmin):
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         """The list as it is stored, in a file. Raises Http404 for another form, or if none was signed yet."""
         row: RevocationList = looked_at(self, request, str(pk))
-        row.refresh_from_db(fields=["der", "number"])  # together: it may be made anew at any moment
-        if form not in _FORMS or row.der is None:
+        # Together: it may be made anew at any moment.
+        row.refresh_from_db(fields=["der", "delta_der", "number"])
+        stored = row.delta_der if form == "delta" else row.der
+        if form not in _FORMS or stored is None:
             raise Http404("There is no such download.")
         suffix, content_type = _FORMS[form]
-        content = bytes(row.der)
+        content = bytes(stored)
         if form == "pem":
             content = x509.load_der_x509_crl(content).public_bytes(Encoding.PEM)
         name = viewing.file_name(row.issuer.name, list_name(row), str(row.number))
@@ -189,9 +196,7 @@ class RevocationListAdmin(Publishes, ReadOnlyAdmin):
             "list": row,
             "standing": standing,
             "sentence": _SENTENCES[standing.word],
-            "downloads": [(form.upper(), page_url(self, row, "download", form)) for form in _FORMS]
-            if row.number
-            else [],
+            "downloads": [(_LABELS[form], page_url(self, row, "download", form)) for form in _forms(row)],
             "publish": page_url(self, row, "publish") if self.has_publish_permission(request, row) else "",
             "pem_address": f"{row.url.removesuffix('.crl')}.pem",
             "delta_address": revocation_lists.delta_url(row.issuer),
@@ -202,6 +207,13 @@ class RevocationListAdmin(Publishes, ReadOnlyAdmin):
 
     def history_of(self, row: RevocationList) -> dict[str, Any]:
         return {"kind": "crl.published"}
+
+
+def _forms(row: RevocationList) -> list[str]:
+    """In which forms there is something to download."""
+    if not row.number:
+        return []
+    return [form for form in _FORMS if form != "delta" or row.shard == FULL]
 
 
 def _revocations(request: HttpRequest, row: RevocationList) -> str:

@@ -43,6 +43,15 @@ def findings(
         yield Finding(
             "not_ours", Severity.NOTE, f"It is not ours: {reading.issuer} made it.", part=part.number
         )
+    if reading.this_update > now:
+        yield Finding(
+            "crl_not_yet_valid",
+            Severity.REFUSED,
+            f"It was made {difference(reading.this_update - now)} from now, at "
+            f"{reading.this_update:%Y-%m-%d %H:%M:%S} UTC; here it is {now:%Y-%m-%d %H:%M:%S} UTC.",
+            "A clock is wrong, here or where it was made: set both by NTP, in UTC.",
+            part.number,
+        )
     if reading.next_update is not None and reading.next_update <= now:
         yield Finding(
             "crl_out_of_date",
