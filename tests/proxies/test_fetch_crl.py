@@ -1,7 +1,9 @@
 """examples/crl/fetch-crl: a good list is never replaced by anything but a better one."""
 
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,7 +18,6 @@ from tests.clients import run
 from tests.proxies.fronts import EXAMPLES
 
 NOW = datetime.now(UTC)
-END = b"-----END X509 CRL-----\n"
 
 
 class Authority:
@@ -37,14 +38,23 @@ class Authority:
             .sign(self.key, hashes.SHA256())
         )
 
-    def crl(self, number: int) -> bytes:
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def crl(self, number: int | None, *extensions: x509.ExtensionType, days: int = 0) -> bytes:
+        """A list as PEM, made so many days from now, for a day."""
+        made = NOW + timedelta(days=days)
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.name)
-            .last_update(NOW)
-            .next_update(NOW + timedelta(days=1))
-            .add_extension(x509.CRLNumber(number), critical=False)
+            .last_update(made)
+            .next_update(made + timedelta(days=1))
         )
+        if number is not None:
+            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
@@ -109,8 +119,7 @@ def issuing() -> Authority:
 @pytest.fixture
 def fetch(status, root, issuing, tmp_path):
     """Runs the script; the command leaves a line in `reloads` for each time that it was run."""
-    authorities = b"".join(each.certificate.public_bytes(Encoding.PEM) for each in (root, issuing))
-    (tmp_path / "all.pem").write_bytes(authorities)
+    (tmp_path / "all.pem").write_bytes(root.pem + issuing.pem)
 
     def script(command: str = "echo >>reloads"):
         return run(
@@ -166,73 +175,85 @@ def test_a_proxy_that_could_not_reload_is_told_again(fetch, status, root, issuin
     assert reloads(tmp_path) == 1
 
 
-def half(good: bytes) -> dict:
-    return {"body": good[: len(good) // 2], "announced": len(good)}
+@dataclass
+class Case:
+    """Two CAs with their lists of a moment ago, and what an attacker has."""
+
+    root: Authority
+    issuing: Authority
+    mallory: Authority = field(default_factory=lambda: Authority("mallory"))
+
+    @property
+    def good(self) -> bytes:
+        return self.root.crl(0x10) + self.issuing.crl(0x10)
+
+    @property
+    def newer(self) -> bytes:
+        return self.root.crl(0x10) + self.issuing.crl(0x11)
+
+    @property
+    def half(self) -> bytes:
+        return self.newer[: len(self.newer) * 3 // 4]
 
 
-def half_and_nobody_knows(good: bytes) -> dict:
-    return {"body": good[: len(good) // 3]}
+def spaced(pem: bytes) -> bytes:
+    """OpenSSL reads it all the same."""
+    return re.sub(rb"(?m)^(-----.*-----)$", rb"\1 ", pem)
 
 
-def one_list_missing(good: bytes) -> dict:
-    return {"body": good[: good.index(END) + len(END)]}
+A_NAME = [x509.UniformResourceIdentifier("http://localhost/crl/1.crl")]
+SHARD = x509.IssuingDistributionPoint(A_NAME, None, False, False, None, False, False)
+BLOCK = b"-----BEGIN X509 CRL-----\n%s\n-----END X509 CRL-----\n"
+BAD: dict[str, Callable[[Case], dict]] = {
+    "half": lambda case: {"body": case.half, "announced": len(case.newer)},
+    "half, and nobody knows": lambda case: {"body": case.half},
+    "one list is missing": lambda case: {"body": case.issuing.crl(0x11)},
+    "nothing": lambda case: {"body": b""},
+    "a page": lambda case: {"body": b"<html>Log in to this network</html>"},
+    "an error": lambda case: {"body": b"{}", "status": 503},
+    "a redirect": lambda case: {"body": b"", "status": 302},
+    "unchanged": lambda case: {"body": b"", "status": 304, "tag": ""},
+    "a stranger's list": lambda case: {"body": case.newer + Authority("issuing").crl(0x12)},
+    "an unknown CA": lambda case: {"body": case.newer + case.mallory.crl(9)},
+    "a changed byte": lambda case: {"body": case.root.crl(0x10) + changed(case.issuing.crl(0x11))},
+    "no base64": lambda case: {"body": case.newer + BLOCK % b"!!!!"},
+    "no list in it": lambda case: {"body": case.newer + BLOCK % b"AAAA"},
+    "a certificate": lambda case: {"body": case.newer + case.mallory.pem},
+    "a certificate and its list, spaced": lambda case: {
+        "body": case.newer + spaced(case.mallory.pem + case.mallory.crl(9))
+    },
+    "a certificate in a list": lambda case: {
+        "body": case.newer.replace(b"-----END", case.mallory.pem + b"-----END", 1)
+    },
+    "a spaced label": lambda case: {"body": spaced(case.newer)},
+    "text between": lambda case: {"body": b"Hatchery\n" + case.newer},
+    "the same CA twice": lambda case: {"body": case.newer + case.issuing.crl(0x12)},
+    "an older list": lambda case: {"body": case.root.crl(0x10) + case.issuing.crl(0xF)},
+    "an expired list": lambda case: {"body": case.root.crl(0x11, days=-2) + case.issuing.crl(0x11)},
+    "a list of tomorrow": lambda case: {"body": case.root.crl(0x11, days=1) + case.issuing.crl(0x11)},
+    "no number": lambda case: {"body": case.root.crl(0x11) + case.issuing.crl(None)},
+    "a shard": lambda case: {"body": case.root.crl(0x11) + case.issuing.crl(0x11, SHARD)},
+    "a delta": lambda case: {
+        "body": case.root.crl(0x11) + case.issuing.crl(0x11, x509.DeltaCRLIndicator(0x10))
+    },
+}
 
 
-def nothing(good: bytes) -> dict:
-    return {"body": b""}
-
-
-def a_page(good: bytes) -> dict:
-    return {"body": b"<html>Log in to this network</html>"}
-
-
-def an_error(good: bytes) -> dict:
-    return {"body": b"{}", "status": 503}
-
-
-def a_redirect(good: bytes) -> dict:
-    return {"body": b"", "status": 302}
-
-
-def a_strangers_list(good: bytes) -> dict:
-    return {"body": good + Authority("issuing").crl(9)}
-
-
-def an_unknown_ca(good: bytes) -> dict:
-    return {"body": good + Authority("mallory").crl(9)}
-
-
-def a_changed_byte(good: bytes) -> dict:
-    lines = good.splitlines(keepends=True)
+def changed(pem: bytes) -> bytes:
+    lines = pem.splitlines(keepends=True)
     lines[2] = lines[2].swapcase()
-    return {"body": b"".join(lines)}
+    return b"".join(lines)
 
 
-def no_base64(good: bytes) -> dict:
-    return {"body": good + b"-----BEGIN X509 CRL-----\n!!!!\n-----END X509 CRL-----\n"}
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        half,
-        half_and_nobody_knows,
-        one_list_missing,
-        nothing,
-        a_page,
-        an_error,
-        a_redirect,
-        a_strangers_list,
-        an_unknown_ca,
-        a_changed_byte,
-        no_base64,
-    ],
-)
-def test_what_is_not_whole_and_signed_changes_nothing(fetch, status, root, issuing, tmp_path, bad):
-    good = root.crl(1) + issuing.crl(1)
+@pytest.mark.parametrize("bad", list(BAD))
+def test_what_is_not_whole_signed_and_new_changes_nothing(fetch, status, root, issuing, tmp_path, bad):
+    case = Case(root, issuing)
+    good = case.good
     status.serve(good, tag='"good"')
     assert fetch().returncode == 0
-    status.serve(**bad(root.crl(1) + issuing.crl(2)), tag='"bad"')
+    if bad == "unchanged":  # of what? there is no tag any more
+        (tmp_path / "crl.pem.etag").write_text("")
+    status.serve(**{"tag": '"bad"'} | BAD[bad](case))
     done = fetch()
     assert done.returncode == 1
     assert done.stderr.startswith(b"fetch-crl: ") or b"\nfetch-crl: " in done.stderr
@@ -240,10 +261,58 @@ def test_what_is_not_whole_and_signed_changes_nothing(fetch, status, root, issui
     assert reloads(tmp_path) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"all.pem", "crl.pem", "crl.pem.etag", "reloads"}
 
-    better = root.crl(2) + issuing.crl(2)
+    better = root.crl(0x100) + issuing.crl(0x11)
     status.serve(better, tag='"better"')
     assert fetch().returncode == 0
     assert (tmp_path / "crl.pem").read_bytes() == better
+
+
+def test_a_list_that_expired_meanwhile_is_asked_for_without_its_tag(fetch, status, root, issuing, tmp_path):
+    """Or whoever stands between could say "unchanged" for ever, and the script that all is well."""
+    (tmp_path / "crl.pem").write_bytes(root.crl(1, days=-2) + issuing.crl(1))
+    (tmp_path / "crl.pem.etag").write_text('"old"\n')
+    status.serve(b"", status=304)
+    assert fetch().returncode == 1
+    status.serve(root.crl(2) + issuing.crl(1), tag='"old"')
+    assert fetch().returncode == 0
+    assert (tmp_path / "crl.pem").read_bytes() == status.body
+
+
+def test_a_damaged_file_is_replaced(fetch, status, root, issuing, tmp_path):
+    status.serve(root.crl(1) + issuing.crl(1), tag='"one"')
+    fetch()
+    (tmp_path / "crl.pem").write_bytes(status.body[:300])
+    assert fetch().returncode == 0
+    assert (tmp_path / "crl.pem").read_bytes() == status.body
+
+
+def test_two_cas_of_one_name_have_a_list_each(fetch, status, root, issuing, tmp_path):
+    """A CA that was made anew keeps its name, and the old one its devices."""
+    anew = Authority("issuing")
+    (tmp_path / "all.pem").write_bytes(root.pem + issuing.pem + anew.pem)
+    status.serve(root.crl(7) + issuing.crl(7) + anew.crl(1))
+    assert fetch().returncode == 0
+    assert (tmp_path / "crl.pem").read_bytes() == status.body
+
+
+def test_the_systems_cas_sign_no_lists(fetch, status, root, issuing, tmp_path, monkeypatch):
+    """Nobody but those of all.pem, though openssl asks the system's folder as well."""
+    mallory = Authority("mallory")
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system" / "mallory.pem").write_bytes(mallory.pem)
+    assert run("openssl", "rehash", tmp_path / "system").returncode == 0
+    status.serve(root.crl(1) + issuing.crl(1) + mallory.crl(1))
+    script = (EXAMPLES / "crl" / "fetch-crl", status.url, "all.pem", "crl.pem", "true")
+    done = run("env", f"SSL_CERT_DIR={tmp_path / 'system'}", *script, cwd=tmp_path)
+    assert done.returncode == 1
+    assert b"no CA of all.pem has signed" in done.stderr
+
+
+def test_cas_with_anything_beside_them_are_not_taken(fetch, status, root, issuing, tmp_path):
+    status.serve(root.crl(1) + issuing.crl(1))
+    (tmp_path / "all.pem").write_bytes(root.pem + issuing.pem + spaced(Authority("mallory").pem))
+    assert b"nothing else" in fetch().stderr
+    assert not (tmp_path / "crl.pem").exists()
 
 
 def test_a_hatchery_that_is_down_changes_nothing(fetch, status, root, issuing, tmp_path):
