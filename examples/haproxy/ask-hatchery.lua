@@ -4,6 +4,7 @@
 -- whatever else comes sets neither, and ask-hatchery.cfg lets nobody through who has no device.
 
 local ADDRESS = os.getenv("HATCHERY_STATUS") .. "/authorize"
+local VIA = os.getenv("HATCHERY_VIA") -- a socket to connect to instead, if set
 local PATIENCE = 5000 -- milliseconds
 local TOLD = { "device", "serial", "uri", "groups", "not-after" }
 
@@ -19,6 +20,7 @@ local function ask(txn)
     end
     local response = core.httpclient():get({
         url = ADDRESS,
+        dst = VIA,
         timeout = PATIENCE,
         headers = {
             ["x-ssl-client-der"] = { txn.c:base64(certificate) },

@@ -1,20 +1,24 @@
 """A Hatchery and a proxy of each kind, one pair at a time."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from tests.clients import run
-from tests.live.devices import Device
+from tests.live.devices import Connection, Device
 from tests.proxies import application as applications
-from tests.proxies import fronts
-from tests.proxies.fronts import KINDS, Front
+from tests.proxies import fronts, impostor
+from tests.proxies.fronts import EXAMPLES, KINDS, Front
 from tests.server import Server
 
 HOSTNAMES = {"PORTAL_HOSTNAMES": "localhost,127.0.0.1,hatchery.example"}
+FETCH_CAS = EXAMPLES / "fetch-cas"
 PROXY = "proxy-1"  # the device whose certificate a proxy shows for itself
 
 
@@ -27,7 +31,14 @@ def kind(request) -> fronts.Kind:
 
 @pytest.fixture(scope="session")
 def application() -> Iterator[applications.Application]:
-    with applications.running() as running:
+    with applications.running() as echo:
+        yield echo
+
+
+@pytest.fixture
+def status() -> Iterator[impostor.Status]:
+    """What a status listener might answer on a bad day."""
+    with impostor.answering() as running:
         yield running
 
 
@@ -38,45 +49,38 @@ def connections() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def asked(kind, tmp_path_factory) -> Iterator[Server]:
-    """A Hatchery that answers the proxy's questions."""
-    yield from served(tmp_path_factory.mktemp("asked"), {"PORTAL_PROXIES": f"{kind.form}@127.0.0.1"})
+# A module that uses these fixtures has its own `hatchery`, and its own `front`: a proxy before it.
 
 
 @pytest.fixture(scope="module")
-def behind(kind, tmp_path_factory) -> Iterator[Server]:
-    """A Hatchery whose secure listener is reached through the proxy alone, over mutual TLS."""
-    settings = {
-        "PORTAL_PROXIES": f"{kind.form}@127.0.0.1",
-        "PORTAL_SECURE_PROXY": "mutual",
-        "PORTAL_PROXY_DEVICES": PROXY,
-    }
-    yield from served(tmp_path_factory.mktemp("behind"), settings)
+def enroll(hatchery) -> Callable[[Path], Device]:
+    return enroller(hatchery)
+
+
+@pytest.fixture
+def device(enroll, tmp_path) -> Device:
+    return enroll(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def enroll_asked(asked) -> Callable[[Path], Device]:
-    return enroller(asked)
+def other(enroll, tmp_path_factory) -> Device:
+    """A good device whose certificate others try to use."""
+    return enroll(tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="module")
-def enroll_behind(behind) -> Callable[[Path], Device]:
-    return enroller(behind)
+def revoked(hatchery, enroll, tmp_path_factory) -> Device:
+    device = enroll(tmp_path_factory.mktemp("revoked"))
+    hatchery.revoke(device.name)
+    return device
 
 
-@pytest.fixture(scope="module")
-def asking(kind, asked, application, tmp_path_factory) -> Iterator[Front]:
-    """The proxy in front of the application, asking Hatchery."""
-    folder = supplied(asked, tmp_path_factory.mktemp("asking"))
-    yield from _run(kind, "ask-hatchery", folder, asked, application.port)
-
-
-@pytest.fixture(scope="module")
-def forwarding(kind, behind, tmp_path_factory) -> Iterator[Front]:
-    """The proxy in front of Hatchery."""
-    folder = supplied(behind, tmp_path_factory.mktemp("forwarding"))
-    yield from _run(kind, "hatchery-behind", folder, behind, 0)
+@pytest.fixture
+def connect(front, connections) -> Callable[..., Connection]:
+    """How a client connects to the proxy: with a TLS context, and a session to resume if it has one."""
+    return lambda context, session=None: connections.enter_context(
+        closing(Connection(front, front.main, context, session))
+    )
 
 
 def enroller(server: Server) -> Callable[[Path], Device]:
@@ -94,9 +98,9 @@ def enroller(server: Server) -> Callable[[Path], Device]:
 
 def supplied(server: Server, folder: Path) -> Path:
     """A folder with what the examples have in /etc/hatchery."""
-    for name in ("all.pem", "bundle.pem"):
-        done = run("curl", "-sSf", "-o", folder / name, server.url("status", f"/ca/{name}"))
-        assert done.returncode == 0, done.stderr
+    root = x509.load_pem_x509_certificate((server.demo / "ca.pem").read_bytes())
+    done = run(FETCH_CAS, server.url("status", ""), folder, root.fingerprint(hashes.SHA256()).hex())
+    assert done.returncode == 0, done.stderr
     certificate, key = server.inside("sign_a_server", "localhost").split("#")
     (folder / "server.pem").write_text(certificate)
     (folder / "server.key").write_text(key)
@@ -105,19 +109,23 @@ def supplied(server: Server, folder: Path) -> Path:
         pem, key = ((folder / f"{source}.{kind}").read_text() for kind in ("pem", "key"))
         (folder / f"{target}.pem").write_text(pem)
         (folder / f"{target}.key").write_text(key)
-        (folder / f"{target}-both.pem").write_text(pem + key)
+    (in_one_file,) = re.findall(r"^\(umask.*$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert run("sh", "-c", in_one_file, cwd=folder).returncode == 0
     return folder
 
 
 def served(folder: Path, settings: dict[str, str]) -> Iterator[Server]:
     """A Hatchery with these settings, stopped in the end."""
-    running = Server(folder, HOSTNAMES | settings).start()
-    yield running
-    if running.process.poll() is None:
-        assert running.stop() == 0, running.output()
+    server = Server(folder, HOSTNAMES | settings).start()
+    yield server
+    if server.process.poll() is None:
+        assert server.stop() == 0, server.output()
 
 
-def _run(kind: fronts.Kind, example: str, folder: Path, server: Server, application: int) -> Iterator[Front]:
+def running(
+    kind: fronts.Kind, example: str, folder: Path, server: Server, application: int
+) -> Iterator[Front]:
+    """A proxy from an example, stopped in the end."""
     front = fronts.start(kind, example, folder, server.ports, application)
     yield front
     front.stop()

@@ -87,6 +87,11 @@ class Front:
     ports: dict[str, int]
 
     @property
+    def main(self) -> str:
+        """The first port of its example, where it ends mutual TLS."""
+        return next(iter(self.ports))
+
+    @property
     def log(self) -> str:
         return (self.folder / "front.log").read_text(errors="replace")
 
@@ -163,7 +168,7 @@ def filled_in(text: str, kind: Kind, folder: Path, behind: Mapping[str, int], po
     text = re.sub(rf"127\.0\.0\.1(:|, port_value: )({APPLICATION})\b", upstream, text)
     text = re.sub(kind.listens, listens, text)
     text = re.sub(r"\b(app|devices|status)\.example", "localhost", text)
-    return re.sub(r"/(etc/(hatchery|haproxy|traefik)|run/haproxy)/", f"{folder}/", text)
+    return re.sub(r"/(etc/(hatchery|haproxy|traefik)|(run|var/lib)/haproxy)/", f"{folder}/", text)
 
 
 def _await(front: Front) -> None:

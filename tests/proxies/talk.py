@@ -72,12 +72,12 @@ FORMS = (
 
 def forged_certificate(device: Device, header: str) -> Headers:
     """A device's certificate under one of the names that proxies use, in every writing of the name."""
-    return _in_every_writing({header: forwarded(device)[header]})
+    return in_every_writing({header: forwarded(device)[header]})
 
 
 def forged_identity(name: str) -> Headers:
     """What Hatchery answers of a device, as somebody would write it who is not that device."""
-    return _in_every_writing(
+    return in_every_writing(
         {
             "Hatchery-Device": name,
             "Hatchery-Serial": "abcdef",
@@ -89,7 +89,19 @@ def forged_identity(name: str) -> Headers:
     )
 
 
-def _in_every_writing(headers: dict[str, str]) -> Headers:
+def invented_identity(name: str) -> Headers:
+    """Names of the same beginnings that nobody has told a proxy of: the next Hatchery may answer them."""
+    return in_every_writing(
+        {
+            "Hatchery-Roles": name,
+            "Client-Cert-Subject": f"CN={name}",
+            "X-SSL-Client-Verified-As": name,
+            "X-Forwarded-Tls-Client-Cert-Name": name,
+        }
+    )
+
+
+def in_every_writing(headers: dict[str, str]) -> Headers:
     """Also small, a second time, and with _ for -, which CGI does not tell apart."""
     return [
         (write(name), value)

@@ -2,12 +2,12 @@
 
 import itertools
 import ssl
-from contextlib import closing
 
 import pytest
 
-from tests.live.devices import Connection, Device
+from tests.live.devices import Device
 from tests.live.test_handshakes import strangers_certificate
+from tests.proxies.conftest import running, served, supplied
 from tests.proxies.talk import (
     FORMS,
     ask,
@@ -16,6 +16,7 @@ from tests.proxies.talk import (
     forged_identity,
     forwarded,
     from_address,
+    invented_identity,
     is_refused,
     without_certificate,
 )
@@ -25,35 +26,17 @@ NUMBERS = itertools.count(1)
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
-@pytest.fixture
-def device(enroll_asked, tmp_path):
-    return enroll_asked(tmp_path)
+@pytest.fixture(scope="module")
+def hatchery(kind, tmp_path_factory):
+    """It answers the proxy's questions."""
+    yield from served(tmp_path_factory.mktemp("asked"), {"PORTAL_PROXIES": f"{kind.form}@127.0.0.1"})
 
 
 @pytest.fixture(scope="module")
-def other(enroll_asked, tmp_path_factory):
-    """A good device whose certificate others try to use."""
-    return enroll_asked(tmp_path_factory.mktemp("other"))
-
-
-@pytest.fixture(scope="module")
-def revoked(asked, enroll_asked, tmp_path_factory):
-    device = enroll_asked(tmp_path_factory.mktemp("revoked"))
-    revoke(asked, device)
-    return device
-
-
-@pytest.fixture
-def connect(asking, connections):
-    """How a client connects to the proxy: with a TLS context, and a session to resume if it has one."""
-    return lambda context, session=None: connections.enter_context(
-        closing(Connection(asking, APP, context, session))
-    )
-
-
-def revoke(server, device, reason="keyCompromise"):
-    done = server.manage("revoke", "--device", device.name, "--reason", reason)
-    assert done.returncode == 0, done.stderr
+def front(kind, hatchery, application, tmp_path_factory):
+    """The proxy in front of the application, asking Hatchery."""
+    folder = supplied(hatchery, tmp_path_factory.mktemp("asking"))
+    yield from running(kind, "ask-hatchery", folder, hatchery, application.port)
 
 
 def seen_by(application_answer, start="hatchery"):
@@ -65,8 +48,8 @@ def seen_by(application_answer, start="hatchery"):
     ]
 
 
-def test_a_good_device_passes_and_the_application_sees_who_it_is(connect, asked, device):
-    asked.inside("put_into_groups", device.name, f"berlin-{device.name}", f"line-{device.name}")
+def test_a_good_device_passes_and_the_application_sees_who_it_is(connect, hatchery, device):
+    hatchery.inside("put_into_groups", device.name, f"berlin-{device.name}", f"line-{device.name}")
     answer = connect(device.context()).get("/orders")
     assert answer.status == 200
     certificate = certificate_of(device)
@@ -93,42 +76,44 @@ def test_the_application_gets_the_request_as_it_was_sent(connect, device):
     assert ["x-own", "kept"] in got["headers"]
 
 
-def test_without_a_certificate_nobody_passes(asking, device, application):
+def test_without_a_certificate_nobody_passes(front, device, application):
     before = len(application.requests)
-    assert is_refused(asking, APP, without_certificate(device))
+    assert is_refused(front, APP, without_certificate(device))
     assert len(application.requests) == before
 
 
-def test_a_strangers_certificate_does_not_pass(asking, asked, tmp_path, application):
+def test_a_strangers_certificate_does_not_pass(front, hatchery, tmp_path, application):
     before = len(application.requests)
     strangers_certificate(tmp_path, "mallory")
-    assert is_refused(asking, APP, Device("mallory", asked, tmp_path).context())
+    assert is_refused(front, APP, Device("mallory", hatchery, tmp_path).context())
     assert len(application.requests) == before
 
 
-def test_an_expired_certificate_does_not_pass(asking, asked, tmp_path):
-    device = Device.made(asked, tmp_path, f"sleeper-{next(NUMBERS)}")
+def test_an_expired_certificate_does_not_pass(front, hatchery, tmp_path):
+    device = Device.made(hatchery, tmp_path, f"sleeper-{next(NUMBERS)}")
     csr = (tmp_path / f"{device.name}.csr").read_bytes()
-    expired = asked.inside("issue_in_the_past", device.name, "31", stdin=csr)
+    expired = hatchery.inside("issue_in_the_past", device.name, "31", stdin=csr)
     (tmp_path / f"{device.name}.pem").write_text(expired)
-    assert is_refused(asking, APP, device.context())
+    assert is_refused(front, APP, device.context())
 
 
-def test_a_certificate_of_our_issuer_that_is_on_no_record_does_not_pass(connect, asked, tmp_path):
+def test_a_certificate_of_our_issuer_that_is_on_no_record_does_not_pass(connect, hatchery, tmp_path):
     """The proxy has nothing against it: Hatchery has."""
-    device = Device.made(asked, tmp_path, f"unrecorded-{next(NUMBERS)}")
+    device = Device.made(hatchery, tmp_path, f"unrecorded-{next(NUMBERS)}")
     csr = (tmp_path / f"{device.name}.csr").read_bytes()
-    (tmp_path / f"{device.name}.pem").write_text(asked.inside("sign_off_the_record", device.name, stdin=csr))
+    (tmp_path / f"{device.name}.pem").write_text(
+        hatchery.inside("sign_off_the_record", device.name, stdin=csr)
+    )
     answer = connect(device.context()).get("/")
     assert (answer.status, answer.headers["hatchery-reason"]) == (403, "certificate_unknown")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_revoked_device_is_refused_at_its_next_request(connect, asked, device, application, version):
+def test_a_revoked_device_is_refused_at_its_next_request(connect, hatchery, device, application, version):
     connection = connect(device.context(version=version))
     assert connection.get("/").status == 200
     before = len(application.requests)
-    revoke(asked, device)
+    hatchery.revoke(device.name)
     answer = connection.get("/")
     assert (answer.status, answer.headers["hatchery-reason"]) == (403, "certificate_revoked")
     assert answer.code == "certificate_revoked"
@@ -137,7 +122,7 @@ def test_a_revoked_device_is_refused_at_its_next_request(connect, asked, device,
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_revoked_device_is_refused_on_a_session_that_is_resumed(connect, asked, device, version):
+def test_a_revoked_device_is_refused_on_a_session_that_is_resumed(connect, hatchery, device, version):
     context = device.context(version=version)
     first = connect(context)
     assert first.get("/").status == 200
@@ -148,20 +133,20 @@ def test_a_revoked_device_is_refused_on_a_session_that_is_resumed(connect, asked
     assert resumed.get("/").status == 200
     session = resumed.tls.session
     resumed.close()
-    revoke(asked, device)
+    hatchery.revoke(device.name)
     after = connect(context, session)
     assert after.tls.session_reused
     assert after.get("/").headers["hatchery-reason"] == "certificate_revoked"
     after.close()
 
 
-def test_a_suspended_device_is_told_so_and_passes_again_once_it_is_resumed(connect, asked, device):
+def test_a_suspended_device_is_told_so_and_passes_again_once_it_is_resumed(connect, hatchery, device):
     connection = connect(device.context())
-    asked.inside("change_state", device.name, "suspended")
+    hatchery.inside("change_state", device.name, "suspended")
     answer = connection.get("/")
     assert (answer.status, answer.headers["hatchery-reason"]) == (403, "device_suspended")
     assert answer.code == "device_suspended"
-    asked.inside("change_state", device.name, "active")
+    hatchery.inside("change_state", device.name, "active")
     assert connect(device.context()).get("/").status == 200
 
 
@@ -174,6 +159,23 @@ def test_a_forged_identity_never_reaches_the_application(connect, device):
     told = " ".join(value for _, value in seen_by(answer))
     for lie in ("admin", "abcdef", "2099", "none"):
         assert lie not in told.replace(certificate_serial(device), "")
+
+
+@pytest.mark.parametrize("kind", ["haproxy", "traefik", "envoy"], indirect=True)
+def test_no_name_with_the_beginning_of_an_identity_reaches_the_application(connect, device):
+    """nginx cannot do that, and says so: test_allow_list.py."""
+    answer = ask(connect(device.context()), "/", invented_identity("admin"))
+    assert answer.status == 200
+    assert ["hatchery-device", device.name] in answer.json["headers"]
+    assert "admin" not in str(answer.json["headers"])
+
+
+def test_a_device_in_very_many_groups_passes_with_all_of_them(connect, hatchery, device):
+    groups = [f"{device.name}-{number:03}-{'x' * 80}" for number in range(150)]
+    hatchery.inside("put_into_groups", device.name, *groups)
+    answer = ask(connect(device.context()), "/", [("X-Own", "x" * 4000)])
+    assert answer.status == 200
+    assert dict(seen_by(answer))["hatchery-groups"].split(",") == groups
 
 
 def certificate_serial(device):
@@ -196,27 +198,27 @@ def test_a_revoked_device_cannot_borrow_a_good_ones_certificate(connect, revoked
 
 
 @pytest.mark.parametrize("header", FORMS)
-def test_who_is_no_named_proxy_gets_no_answer_from_hatchery_itself(asked, other, header):
+def test_who_is_no_named_proxy_gets_no_answer_from_hatchery_itself(hatchery, other, header):
     """Past the proxy, from an address that is not named."""
     name, value = header, forwarded(other)[header]
     request = f"GET /authorize HTTP/1.0\r\nHost: localhost\r\n{name}: {value}\r\n\r\n".encode()
-    answer = from_address("127.0.0.3", asked.ports["status"], request)
+    answer = from_address("127.0.0.3", hatchery.ports["status"], request)
     assert b" 403 " in answer.splitlines()[0]
     assert b"proxy_unknown" in answer
     assert b"Hatchery-Device" not in answer
-    assert asked.logs("forwarded_certificate.dropped")
-    assert '"127.0.0.3"' in asked.output()
+    assert hatchery.logs("forwarded_certificate.dropped")
+    assert '"127.0.0.3"' in hatchery.output()
 
 
-def test_nobody_passes_while_hatchery_does_not_answer(connect, asked, device, application):
+def test_nobody_passes_while_hatchery_does_not_answer(connect, hatchery, device, application):
     kept_alive = connect(device.context())
     assert kept_alive.get("/").status == 200
     before = len(application.requests)
-    assert asked.stop() == 0
+    assert hatchery.stop() == 0
     try:
         for connection in (kept_alive, connect(device.context())):
             assert connection.get("/").status in (403, 500, 503)
         assert len(application.requests) == before
     finally:
-        asked.start()
+        hatchery.start()
     assert connect(device.context()).get("/").status == 200

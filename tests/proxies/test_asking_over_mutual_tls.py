@@ -1,16 +1,19 @@
 """Asking Hatchery over a network that is not one's own: what each README says to change for it."""
 
 import re
+import stat
 from contextlib import closing
 
 import pytest
 
+from tests.clients import run
 from tests.live.devices import Connection
 from tests.proxies import fronts
 from tests.proxies.conftest import PROXY, enroller, served, supplied
 from tests.proxies.fronts import EXAMPLES
-from tests.server import free_ports
+from tests.proxies.talk import forwarded
 
+SOCKET = "/var/lib/haproxy/hatchery.sock"
 PLAIN, MUTUAL = "hatchery.example:8080", "hatchery.example:8444"
 
 
@@ -34,8 +37,10 @@ def nginx(text: str) -> str:
 def haproxy(text: str) -> str:
     if "defaults" not in text:
         return text  # the Lua script
-    text = replaced(text, f"http://{PLAIN}", "http://127.0.0.1:8081") + block("haproxy", "haproxy")
-    return text.replace("127.0.0.1:8081", f"127.0.0.1:{free_ports(1)[0]}")
+    (setting,) = re.findall(r"`(setenv HATCHERY_VIA \S+)`", (EXAMPLES / "haproxy" / "README.md").read_text())
+    text = replaced(text, "    lua-load", f"    {setting}\n    lua-load") + block("haproxy", "haproxy")
+    # Without a chroot and another user, which are for root to set.
+    return text.replace("@/hatchery.sock", f"@{SOCKET}").replace(f"{SOCKET} user haproxy", SOCKET)
 
 
 def traefik(text: str) -> str:
@@ -61,6 +66,22 @@ def hatchery(kind, tmp_path_factory):
     yield from served(tmp_path_factory.mktemp("mutual"), settings)
 
 
+def ways(front):
+    """Sockets by which the proxy speaks to itself, and by them to Hatchery."""
+    assert list(front.ports) == ["443"], "it has no port for that, which any user of its machine could use"
+    return [path for path in front.folder.iterdir() if path.is_socket()]
+
+
+def assert_is_nobody_elses(way, kind, device):
+    """Who speaks to it speaks as the proxy."""
+    assert stat.S_IMODE(way.stat().st_mode) == 0o600
+    ask = ("curl", "-sS", "-H", f"{kind.header}: {forwarded(device)[kind.header]}", "--unix-socket", way)
+    for path in ("secure", "whoami"):
+        done = run(*ask, f"http://localhost/{path}")
+        assert b"403" in done.stdout
+        assert device.name.encode() not in done.stdout
+
+
 def test_a_proxy_that_shows_its_own_certificate_is_answered(
     kind, hatchery, application, tmp_path, connections
 ):
@@ -72,12 +93,14 @@ def test_a_proxy_that_shows_its_own_certificate_is_answered(
     answer = connection.get("/")
     assert answer.status == 200, answer
     assert ["hatchery-device", device.name] in answer.json["headers"]
-    done = hatchery.manage("revoke", "--device", device.name, "--reason", "keyCompromise")
-    assert done.returncode == 0, done.stderr
+    assert [path.name for path in ways(front)] == (["hatchery.sock"] if kind.form == "haproxy" else [])
+    for way in ways(front):
+        assert_is_nobody_elses(way, kind, device)
+
+    hatchery.revoke(device.name)
     assert connection.get("/").headers["hatchery-reason"] == "certificate_revoked"
 
-    done = hatchery.manage("revoke", "--device", PROXY, "--reason", "keyCompromise")
-    assert done.returncode == 0, done.stderr
+    hatchery.revoke(PROXY)
     refused = connection.get("/")
     assert refused.status in (403, 500, 503), "a proxy whose own certificate is revoked is not answered"
     assert "proxy_unknown" in (refused.headers.get("hatchery-reason", "proxy_unknown"))

@@ -4,16 +4,24 @@ import itertools
 import socket
 import ssl
 import time
-from contextlib import closing
 
 import pytest
 
 from tests.clients import run
-from tests.live.devices import Connection, Device
+from tests.live.devices import Device
 from tests.proxies import fronts
-from tests.proxies.conftest import enroller, served, supplied
+from tests.proxies.conftest import running, served, supplied
 from tests.proxies.fronts import EXAMPLES, KINDS
-from tests.proxies.talk import certificate_of, is_refused, without_certificate
+from tests.proxies.talk import (
+    FORMS,
+    ask,
+    certificate_of,
+    forged_identity,
+    in_every_writing,
+    invented_identity,
+    is_refused,
+    without_certificate,
+)
 
 APP = "443"
 FETCH = EXAMPLES / "crl" / "fetch-crl"
@@ -26,32 +34,13 @@ def hatchery(tmp_path_factory):
     yield from served(tmp_path_factory.mktemp("listing"), {})
 
 
-@pytest.fixture(scope="module")
-def enroll(hatchery):
-    return enroller(hatchery)
-
-
 @pytest.fixture(scope="module", params=["nginx", "haproxy"])
 def front(request, hatchery, application, tmp_path_factory):
     kind = KINDS[request.param]
     fronts.program(kind)
     folder = supplied(hatchery, tmp_path_factory.mktemp(request.param))
     assert fetch(hatchery, folder, "true").returncode == 0
-    running = fronts.start(kind, "crl-only", folder, hatchery.ports, application.port)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def device(enroll, tmp_path):
-    return enroll(tmp_path)
-
-
-@pytest.fixture
-def connect(front, connections):
-    return lambda context, session=None: connections.enter_context(
-        closing(Connection(front, APP, context, session))
-    )
+    yield from running(kind, "crl-only", folder, hatchery, application.port)
 
 
 def fetch(server, folder, *command):
@@ -71,17 +60,27 @@ def comes_true(server, front, wanted) -> bool:
     return False
 
 
-def revoke(server, device, reason="keyCompromise"):
-    done = server.manage("revoke", "--device", device.name, "--reason", reason)
-    assert done.returncode == 0, done.stderr
-
-
 def test_a_good_device_passes_and_the_application_sees_its_certificates_names(connect, device):
     answer = connect(device.context()).get("/")
     assert answer.status == 200
     headers = dict(answer.json["headers"])
     assert f"CN={device.name}" in headers["client-subject"]
     assert int(headers["client-serial"], 16) == certificate_of(device).serial_number
+
+
+def test_a_forged_identity_never_reaches_the_application(front, connect, device):
+    """Under no name that applications are told by one example or another."""
+    forged = forged_identity("admin")
+    for name in ("Client-Subject", "Client-Serial", *FORMS):
+        forged += in_every_writing({name: "CN=admin"})
+    if front.kind.form == "haproxy":  # nginx cannot remove what it has not been told of
+        forged += invented_identity("admin")
+    answer = ask(connect(device.context()), "/", forged)
+    assert answer.status == 200
+    headers = answer.json["headers"]
+    assert len([name for name, _ in headers if name.replace("_", "-") == "client-subject"]) == 1
+    assert not [name for name, _ in headers if name.startswith(("hatchery", "x-ssl", "x-forwarded-c"))]
+    assert "admin" not in str(headers)
 
 
 def test_without_a_certificate_nobody_passes(front, device):
@@ -93,13 +92,13 @@ def test_a_revoked_device_is_refused_once_the_script_has_run_and_others_are_not(
 ):
     other = enroll(tmp_path)
     assert not is_refused(front, APP, device.context())
-    revoke(hatchery, device)
+    hatchery.revoke(device.name)
     assert comes_true(hatchery, front, lambda: is_refused(front, APP, device.context()))
     assert not is_refused(front, APP, other.context())
 
 
 def test_a_held_device_is_refused_until_the_hold_is_lifted(front, hatchery, device):
-    revoke(hatchery, device, "certificateHold")
+    hatchery.revoke(device.name, "certificateHold")
     assert comes_true(hatchery, front, lambda: is_refused(front, APP, device.context()))
     hatchery.inside("lift_hold", device.name)
     assert comes_true(hatchery, front, lambda: not is_refused(front, APP, device.context()))
@@ -126,7 +125,7 @@ def test_an_expired_certificate_does_not_pass(front, hatchery, tmp_path):
 @pytest.mark.parametrize("front", ["haproxy"], indirect=True)
 def test_haproxy_takes_a_list_through_its_socket_without_a_reload(front, hatchery, device):
     """As the README says, while the list is small."""
-    revoke(hatchery, device)
+    hatchery.revoke(device.name)
 
     def told() -> bool:
         set_list(front)

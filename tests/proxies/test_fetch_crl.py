@@ -1,109 +1,14 @@
 """examples/crl/fetch-crl: a good list is never replaced by anything but a better one."""
 
-import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from tests.clients import run
 from tests.proxies.fronts import EXAMPLES
-
-NOW = datetime.now(UTC)
-
-
-class Authority:
-    """A CA that signs lists."""
-
-    def __init__(self, name: str) -> None:
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = (
-            x509.CertificateBuilder()
-            .subject_name(self.name)
-            .issuer_name(self.name)
-            .public_key(self.key.public_key())
-            .serial_number(1)
-            .not_valid_before(NOW - timedelta(days=1))
-            .not_valid_after(NOW + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.PEM)
-
-    def crl(self, number: int | None, *extensions: x509.ExtensionType, days: int = 0) -> bytes:
-        """A list as PEM, made so many days from now, for a day."""
-        made = NOW + timedelta(days=days)
-        builder = (
-            x509.CertificateRevocationListBuilder()
-            .issuer_name(self.name)
-            .last_update(made)
-            .next_update(made + timedelta(days=1))
-        )
-        if number is not None:
-            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=True)
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
-class Status(ThreadingHTTPServer):
-    """What a status listener might answer on a bad day."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.status, self.body, self.announced, self.tag = 200, b"", 0, ""
-        self.answered: list[int] = []
-
-    def serve(self, body: bytes, *, status: int = 200, announced: int | None = None, tag: str = "") -> None:
-        self.status, self.body, self.tag = status, body, tag
-        self.announced = len(body) if announced is None else announced
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/crl/all.pem"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: Status
-
-    def do_GET(self) -> None:
-        known = self.server.tag and self.headers["If-None-Match"] == self.server.tag
-        self.server.answered.append(304 if known else self.server.status)
-        self.send_response(self.server.answered[-1])
-        if self.server.tag:
-            self.send_header("ETag", self.server.tag)
-        if not known:
-            self.send_header("Content-Length", str(self.server.announced))
-        self.end_headers()
-        if not known:
-            self.wfile.write(self.server.body)
-
-    def log_message(self, *args: object) -> None:
-        """Nothing is printed."""
-
-
-@pytest.fixture
-def status() -> Iterator[Status]:
-    with Status() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+from tests.proxies.impostor import Authority, spaced
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +28,15 @@ def fetch(status, root, issuing, tmp_path):
 
     def script(command: str = "echo >>reloads"):
         return run(
-            *(EXAMPLES / "crl" / "fetch-crl", status.url, "all.pem", "crl.pem", "sh", "-c", command),
+            *(
+                EXAMPLES / "crl" / "fetch-crl",
+                f"{status.url}/crl/all.pem",
+                "all.pem",
+                "crl.pem",
+                "sh",
+                "-c",
+                command,
+            ),
             cwd=tmp_path,
         )
 
@@ -194,11 +107,6 @@ class Case:
     @property
     def half(self) -> bytes:
         return self.newer[: len(self.newer) * 3 // 4]
-
-
-def spaced(pem: bytes) -> bytes:
-    """OpenSSL reads it all the same."""
-    return re.sub(rb"(?m)^(-----.*-----)$", rb"\1 ", pem)
 
 
 A_NAME = [x509.UniformResourceIdentifier("http://localhost/crl/1.crl")]
@@ -302,7 +210,7 @@ def test_the_systems_cas_sign_no_lists(fetch, status, root, issuing, tmp_path, m
     (tmp_path / "system" / "mallory.pem").write_bytes(mallory.pem)
     assert run("openssl", "rehash", tmp_path / "system").returncode == 0
     status.serve(root.crl(1) + issuing.crl(1) + mallory.crl(1))
-    script = (EXAMPLES / "crl" / "fetch-crl", status.url, "all.pem", "crl.pem", "true")
+    script = (EXAMPLES / "crl" / "fetch-crl", f"{status.url}/crl/all.pem", "all.pem", "crl.pem", "true")
     done = run("env", f"SSL_CERT_DIR={tmp_path / 'system'}", *script, cwd=tmp_path)
     assert done.returncode == 1
     assert b"no CA of all.pem has signed" in done.stderr
