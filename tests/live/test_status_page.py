@@ -79,7 +79,11 @@ def test_the_shell_lines_of_the_page_print_what_it_says(fresh):
 
 
 def test_the_python_of_the_page_reads_lists_and_cas(fresh):
-    """Two CAs and their two lists."""
+    """Two CAs and their two lists, as the page has had them fetched and verified before."""
+    fetching = [step.command for step in steps(PAGE) if step.command.startswith("../../examples/")]
+    assert len(fetching) == 2
+    for command in fetching:
+        assert said(fresh, "sh", "-c", here(command, fresh)) == (0, "")
     (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
     status, output = said(fresh, sys.executable, "-", stdin=here(program, fresh))
     assert status == 0, output
