@@ -64,7 +64,7 @@ def all_lists(request: HttpRequest) -> HttpResponse:
             max_age=settings.PORTAL_STATUS_MAX_AGE,
             ends_at=min(each.next_update for each in lists if each.next_update),
         )
-        return answer(request, version, lambda: b"".join(published.pem(each) for each in lists), now)
+        return answer(request, version, lambda: published.joined_pem(lists, version.tag), now)
 
     return _as_stored(serve)
 

@@ -1,5 +1,7 @@
 """CRLs and CA certificates as relying parties and the caches between fetch them."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -331,6 +333,32 @@ def test_a_shelf_keeps_what_was_used_last_within_its_bounds():
 def test_a_shelf_hands_out_one_copy():
     shelf = published.Shelf(most=100)
     assert shelf.get("a", lambda: bytes(8)) is shelf.get("a", lambda: bytes(8))
+
+
+def test_who_makes_one_name_slowly_holds_up_no_other():
+    shelf, begun, go_on = published.Shelf(most=100), threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert go_on.wait(10)
+        return b"slow"
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(shelf.get, "slow", slow)
+        assert begun.wait(10)
+        try:
+            assert pool.submit(shelf.get, "quick", lambda: b"quick").result(10) == b"quick"
+        finally:
+            go_on.set()
+        assert first.result(10) == b"slow"
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_two_answers_with_a_list_share_its_bytes(status, now, path):
+    """Or slow readers, each with a copy, would take all memory."""
+    publish(now)
+    first, second = (status.get(at(path)).content for _ in range(2))
+    assert first is second
 
 
 def test_an_hour_later_a_list_is_the_same(status, now):

@@ -32,9 +32,8 @@ class Answer:
     status: ocsp.Status
     this_update: datetime
     next_update: datetime
-    reusable: (
-        bool  # by others who ask the same: it holds no nonce, and no word of a certificate that is not yet
-    )
+    # By others who ask the same: it holds no nonce, and no word of a certificate that is not yet.
+    reusable: bool
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether at least half of its life is left; false as well if it is from the future."""

@@ -2,8 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -25,14 +26,15 @@ class Shelf:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
-        self._making = threading.Lock()
+        # By name, for as long as somebody makes or awaits it: who reads one slowly holds up nobody else.
+        self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def get(self, name: str, make: Callable[[], bytes]) -> bytes:
         """What is kept under a name, or what `make` makes now: once, whoever asks at the same time."""
         kept = self._find(name)
         if kept is not None:
             return kept
-        with self._making:
+        with self._turn(name):
             kept = self._find(name)
             if kept is None:
                 kept = make()
@@ -45,6 +47,10 @@ class Shelf:
             if kept is not None:
                 self._kept.move_to_end(name)
             return kept
+
+    def _turn(self, name: str) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(name, threading.Lock())
 
     def _keep(self, name: str, value: bytes) -> None:
         if len(value) > self._most:
@@ -70,6 +76,11 @@ def pem(found: RevocationList) -> bytes:
     return _shelf.get(
         f"{found.fingerprint} pem", lambda: crls.load(_stored(found, "der")).public_bytes(Encoding.PEM)
     )
+
+
+def joined_pem(lists: Sequence[RevocationList], tag: str) -> bytes:
+    """Lists in one PEM file; `tag` is of these lists in this order, as they are now, and no others."""
+    return _shelf.get(f"{tag} joined", lambda: b"".join(pem(each) for each in lists))
 
 
 def delta(found: RevocationList) -> bytes:
