@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from pki.keystore import KeystoreError
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.fleet.sightings import SEEN
 from pki.services.looking import tallies
 from pki.services.proving.dropped_headers import DROPPED
@@ -20,7 +22,6 @@ from pki.services.proving.folding import FoldedLog
 from pki.services.proving.handshakes import TURNED_AWAY
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
-from portal.start import database_trouble
 
 log = logging.getLogger("hatchery.housekeeping")
 
@@ -28,7 +29,6 @@ SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
 RESPONDERS_SECONDS = 60.0
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
-COMPLAINT_SECONDS = 60.0  # between two log lines that say the same
 
 
 class Housekeeping:
@@ -36,7 +36,8 @@ class Housekeeping:
 
     def __init__(self) -> None:
         self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
-        self._publisher = Publisher()
+        self._shards = Publisher(Shards().publish)
+        self._full_lists = OwnThread(Publisher(publication.publish_full_lists).run)
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
         """Hand what is due to `submit`, which runs it in a thread."""
@@ -53,7 +54,8 @@ class Housekeeping:
         if now >= self._responders_at:
             self._responders_at = now + RESPONDERS_SECONDS
             submit(_renew_responders)
-        submit(self._publisher.run)
+        submit(self._shards.run)
+        self._full_lists.ask()
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
@@ -71,55 +73,72 @@ def _roll_up() -> None:
         close_old_connections()
         while tallies.roll_up(timezone.now()) == tallies.BATCH:
             pass
-    except DatabaseError:
+    except DatabaseError as error:
         # What is not tallied now is tallied next time.
-        log.exception("The audit trail could not be tallied")
+        COMPLAINTS.say(log, "The audit trail could not be tallied", reason(error))
 
 
 def _renew_responders() -> None:
     try:
         close_old_connections()
         RESPONDERS.renew_due(timezone.now())
-    except (DatabaseError, KeystoreError):
+    except (DatabaseError, KeystoreError) as error:
         # A third of their life is left to try again.
-        log.exception("The OCSP responders could not be renewed")
+        COMPLAINTS.say(log, "The OCSP responders could not be renewed", reason(error))
+
+
+class Shards:
+    """Makes the shards that are due, and opens new ones now and then."""
+
+    def __init__(self) -> None:
+        self._look_at = time.monotonic()
+
+    def publish(self, now: datetime) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + SHARDS_SECONDS
+            revocation_lists.roll(now)
+        publication.publish_shards(now)
 
 
 class Publisher:
-    """Makes the CRLs that are due, and opens shards; at most one thread of a worker at a time."""
+    """Makes the CRLs of a kind that are due; at most one thread of a worker at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Callable[[datetime], object]) -> None:
+        self._publish = publish
         self._busy = threading.Lock()
-        self._shards_at = time.monotonic()
-        self._complaint = ""
-        self._complaint_at = 0.0
 
     def run(self) -> None:
-        """Do what is due. A large list takes longer than the second between two calls."""
+        """Do what is due. It may take longer than the second between two calls."""
         if not self._busy.acquire(blocking=False):
             return
         try:
             close_old_connections()
-            self._publish()
+            self._publish(timezone.now())
         except (DatabaseError, KeystoreError) as error:
             # What is not made now is made next time.
-            self._complain(error)
-        else:
-            self._complaint = ""
+            COMPLAINTS.say(log, "CRLs cannot be made, and do not say what was revoked since", reason(error))
         finally:
             self._busy.release()
 
-    def _publish(self) -> None:
-        now = time.monotonic()
-        if now >= self._shards_at:
-            self._shards_at = now + SHARDS_SECONDS
-            revocation_lists.roll(timezone.now())
-        publication.publish_due(timezone.now())
 
-    def _complain(self, error: DatabaseError | KeystoreError) -> None:
-        words = database_trouble(error) if isinstance(error, DatabaseError) else str(error)
-        now = time.monotonic()
-        if words == self._complaint and now < self._complaint_at:
-            return
-        self._complaint, self._complaint_at = words, now + COMPLAINT_SECONDS
-        log.error("CRLs cannot be made, and do not say what was revoked since: %s", words)
+class OwnThread:
+    """Does a thing when it is asked to, in a thread of its own: those that answer requests are few."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._what = what
+        self._asked = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def ask(self) -> None:
+        """Have it done, once more if it is being done. Never waits."""
+        self._asked.set()
+        # Not before: a worker is made before it is forked.
+        if self._thread is None or not self._thread.is_alive():
+            # What is not stored when the process ends was never seen by anybody.
+            self._thread = threading.Thread(target=self._go_on, name="full-lists", daemon=True)
+            self._thread.start()
+
+    def _go_on(self) -> None:
+        while self._asked.wait():
+            self._asked.clear()
+            self._what()

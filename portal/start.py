@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
+from pki.services import complaints
 from pki.services.issuing.profiles import warn_of_open_enrollment
 from pki.services.publishing import publication, revocation_lists
 from portal.listeners import served_listeners
@@ -73,16 +74,9 @@ def check_database() -> None:
         executor = MigrationExecutor(connection)
         missing: Sequence[object] = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
-        raise CannotStart(database_trouble(error)) from error
+        raise CannotStart(complaints.reason(error)) from error
     if missing:
         raise CannotStart("The database lacks tables; run: python manage.py migrate")
-
-
-def database_trouble(error: DatabaseError) -> str:
-    """One sentence on a database that cannot be used."""
-    # A driver's message goes over several lines and may end with a full stop.
-    message = " ".join(str(error).split()).rstrip(".?")
-    return f"The database cannot be used ({message}); see DATABASE_URL."
 
 
 def connections_within_limits(wanted: int) -> int:
@@ -100,14 +94,14 @@ def connections_within_limits(wanted: int) -> int:
 
 
 def prepare_lists() -> None:
-    """Give issuers from before their CRLs, and make those that are due: they are there from the start.
+    """Give issuers from before their CRLs, and make those that never were: they are there from the start.
 
-    What cannot be made now is made by the workers once it can.
+    What is due after a long stop, which may be a thousand shards, the workers make while they serve.
     """
     now = timezone.now()
     revocation_lists.ensure(now)
     try:
-        publication.publish_due(now)
+        publication.publish_first(now)
     except KeystoreError as error:
         log.error("CRLs cannot be made, and do not say what was revoked since: %s", error)
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pki.keystore import keystore
 from pki.models.immutable import KEPT
 from pki.services.audit import Actor
+from pki.services.complaints import COMPLAINTS
 from pki.services.enrolling import refusals
 from pki.services.issuing import bootstrap
 from pki.services.publishing import ocsp_answers
@@ -19,6 +20,12 @@ from pki.services.publishing import ocsp_answers
 def _refusals_are_apart(monkeypatch):
     """Two refusals of a test never fall into one row by chance; tests of the folding set it anew."""
     monkeypatch.setattr(refusals, "KEPT_APART", 2**60)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said_before():
+    """What one test has logged is no reason to be silent in the next one."""
+    COMPLAINTS.forget()
 
 
 @pytest.fixture

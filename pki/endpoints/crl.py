@@ -11,7 +11,7 @@ from django.utils import timezone
 from pki.endpoints.problems import NotFound, endpoint
 from pki.endpoints.versions import Version, answer
 from pki.models import FULL, RevocationList
-from pki.services.publishing import publication, published
+from pki.services.publishing import publication, published, serving
 
 DER = "application/pkix-crl"  # RFC 2585 4.2
 PEM = "application/x-pem-file"
@@ -52,7 +52,7 @@ def all_lists(request: HttpRequest) -> HttpResponse:
     """The full lists of all issuers in one PEM file, as nginx and HAProxy want it."""
 
     def serve(now: datetime) -> HttpResponse:
-        lists = publication.current_full_lists(now)
+        lists = serving.current_full_lists(now)
         if not lists:
             raise NotFound("There is no issuer.")
         version = Version(
@@ -70,7 +70,7 @@ def all_lists(request: HttpRequest) -> HttpResponse:
 
 
 def _current(key_identifier: str, shard: int, now: datetime) -> RevocationList:
-    found = publication.current(key_identifier, shard, now)
+    found = serving.current(key_identifier, shard, now)
     if found is None:
         raise NotFound("There is no such list.")
     return found

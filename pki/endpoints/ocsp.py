@@ -19,6 +19,7 @@ from pki.endpoints import bodies, versions
 from pki.endpoints.problems import UnsupportedMediaType, endpoint
 from pki.endpoints.versions import Version
 from pki.keystore import KeystoreError
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.publishing import ocsp_answers
 from pki.services.publishing.ocsp_answers import Answer
 
@@ -59,8 +60,8 @@ def _answer(asked: bytes | str, now: datetime) -> Answer | OCSPResponseStatus:
         return ocsp_answers.answer(ocsp.from_path(asked) if isinstance(asked, str) else asked, now)
     except ocsp.OcspRefused as refused:
         return refused.status
-    except (DatabaseError, KeystoreError):
-        log.exception("An OCSP request was answered with tryLater")
+    except (DatabaseError, KeystoreError) as error:
+        COMPLAINTS.say(log, "OCSP requests are answered with tryLater", reason(error))
         return OCSPResponseStatus.TRY_LATER
     except Exception:
         log.exception("An OCSP request failed")

@@ -14,6 +14,7 @@ from pki.core import certificates, chains, csr, forwarded, keys, names, profiles
 from pki.core.errors import Refusal
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.enrolling import enrollment, lost_answers, tokens
 from pki.services.fleet import devices
 from pki.services.issuing import issuance
@@ -149,7 +150,8 @@ def endpoint(
     """Make a view that answers `methods` only (without any: all), and every error with a problem.
 
     `keep` is told of a method that was refused, for views whose refusals are kept.
-    What is not a Refusal is logged here, with its traceback, and becomes an opaque 500 or 503.
+    What is not a Refusal is logged here and becomes an opaque 503, if the database or the keystore cannot
+    be used, or 500.
     """
     allowed = (*methods, "HEAD") if "GET" in methods else methods
 
@@ -178,11 +180,8 @@ def answered(request: HttpRequest, what: Callable[[], Answer]) -> Answer | HttpR
         return refused(refusal)
     except UnreadablePostError:
         return bad_request(request)  # the client is gone
-    except DatabaseError:
-        log.exception("The database did not answer")
-        return unavailable()
-    except KeystoreError:
-        log.exception("The keystore did not answer")
+    except (DatabaseError, KeystoreError) as error:
+        COMPLAINTS.say(log, "Requests are answered with 503", reason(error))
         return unavailable()
     except Exception:
         log.exception("An endpoint failed")

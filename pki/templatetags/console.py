@@ -36,6 +36,7 @@ _COLOURS = {
         "bad",
         "danger",
         "out of date",
+        "from the future",
     ),
 }
 _COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}

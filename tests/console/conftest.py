@@ -20,7 +20,6 @@ from pki.models import (
 from pki.services.enrolling import approval, tokens
 from pki.services.fleet import devices, labels
 from pki.services.people import logins
-from pki.services.publishing import publication
 from pki.services.revoking import revocation
 from tests.console.browser import Browser
 from tests.services.cast import (
@@ -34,6 +33,7 @@ from tests.services.cast import (
     responder_of,
     set_policy,
 )
+from tests.services.lists import publish
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def world(ca, now):
     set_policy(Profile.Policy.TOKEN)
     with pytest.raises(revocation.Refusal):
         Gadget("<script>alert(1)</script>").enroll(secret, now)
-    publication.publish_due(now)
+    publish(now)
     responder = responder_of(Issuer.objects.get(parent__isnull=False), now)
     logins.add_key(User.objects.get(username="admin"), other, "Ada's laptop", TESTER, now)
     return SimpleNamespace(

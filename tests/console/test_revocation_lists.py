@@ -33,6 +33,7 @@ from tests.console.browser import changelist, page
 from tests.console.conftest import browser, staff
 from tests.console.test_dashboard import text_of
 from tests.services.cast import DAY, SECOND, TESTER, everything, issue, registered, responder_of
+from tests.services.lists import publish
 
 PUBLISHERS = {"Operator", "CA administrator"}
 ROLES = ("Viewer", "Operator", "CA administrator", "Auditor")
@@ -122,7 +123,7 @@ def test_a_list_that_waits_to_be_made_anew_says_so_and_is_current_once_it_is(ada
     revocation.revoke([world.certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
     words = {row.shard: standing.word for row, standing in ada.get(page(world.issuer)).context["lists"]}
     assert words == {FULL: "waiting", 1: "waiting"}
-    publication.publish_due(now + SECOND)
+    publish(now + SECOND)
     words = {row.shard: standing.word for row, standing in ada.get(page(world.issuer)).context["lists"]}
     assert words == {FULL: "current", 1: "current"}
 
@@ -253,7 +254,7 @@ def test_while_somebody_else_makes_lists_it_is_said_to_try_again(ada, world, mon
     monkeypatch.setattr(publication, "PATIENCE", 0.0)
     before = numbers()
     url = page(world.issuer, "publish")
-    with held_elsewhere("revocation-lists"):
+    with held_elsewhere("shards"), held_elsewhere(f"full-list-{world.issuer.key_identifier}"):
         response = ada.post(url, confirmed="yes")
     assert response.status_code == 200
     assert "try again" in response.content.decode()
@@ -478,7 +479,7 @@ def test_a_revoked_certificates_page_says_whether_the_list_names_it_by_now(ada, 
     with time_machine.travel(now + timedelta(minutes=5), tick=False):
         late = browser(User.objects.get(username="admin"))
         assert "not made as it should be" in late.get(page(world.certificate)).context["listed"]
-    publication.publish_due(now + SECOND)
+    publish(now + SECOND)
     number = list_of(world.issuer, 1).number
     assert f"number {number}" in ada.get(page(world.certificate)).context["listed"]
 

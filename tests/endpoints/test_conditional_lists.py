@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 import pytest
 import time_machine
 from cryptography import x509
-from django.utils.http import http_date
+from django.utils.http import http_date, parse_http_date
 
 from pki.models import Certificate, Revocation
-from pki.services.publishing import publication
 from pki.services.revoking import revocation
 from tests.endpoints.problems import assert_problem
 from tests.services.cast import TESTER, issue, registered
+from tests.services.lists import publish
 
 # The list is fetched, then made anew, then asked for again; each so long after the one before.
 APART = timedelta(seconds=2)
@@ -20,7 +20,7 @@ APART = timedelta(seconds=2)
 @pytest.fixture
 def certificate(ca, now) -> Certificate:
     certificate = issue(registered("door-1", now), now)
-    publication.publish_due(now)
+    publish(now)
     return certificate
 
 
@@ -36,7 +36,7 @@ def asked(status, path: str, at: datetime, **headers: str):
 
 def revoke(certificate: Certificate, now: datetime) -> None:
     revocation.revoke([certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
-    publication.publish_due(now)
+    publish(now)
 
 
 def serials(response) -> list[int]:
@@ -66,6 +66,20 @@ def test_who_sends_when_it_fetched_an_older_list_is_sent_the_new_one(status, pat
     fetched_at = http_date((now + APART / 2).timestamp())
     again = asked(status, path, now + 2 * APART, If_Modified_Since=fetched_at)
     assert serials(again) == [certificate.parsed.serial_number]
+
+
+def test_who_has_a_list_of_a_clock_that_was_ahead_is_sent_the_new_one(status, path, certificate, now):
+    ahead = now + timedelta(days=1)
+    revoke(certificate, ahead)
+    wrong = asked(status, path, ahead)
+    publish(now)
+    for headers in (
+        {"If_Modified_Since": wrong["Last-Modified"]},
+        {"If_None_Match": wrong["ETag"]},
+    ):
+        right = asked(status, path, now, **headers)
+        assert right.status_code == 200
+        assert parse_http_date(right["Last-Modified"]) <= now.timestamp()
 
 
 def test_all_lists_in_one_file_go_by_their_etag_alone(status, certificate, now):

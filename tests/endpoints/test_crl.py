@@ -281,7 +281,7 @@ def test_a_get_makes_a_list_that_is_not_there_once(status):
 
 @pytest.mark.django_db(transaction=True)
 def test_while_another_makes_it_the_client_is_told_to_come_back(status):
-    with alone("revocation-lists"):
+    with alone("shards"):
         (answer,) = at_once(lambda: status.get(at("/crl/{}/1.crl")))
     assert_problem(answer, 503, "publication_busy")
     assert int(answer["Retry-After"]) <= 5
@@ -289,7 +289,7 @@ def test_while_another_makes_it_the_client_is_told_to_come_back(status):
 
 def test_what_is_stored_is_served_while_others_are_made(status, now):
     publish(now)
-    with alone("revocation-lists"):
+    with alone("shards"):
         assert status.get(at("/crl/{}/1.crl")).status_code == 200
 
 

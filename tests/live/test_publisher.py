@@ -6,9 +6,10 @@ import pytest
 from django.db import OperationalError
 
 from pki.keystore import keystore
+from pki.services import complaints
 from pki.services.publishing import publication
 from portal import housekeeping
-from tests.services.lists import issuing, root, stored
+from tests.services.lists import issuing, publish, root, stored
 
 LOG = "hatchery.housekeeping"
 
@@ -17,7 +18,7 @@ LOG = "hatchery.housekeeping"
 def publisher(ca, monkeypatch):
     # The test's own connection is in a transaction.
     monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
-    return housekeeping.Publisher()
+    return housekeeping.Publisher(publish)
 
 
 def damage(folder, issuer):
@@ -39,8 +40,7 @@ def test_a_key_that_does_not_open_is_one_line_that_says_what_to_do(ca, publisher
     (line,) = lines(caplog)
     assert "check PORTAL_KEY_PASSPHRASE, or restore the file from a backup." in line
     assert "Traceback" not in caplog.text
-    monkeypatch.setattr(housekeeping, "COMPLAINT_SECONDS", 0.0)
-    publisher._complaint_at = 0.0
+    monkeypatch.setattr(complaints, "SECONDS", 0.0)
     publisher.run()
     assert len(lines(caplog)) == 2
     repair()
@@ -49,25 +49,24 @@ def test_a_key_that_does_not_open_is_one_line_that_says_what_to_do(ca, publisher
     assert len(lines(caplog)) == 2
 
 
-def test_other_trouble_is_said_at_once(publisher, caplog, monkeypatch):
-    publish_due = publication.publish_due
+def test_other_trouble_is_said_at_once(publisher, caplog):
     for words in ("no space left", "no space left", "connection refused"):
 
         def fails(now, words=words):
             raise OperationalError(words)
 
-        monkeypatch.setattr(publication, "publish_due", fails)
+        publisher._publish = fails
         publisher.run()
     first, second = lines(caplog)
     assert "no space left" in first
     assert "connection refused" in second
     assert all("see DATABASE_URL" in line for line in (first, second))
-    monkeypatch.setattr(publication, "publish_due", publish_due)
+    publisher._publish = publish
     publisher.run()
     assert stored(issuing(), 1).number == 1
 
 
-def test_it_does_not_begin_anew_before_it_has_ended(publisher, monkeypatch):
+def test_it_does_not_begin_anew_before_it_has_ended(publisher):
     begun, go_on, calls = threading.Event(), threading.Event(), []
 
     def slow(now):
@@ -75,9 +74,8 @@ def test_it_does_not_begin_anew_before_it_has_ended(publisher, monkeypatch):
         begun.set()
         go_on.wait(10)
 
-    monkeypatch.setattr(publication, "publish_due", slow)
+    publisher._publish = slow
     thread = threading.Thread(target=publisher.run)
-    publisher._shards_at = float("inf")
     thread.start()
     assert begun.wait(10)
     publisher.run()
@@ -86,3 +84,26 @@ def test_it_does_not_begin_anew_before_it_has_ended(publisher, monkeypatch):
     assert len(calls) == 1
     publisher.run()
     assert len(calls) == 2
+
+
+def test_a_full_list_that_takes_long_holds_up_no_shard_and_none_of_the_workers_threads(monkeypatch):
+    begun, go_on, shards, full = threading.Event(), threading.Event(), [], []
+
+    def slow(now):
+        full.append(now)
+        begun.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr(publication, "publish_full_lists", slow)
+    monkeypatch.setattr(publication, "publish_shards", shards.append)
+    monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
+    keeper = housekeeping.Housekeeping()
+    # One thread, which does one thing after the other.
+    submit = lambda what: what()  # noqa: E731
+    keeper._tallies_at = keeper._responders_at = float("inf")
+    monkeypatch.setattr(housekeeping.revocation_lists, "roll", lambda now: None)
+    for _ in range(3):
+        keeper.tick(submit)
+        assert begun.wait(10)
+    assert (len(shards), len(full)) == (3, 1)
+    go_on.set()

@@ -49,7 +49,12 @@ def revoke(certificate: Certificate, reason: str, now: datetime) -> None:
 
 
 def publish(now: datetime) -> int:
-    return publication.publish_due(now)
+    made = 0
+    try:
+        made += publication.publish_shards(now)
+    finally:
+        made += publication.publish_full_lists(now)
+    return made
 
 
 def extension(crl: x509.CertificateRevocationList, kind: type[Any]) -> Any:

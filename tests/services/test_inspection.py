@@ -36,6 +36,7 @@ from tests.clients import make_csr
 from tests.core import cast as core
 from tests.core.test_hostile_bytes import damaged
 from tests.services.cast import DAY, SECOND, TESTER, Gadget, change_state, everything, registered
+from tests.services.lists import publish
 
 SERVER = ExtendedKeyUsage.SERVER_AUTH
 GOOD_AS_IT_IS = {"ours", "san_missing", "our_issuer"}
@@ -660,7 +661,7 @@ def test_the_chain_is_found_by_keys_not_by_names():
 @pytest.fixture
 def lists(certificate, now):
     """The issuing CA's full list and first shard, with nothing in them."""
-    publication.publish_due(now)
+    publish(now)
     return {row.shard: row for row in certificate.issuer.revocation_lists.all()}
 
 

@@ -1,4 +1,4 @@
-"""Lists are made when they must be, once, with numbers and dates that only grow."""
+"""Lists are made when they must be, once, with numbers that only grow."""
 
 from datetime import timedelta
 
@@ -11,7 +11,8 @@ from pki.keystore import KeystoreError, keystore
 from pki.models import FULL, AuditEvent, Certificate, Issuer, RevocationList, StaleList
 from pki.models.immutable import make_triggers
 from pki.services.issuing import authorities
-from pki.services.publishing import publication, revocation_lists
+from pki.services.looking import list_standings
+from pki.services.publishing import making, publication, revocation_lists, serving
 from pki.services.revoking import revocation
 from pki.services.transactions import alone
 from tests.services.cast import DAY, SECOND, TESTER, issue, registered
@@ -188,13 +189,14 @@ def dates():
 
 
 @pytest.mark.parametrize("step", [timedelta(0), -SECOND, -DAY, -400 * DAY, timedelta(milliseconds=1), DAY])
-def test_numbers_and_dates_grow_whatever_the_clock_does(certificate, now, step):
+def test_numbers_grow_whatever_the_clock_does_and_dates_unless_they_were_wrong(certificate, now, step):
     publish(now)
     before = dates()
     publication.publish_now(RevocationList.objects.all(), TESTER, now + step)
     for key, (number, this_update) in dates().items():
         assert number == before[key][0] + 1
-        assert this_update > before[key][1]
+        assert this_update > before[key][1] or step < timedelta(0)
+        assert this_update <= now + step or this_update == before[key][1] + SECOND
         crl = signed(Issuer.objects.get(pk=key[0]), key[1])
         assert extension(crl, x509.CRLNumber).crl_number == number
         assert crl.last_update_utc == this_update < crl.next_update_utc
@@ -203,8 +205,25 @@ def test_numbers_and_dates_grow_whatever_the_clock_does(certificate, now, step):
 def test_a_revocation_is_published_though_the_clock_was_set_back(certificate, now):
     publish(now)
     revoke(certificate, "keyCompromise", now - DAY)
-    assert publish(now - DAY) == 2
+    assert publish(now - DAY) == 4
     assert said(issuing(), 1) == {certificate.serial: "keyCompromise"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), DAY, 400 * DAY])
+def test_lists_of_a_clock_that_was_ahead_are_made_anew_by_themselves_and_count_at_once(ca, now, ahead):
+    publish(now + ahead)
+    assert list_standings.of(stored(issuing()), {}, now).word == "from the future"
+    assert publish(now) == 4
+    for row in RevocationList.objects.all():
+        assert list_standings.of(row, {}, now).word == "current"
+        assert (row.number, row.this_update <= now < row.next_update) == (2, True)
+    assert publish(now) == 0
+
+
+def test_a_clock_that_is_set_back_a_little_gives_no_date_twice(certificate, now):
+    publish(now)
+    publication.publish_now([stored(issuing(), 1)], TESTER, now - making.AHEAD / 2)
+    assert stored(issuing(), 1).this_update == (now - making.BACKDATED + SECOND).replace(microsecond=0)
 
 
 def test_many_revocations_in_a_second_do_not_date_a_list_into_the_future(ca, now):
@@ -225,9 +244,8 @@ def test_many_revocations_in_a_second_do_not_date_a_list_into_the_future(ca, now
         {"number": 0, "der": None},
         {"number": 1},
         {"fingerprint": "0" * 64},
-        {"number": 3, "this_update": "2020-01-01T00:00:00Z"},
     ],
-    ids=["forgotten", "lower", "another of this number", "dated back"],
+    ids=["forgotten", "lower", "another of this number"],
 )
 def test_the_database_refuses_what_does_not_grow(now, change):
     publish(now)
@@ -244,11 +262,11 @@ def test_the_database_refuses_to_delete_a_list(now):
 def test_who_was_overtaken_stores_nothing_and_forgets_no_note(certificate, now):
     """As when a session was lost with its lock while it signed."""
     publish(now)
-    slow = publication._find(stored(issuing(), 1).pk)
+    slow = making.find(stored(issuing(), 1).pk)
     publication.publish_now([stored(issuing(), 1)], TESTER, now)
     revoke(certificate, "keyCompromise", now)
     before = bytes(stored(issuing(), 1).der)
-    assert publication._make(slow, now) is False
+    assert making.make(slow, now) is False
     assert bytes(stored(issuing(), 1).der) == before
     assert publish(now) == 2
     assert said(issuing(), 1) == {certificate.serial: "keyCompromise"}
@@ -257,7 +275,7 @@ def test_who_was_overtaken_stores_nothing_and_forgets_no_note(certificate, now):
 def test_a_note_that_comes_while_a_list_is_made_is_kept(certificate, now, monkeypatch):
     publish(now)
     StaleList.objects.create(issuer=issuing(), shard=1, at=now)
-    entries = publication.revocation_status.entries
+    entries = making.revocation_status.entries
 
     def revoked_meanwhile(*args):
         found = list(entries(*args))
@@ -265,7 +283,7 @@ def test_a_note_that_comes_while_a_list_is_made_is_kept(certificate, now, monkey
             revoke(certificate, "keyCompromise", now)
         return found
 
-    monkeypatch.setattr(publication.revocation_status, "entries", revoked_meanwhile)
+    monkeypatch.setattr(making.revocation_status, "entries", revoked_meanwhile)
     publish(now)
     monkeypatch.undo()
     assert said(issuing(), 1) == {}
@@ -298,6 +316,30 @@ def hide_key(issuer, tmp_path):
     """As on another node: its key is not there."""
     name = issuer.key_reference.removeprefix("file:")
     (tmp_path / "keys" / f"{name}.pem").rename(tmp_path / "keys" / "elsewhere")
+
+
+def test_a_key_that_is_nowhere_is_said_once_and_not_before_another_node_had_its_time(
+    certificate, ca, now, caplog
+):
+    publish(now)
+    (ca / "keys").rename(ca / "keys.away")
+    revoke(certificate, "keyCompromise", now)
+    publish(now + publication.LEFT_LYING)
+    assert caplog.text == ""
+    for _ in range(3):
+        assert publish(now + publication.LEFT_LYING + SECOND) == 0
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert issuing().name in line
+    assert "restore the key folder" in line
+    (ca / "keys.away").rename(ca / "keys")
+    assert publish(now + publication.LEFT_LYING + SECOND) == 2
+
+
+def test_before_anything_listens_only_lists_that_never_were_are_made(certificate, now):
+    assert publication.publish_first(now) == 4
+    revoke(certificate, "keyCompromise", now)
+    assert publication.publish_first(now + DAY) == 0
+    assert publish(now + DAY) == 4
     keystore.cache_clear()
 
 
@@ -348,32 +390,32 @@ def test_nobody_publishes_now_what_this_node_cannot(ca, now):
 def test_a_list_that_was_never_made_is_made_once_when_it_is_asked_for(now):
     key_identifier = issuing().key_identifier
     for _ in range(3):
-        assert publication.current(key_identifier, 1, now).number == 1
+        assert serving.current(key_identifier, 1, now).number == 1
     assert stored(issuing()).number == 0
 
 
 def test_a_list_past_its_time_is_made_when_it_is_asked_for(now):
     publish(now)
     key_identifier = issuing().key_identifier
-    assert publication.current(key_identifier, 1, now + VALIDITY - SECOND).number == 1
-    assert publication.current(key_identifier, 1, now + VALIDITY).number == 2
+    assert serving.current(key_identifier, 1, now + VALIDITY - SECOND).number == 1
+    assert serving.current(key_identifier, 1, now + VALIDITY).number == 2
 
 
 def test_there_is_no_list_of_what_there_is_not(now):
-    assert publication.current(issuing().key_identifier, 2, now) is None
-    assert publication.current("00" * 20, FULL, now) is None
+    assert serving.current(issuing().key_identifier, 2, now) is None
+    assert serving.current("00" * 20, FULL, now) is None
 
 
 def test_what_is_past_its_time_and_cannot_be_made_is_given_as_it_is(ca, now):
     publish(now)
     hide_key(issuing(), ca)
-    assert publication.current(issuing().key_identifier, 1, now + 2 * VALIDITY).number == 1
+    assert serving.current(issuing().key_identifier, 1, now + 2 * VALIDITY).number == 1
 
 
 def test_what_was_never_made_and_cannot_be_is_refused(ca, now):
     hide_key(issuing(), ca)
     with pytest.raises(publication.NotPublishable):
-        publication.current(issuing().key_identifier, 1, now)
+        serving.current(issuing().key_identifier, 1, now)
 
 
 # --- Deltas -------------------------------------------------------------------------------------------
@@ -459,13 +501,21 @@ class TestTogether:
     def test_while_one_makes_lists_nobody_else_does(self, ca, now):
         from tests.services.cast import at_once
 
-        with alone("revocation-lists") as free:
+        with alone("shards") as free:
             assert free
             key = issuing().key_identifier
-            made, refused = at_once(lambda: publish(now), lambda: publication.current(key, 1, now))
-        assert made == 0
+            made, refused = at_once(lambda: publish(now), lambda: serving.current(key, 1, now))
+        assert made == 2  # the full lists
         assert isinstance(refused, publication.PublicationBusy)
-        assert publish(now) == 4
+        assert publish(now) == 2
+
+    def test_while_a_full_list_is_made_shards_are_and_the_other_issuers_full_lists(self, ca, now):
+        with alone(f"full-list-{issuing().key_identifier}") as free:
+            assert free
+            assert publication.publish_shards(now) == 2
+            assert publication.publish_full_lists(now) == 1
+        assert (stored(issuing()).number, stored(root()).number) == (0, 1)
+        assert publication.publish_full_lists(now) == 1
 
     def test_many_who_publish_at_once_make_each_list_once(self, ca, now):
         from tests.services.cast import at_once
@@ -481,7 +531,7 @@ class TestTogether:
         from tests.services.cast import at_once
 
         key = issuing().key_identifier
-        answers = at_once(*[lambda: publication.current(key, 1, now)] * 8)
+        answers = at_once(*[lambda: serving.current(key, 1, now)] * 8)
         seen = {each.fingerprint for each in answers if isinstance(each, RevocationList)}
         assert seen == {stored(issuing(), 1).fingerprint}
         assert stored(issuing(), 1).number == 1
@@ -499,8 +549,8 @@ class TestTogether:
         from tests.services.cast import at_once
 
         monkeypatch.setattr(publication, "PATIENCE", 0.2)
-        with alone("revocation-lists"):
-            (refused,) = at_once(lambda: publication.publish_now([stored(issuing())], TESTER, now))
+        with alone("shards"):
+            (refused,) = at_once(lambda: publication.publish_now([stored(issuing(), 1)], TESTER, now))
         assert isinstance(refused, publication.PublicationBusy)
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from pki.models import FULL, Certificate, Device, Issuer, Profile, Revocation, RevocationList, StaleList
 from pki.models.immutable import make_triggers
-from pki.services.publishing import publication, revocation_lists
+from pki.services.publishing import publication, revocation_lists, serving
 from tests.services.cast import DAY, SECOND, TESTER, at_once, everything, issue, registered
 from tests.services.lists import extension, issuing, publish, revoke, root, said, signed, stored
 
@@ -162,7 +162,7 @@ def test_a_closed_shard_is_made_no_more_once_all_its_certificates_have_left(now,
     number = stored(issuing(), 1).number
     publish(at + 10 * DAY)
     assert stored(issuing(), 1).number == number
-    served = publication.current(issuing().key_identifier, 1, at + 20 * DAY)
+    served = serving.current(issuing().key_identifier, 1, at + 20 * DAY)
     assert (served.number, served.pk) == (number, stored(issuing(), 1).pk)
 
 

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from pki.core import proxies
+from pki.services import complaints
 from portal import start
 from tests.server import ROOT, free_ports
 
@@ -353,7 +354,7 @@ def test_a_database_that_is_migrated_passes():
     ["unable to open database file", "connection failed: refused\n\tIs the server running?\n", "gone."],
 )
 def test_a_database_that_can_not_be_used_is_told_in_one_sentence(message):
-    told = start.database_trouble(DatabaseError(message))
+    told = complaints.reason(DatabaseError(message))
     assert len(told.splitlines()) == 1
     assert "DATABASE_URL" in told
     assert told.endswith(".")

@@ -44,6 +44,8 @@ _SENTENCES = {
     Word.OUT_OF_DATE: f"Its next update is over: relying parties refuse it, and many refuse every "
     f"certificate that names it. {_STUCK}",
     Word.NOT_MADE: "It was not signed yet. A worker does so within seconds, or the button.",
+    Word.FROM_FUTURE: "A clock was ahead when it was signed: relying parties do not take it yet. It is "
+    f"signed anew within seconds. {_STUCK}",
     Word.FINAL: "It is signed no more.",
 }
 
@@ -120,6 +122,7 @@ class RevocationListAdmin(Publishes, ReadOnlyAdmin):
             "overdue": "warning",
             "not made yet": "warning",
             "out of date": "danger",
+            "from the future": "danger",
             "final": "info",
         },
     )

@@ -11,6 +11,7 @@ from enum import StrEnum
 from django.db.models import Min, Q, QuerySet
 
 from pki.models import FULL, Certificate, Issuer, RevocationList, StaleList
+from pki.services.publishing.making import AHEAD
 
 # A list that has waited this long does not merely wait for its turn.
 PATIENCE = timedelta(minutes=1)
@@ -32,6 +33,7 @@ class Word(StrEnum):
     OVERDUE = "overdue"  # the same, for longer than PATIENCE
     OUT_OF_DATE = "out of date"  # past its next update: relying parties refuse it
     NOT_MADE = "not made yet"
+    FROM_FUTURE = "from the future"  # it was signed while a clock was ahead: relying parties refuse it
     FINAL = "final"  # it is made no more
 
 
@@ -64,6 +66,8 @@ def of(row: RevocationList, waiting: Waiting, now: datetime) -> ListStanding:
         return ListStanding(Word.FINAL)
     if row.next_update is not None and row.next_update <= now:
         return ListStanding(Word.OUT_OF_DATE, row.next_update)
+    if row.this_update is not None and row.this_update > now + AHEAD:
+        return ListStanding(Word.FROM_FUTURE, row.this_update)
     if row.renew_at is not None and row.renew_at < now - PATIENCE:
         return ListStanding(Word.OVERDUE, row.renew_at)
     if noted is not None and noted < now - _patience(row.shard, row.milliseconds):

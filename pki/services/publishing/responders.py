@@ -19,6 +19,7 @@ from pki.keystore import KeystoreError, keystore
 from pki.models import Issuer, Responder
 from pki.services import audit
 from pki.services.audit import HATCHERY
+from pki.services.complaints import COMPLAINTS
 from pki.services.publishing.known_issuers import KnownIssuer
 from pki.services.transactions import alone, writing
 
@@ -28,7 +29,6 @@ LIFETIME = timedelta(days=7)
 # While another thread or process makes one.
 _LONGEST_WAIT = 5.0  # seconds
 _LOOK_AGAIN = 0.05
-COMPLAINT_SECONDS = 60.0  # between two log lines
 # Its key is opened and used at each answer that is signed: RSA of this size is the quickest that may be.
 _SPECS = {KeyKind.P256: "P-256", KeyKind.P384: "P-384", KeyKind.ED25519: "Ed25519", KeyKind.RSA: "RSA-2048"}
 
@@ -59,7 +59,6 @@ class Responders:
 
     def __init__(self) -> None:
         self._used: dict[str, Responder] = {}
-        self._complain_at = float("-inf")
 
     def of(self, issuer: KnownIssuer, now: datetime) -> Responder:
         """The responder of an issuer on this node; made if none stands yet.
@@ -73,7 +72,7 @@ class Responders:
             try:
                 used = _found_or_made(Issuer.objects.get(pk=issuer.pk), now)
             except NoResponder as refused:
-                self._complain(refused)
+                COMPLAINTS.say(log, "OCSP requests are answered with tryLater", refused.detail)
                 raise
             self._used[issuer.fingerprint] = used
         return used
@@ -101,12 +100,6 @@ class Responders:
     def forget(self) -> None:
         """Begin anew."""
         self._used = {}
-
-    def _complain(self, refused: NoResponder) -> None:
-        # Anybody can ask, as often as he likes.
-        if time.monotonic() >= self._complain_at:
-            self._complain_at = time.monotonic() + COMPLAINT_SECONDS
-            log.warning("OCSP requests are answered with tryLater: %s", refused.detail)
 
 
 def _found_or_made(issuer: Issuer, now: datetime) -> Responder:

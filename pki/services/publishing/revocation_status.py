@@ -55,10 +55,9 @@ def _authorities(issuer: Issuer, ended_since: datetime | None) -> Iterator[Entry
     below = issuer.subordinates.filter(state=Issuer.State.COMPROMISED)
     if ended_since is not None:
         below = below.filter(not_after__gte=ended_since)
-    for authority in below.order_by("pk"):
-        # Older databases may not know since when.
-        since = authority.compromised_at or authority.created_at
-        yield Entry(authority.certificate.serial_number, since, x509.ReasonFlags.ca_compromise)
+    for authority in below.annotate(compromised_since=_SINCE).order_by("pk"):
+        serial = authority.certificate.serial_number
+        yield Entry(serial, authority.compromised_since, x509.ReasonFlags.ca_compromise)
 
 
 class IssuerGone(Exception):

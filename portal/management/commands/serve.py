@@ -10,6 +10,7 @@ from gunicorn.app.base import BaseApplication
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
+from pki.services import complaints
 from pki.services.issuing.bootstrap import alone
 from portal import first_run, start
 
@@ -55,7 +56,7 @@ class Command(BaseCommand):
                 call_command("migrate", interactive=False, verbosity=0)
             outcome = first_run.run(with_demo=not no_demo)
         except DatabaseError as error:
-            sys.exit(f"Hatchery cannot start. {start.database_trouble(error)}")
+            sys.exit(f"Hatchery cannot start. {complaints.reason(error)}")
         except (start.CannotStart, Refusal, KeystoreError, OSError) as error:
             sys.exit(f"Hatchery cannot start. {error}")
         logging.getLogger("hatchery.audit").setLevel(logging.INFO)
