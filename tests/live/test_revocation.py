@@ -3,8 +3,10 @@
 import ssl
 
 import pytest
+from cryptography import x509
 
 from tests.live.devices import Connection, Device
+from tests.server import Server
 
 
 @pytest.fixture
@@ -108,3 +110,23 @@ def test_only_its_own_paths_exist_on_a_listener(server):
         connection = Connection(server, listener, context)
         assert connection.get(path).status == 404, (listener, path)
         connection.close()
+
+
+def test_under_a_compromised_root_nobody_passes_from_the_next_request_on(tmp_path):
+    """Though OpenSSL trusts that root until the next start."""
+    server = Server(tmp_path / "data").start()
+    root = x509.load_pem_x509_certificate((server.demo / "ca.pem").read_bytes())
+    device = Device.enrolled(server, tmp_path, "device-1")
+    context = device.context()
+    kept_alive = device.connect(context)
+    assert kept_alive.get("/secure").status == 200
+    session = kept_alive.tls.session
+    server.inside("declare_compromised", root.subject.rfc4514_string().removeprefix("CN="))
+    assert kept_alive.get("/secure").code == "issuer_compromised"
+    resumed = device.connect(context, session)
+    assert resumed.tls.session_reused
+    assert resumed.get("/whoami").code == "issuer_compromised"
+    assert device.curl().returncode == 56
+    assert server.logs('"reason": "issuer_compromised"')
+    device.close()
+    assert server.stop() == 0

@@ -1,6 +1,7 @@
 """Whether a certificate stands: a table of everything that may be wrong with one."""
 
 import pytest
+from django.db import connection
 
 from pki.models import Device, Issuer, Profile, Revocation
 from pki.services.fleet import devices
@@ -32,7 +33,6 @@ def test_a_certificate_that_stands_says_whose_it_is(certificate, now):
         not_after=certificate.parsed.not_valid_after_utc,
         issuer_id=certificate.issuer_id,
         issuer_fingerprint=certificate.issuer.fingerprint,
-        above_is_compromised=False,
     )
 
 
@@ -56,6 +56,14 @@ def retire(certificate, now):
 
 def compromise_issuer(certificate, now):
     Issuer.objects.filter(pk=certificate.issuer_id).update(state=Issuer.State.COMPROMISED)
+
+
+def compromise_root(certificate, now):
+    Issuer.objects.filter(subordinates=certificate.issuer_id).update(state=Issuer.State.COMPROMISED)
+
+
+def retire_root(certificate, now):
+    Issuer.objects.filter(subordinates=certificate.issuer_id).update(state=Issuer.State.RETIRED)
 
 
 def retire_issuer(certificate, now):
@@ -96,6 +104,8 @@ SITUATIONS = {
     "of a suspended device": (suspend, at_issue, status.SuspendedDevice),
     "of a retired device": (retire, at_issue, status.RetiredDevice),
     "of a compromised issuer": (compromise_issuer, at_issue, status.CompromisedIssuer),
+    "under a compromised root": (compromise_root, at_issue, status.CompromisedIssuer),
+    "under a retired root": (retire_root, at_issue, None),
     # It signs no more; what it signed stays good.
     "of a retired issuer": (retire_issuer, at_issue, None),
     "revoked and expired": (revoke, too_late, status.RevokedCertificate),
@@ -155,6 +165,17 @@ def test_it_is_asked_with_one_query_whatever_the_answer(certificate, now, django
     revoke(certificate, now)
     with django_assert_num_queries(1), pytest.raises(status.RevokedCertificate):
         status.standing(certificate.fingerprint, now)
+
+
+def test_the_query_finds_every_row_by_an_index(certificate):
+    """Tables this small are rather read whole: PostgreSQL is told not to, and then does so in need only."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = status._ROWS.filter(fingerprint=certificate.fingerprint).explain()
+    steps = [line for line in plan.splitlines() if "SEARCH" in line or "Scan" in line]
+    assert len(steps) == 5, plan
+    assert all("SEARCH" in step or "Index" in step for step in steps), plan
 
 
 def test_a_profile_that_was_changed_since_changes_nothing_for_what_was_issued(certificate, now):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pki.core import certificates
 from pki.core.errors import Refusal
@@ -45,7 +46,7 @@ class NoDeviceCertificate(NotStanding):
 
 
 class CompromisedIssuer(NotStanding):
-    """Its issuer's key is in wrong hands, so anybody could have made it."""
+    """The key of its issuer, or of the CA above, is in wrong hands: anybody could have made it."""
 
     code = "issuer_compromised"
 
@@ -74,11 +75,28 @@ class Identity:
     not_after: datetime
     issuer_id: int
     issuer_fingerprint: str  # of the issuer's certificate, SHA-256, hex
-    above_is_compromised: bool  # whether the CA above the issuer is, which a TLS handshake would not trust
 
     @property
     def renew_at(self) -> datetime:
         return certificates.renew_at(self.not_before, self.not_after)
+
+
+# Made once: to put this query together anew takes longer than to run it.
+_ROWS = Certificate.objects.values_list(
+    "pk",
+    "device_id",
+    "serial",
+    "not_before",
+    "not_after",
+    "issuer_id",
+    "issuer__fingerprint",
+    "issuer__state",
+    "issuer__parent__state",
+    "device__name",
+    "device__state",
+    "revocation__reason",
+    named=True,
+)
 
 
 def standing(fingerprint: str, now: datetime) -> Identity:
@@ -87,51 +105,47 @@ def standing(fingerprint: str, now: datetime) -> Identity:
     Raises the subclass of NotStanding that says why it must be refused.
     """
     try:
-        row = Certificate.objects.values_list(
-            "pk",
-            "device_id",
-            "serial",
-            "not_before",
-            "not_after",
-            "issuer_id",
-            "issuer__fingerprint",
-            "issuer__state",
-            "issuer__parent__state",
-            "device__name",
-            "device__state",
-            "revocation__reason",
-        ).get(fingerprint=fingerprint)
+        row = _ROWS.get(fingerprint=fingerprint)
     except Certificate.DoesNotExist:
         raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
-    pk, device_id, serial, not_before, not_after, *of_issuer, device, state, reason = row
-    issuer_id, issuer_fingerprint, issuer, above = of_issuer
-    if reason is not None:
-        raise RevokedCertificate(f"This certificate was revoked ({reason}).")
-    if issuer == Issuer.State.COMPROMISED:
+    _require_good_certificate(row, now)
+    _require_active_device(row)
+    return Identity(
+        device=row.device__name,
+        device_id=row.device_id,
+        certificate_id=row.pk,
+        serial=row.serial,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        issuer_id=row.issuer_id,
+        issuer_fingerprint=row.issuer__fingerprint,
+    )
+
+
+def _require_good_certificate(row: Any, now: datetime) -> None:
+    if row.revocation__reason is not None:
+        raise RevokedCertificate(f"This certificate was revoked ({row.revocation__reason}).")
+    if row.issuer__state == Issuer.State.COMPROMISED:
         raise CompromisedIssuer("The issuer of this certificate is compromised; enroll the device again.")
-    if now > not_after:
-        raise ExpiredCertificate(
-            f"This certificate expired at {not_after:%Y-%m-%d %H:%M:%S} UTC; enroll the device again."
+    if row.issuer__parent__state == Issuer.State.COMPROMISED:
+        raise CompromisedIssuer(
+            "The CA above the issuer of this certificate is compromised; enroll the device again."
         )
-    if now < not_before:
+    if now > row.not_after:
+        raise ExpiredCertificate(
+            f"This certificate expired at {row.not_after:%Y-%m-%d %H:%M:%S} UTC; enroll the device again."
+        )
+    if now < row.not_before:
         raise NotYetValidCertificate(
-            f"This certificate is valid from {not_before:%Y-%m-%d %H:%M:%S} UTC, "
+            f"This certificate is valid from {row.not_before:%Y-%m-%d %H:%M:%S} UTC, "
             f"and here it is {now:%Y-%m-%d %H:%M:%S} UTC; check the clocks."
         )
-    if device is None:
+
+
+def _require_active_device(row: Any) -> None:
+    if row.device_id is None:
         raise NoDeviceCertificate("This certificate belongs to no device.")
-    if state == Device.State.SUSPENDED:
+    if row.device__state == Device.State.SUSPENDED:
         raise SuspendedDevice("This device is suspended; ask an administrator to resume it.")
-    if state == Device.State.RETIRED:
+    if row.device__state == Device.State.RETIRED:
         raise RetiredDevice("This device is retired.")
-    return Identity(
-        device=device,
-        device_id=device_id,
-        certificate_id=pk,
-        serial=serial,
-        not_before=not_before,
-        not_after=not_after,
-        issuer_id=issuer_id,
-        issuer_fingerprint=issuer_fingerprint,
-        above_is_compromised=above == Issuer.State.COMPROMISED,
-    )
