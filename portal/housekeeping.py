@@ -20,6 +20,7 @@ from pki.services.looking import tallies
 from pki.services.proving.dropped_headers import DROPPED
 from pki.services.proving.folding import FoldedLog
 from pki.services.proving.handshakes import TURNED_AWAY
+from pki.services.proving.refused_proxies import REFUSED_PROXIES
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
 
@@ -29,6 +30,8 @@ SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
 RESPONDERS_SECONDS = 60.0
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
+
+_FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES)
 
 
 class Housekeeping:
@@ -42,7 +45,7 @@ class Housekeeping:
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
         """Hand what is due to `submit`, which runs it in a thread."""
         now = time.monotonic()
-        for folded in (TURNED_AWAY, DROPPED):
+        for folded in _FOLDED:
             if not folded.is_idle:
                 submit(partial(_flush, folded))
         if now >= self._sightings_at and not SEEN.is_idle:
@@ -59,7 +62,7 @@ class Housekeeping:
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
-        for folded in (TURNED_AWAY, DROPPED):
+        for folded in _FOLDED:
             folded.flush(timezone.now(), everything=True)
         SEEN.flush()
 

@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 from OpenSSL import SSL, crypto
 
-from pki.core import pins, reading
+from pki.core import pins
 from pki.keystore import keystore
 from pki.models import Certificate, Issuer
 from pki.services.issuing import authorities
@@ -87,18 +87,6 @@ class RefusedCertificate:
     reason: str
     explanation: str
     ours: bool
-
-    @property
-    def fingerprint(self) -> str:
-        return pins.fingerprint_of(self.certificate)
-
-    @property
-    def subject(self) -> str:
-        return reading.name_of(self.certificate, "subject")
-
-    @property
-    def issuer(self) -> str:
-        return reading.name_of(self.certificate, "issuer")
 
 
 def make_context(listener: Listener, certificate: Certificate) -> SSL.Context:

@@ -231,16 +231,13 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         refused = failed.refused
         close_old_connections()
         TURNED_AWAY.note(
-            RefusedHandshake(
+            RefusedHandshake.of(
+                refused.certificate if refused else None,
+                ours=refused is not None and refused.ours,
                 listener=sock.listener.name,
                 address=sock.address,
                 reason=failed.reason,
                 explanation=failed.explanation,
-                ours=refused is not None and refused.ours,
-                fingerprint=refused.fingerprint if refused else "",
-                subject=refused.subject if refused else "",
-                issuer=refused.issuer if refused else "",
-                serial=f"{refused.certificate.serial_number:x}" if refused else "",
             ),
             timezone.now(),
         )

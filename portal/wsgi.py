@@ -15,14 +15,18 @@ from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
 
-from pki.endpoints import forwarding  # noqa: E402
+from pki.endpoints import forwarding, recording  # noqa: E402
+from pki.endpoints.listeners import listener_of  # noqa: E402
 from pki.endpoints.problems import answered  # noqa: E402
-from portal.listeners import Listener  # noqa: E402
 
 
-def listener_of(environ: dict[str, Any]) -> Listener | None:
-    """The listener that a request came in on: its socket knows, and no header is asked."""
-    return getattr(environ.get("gunicorn.socket"), "listener", None)
+class ConsoleHandler(WSGIHandler):
+    """Django with the console's middleware."""
+
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = super().get_response(request)
+        recording.not_believed(request)
+        return response
 
 
 class DeviceHandler(WSGIHandler):
@@ -52,7 +56,7 @@ class DeviceHandler(WSGIHandler):
         # Deny by default: a request from nowhere finds nothing.
         request.urlconf = listener.urlconf if listener else "portal.urls.nowhere"
         response = answered(request, lambda: self._let_in(request))
-        forwarding.count_dropped(request)
+        recording.not_believed(request)
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             # RFC 9110 8.6: a length would be that of what the client has.
             return response
@@ -65,7 +69,7 @@ class DeviceHandler(WSGIHandler):
         return super().get_response(request)
 
 
-_console = WSGIHandler()
+_console = ConsoleHandler()
 _devices = DeviceHandler()
 
 

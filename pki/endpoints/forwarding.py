@@ -1,43 +1,24 @@
 """Headers in which proxies forward certificates: taken out of every request, and believed of named proxies.
 
-The certificates themselves are read in `pki.endpoints.peer`.
+The certificates themselves are read in `pki.endpoints.peer`; what was not believed, `pki.endpoints.recording`
+puts on record.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography import x509
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pki.core import chains, pins, proxies, reading
-from pki.core.errors import Refusal
+from pki.core import proxies
 from pki.core.forwarded import Form
 from pki.core.proxies import Proxy
-from pki.services.proving import status
-from pki.services.proving.dropped_headers import DROPPED, DroppedHeaders
-from pki.services.proving.handshakes import TURNED_AWAY, RefusedHandshake
+from pki.endpoints.listeners import listener_of
 from pki.services.proving.proxies import ProxyUnknown, named
 
 _KEY = "hatchery.forwarding"
-
-
-class Listener(Protocol):
-    """What is asked of the listener that a request came in on (`portal.listeners` has them)."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def proxied(self) -> bool:
-        """Whether its clients are those that named proxies forward, and nobody else."""
-        ...
-
-    @property
-    def mutual(self) -> bool:
-        """Whether every connection shows a client certificate, which its handshake verifies."""
-        ...
 
 
 @dataclass
@@ -45,15 +26,23 @@ class Forwarding:
     """What a request says of a client that is not at the other end of its connection."""
 
     headers: dict[Form, str] = field(default_factory=dict)  # taken out of the request, and not believed
-    reason: str = "not_asked"  # why they are not
-    explanation: str = "no certificate is taken from a header here"
     proxy: Proxy | None = None  # who is believed
+    unknown: ProxyUnknown | None = None  # why nobody is, where somebody should be
     certificate: str = ""  # in the proxy's form, not read yet; empty if there is none
+
+    @property
+    def why_dropped(self) -> tuple[str, str]:
+        """Why the headers were dropped: a stable reason, and a sentence's end."""
+        if self.unknown is not None:
+            return self.unknown.code, self.unknown.why
+        if self.proxy is not None:
+            return "other_form", f"of this proxy {self.proxy.form.header} alone is read"
+        return "not_asked", "no certificate is taken from a header here"
 
 
 def at_the_door(request: HttpRequest) -> None:
     """Where all clients are forwarded, let in nobody but the named proxies. Raises ProxyUnknown."""
-    listener = listener_of(request)
+    listener = listener_of(request.META)
     if listener is not None and listener.proxied:
         believe(request)
 
@@ -76,11 +65,9 @@ def believe(request: HttpRequest) -> None:
     try:
         forwarding.proxy = _sender(request, timezone.now())
     except ProxyUnknown as unknown:
-        forwarding.reason, forwarding.explanation = unknown.code, unknown.why
+        forwarding.unknown = unknown
         raise
-    form = forwarding.proxy.form
-    forwarding.certificate = forwarding.headers.pop(form, "")
-    forwarding.reason, forwarding.explanation = "other_form", f"of this proxy {form.header} alone is read"
+    forwarding.certificate = forwarding.headers.pop(forwarding.proxy.form, "")
 
 
 def believed(request: HttpRequest) -> dict[str, str]:
@@ -91,58 +78,10 @@ def believed(request: HttpRequest) -> dict[str, str]:
     return {forwarding.proxy.form.header: forwarding.certificate}
 
 
-def count_dropped(request: HttpRequest) -> None:
-    """Record the headers that were not believed, where a certificate is what counts."""
-    forwarding, listener = of(request), listener_of(request)
-    if not forwarding.headers or listener is None:
-        return
-    if listener.name == "secure" or forwarding.reason != "not_asked":
-        names = tuple(form.header for form in forwarding.headers)
-        DROPPED.note(
-            DroppedHeaders(
-                listener=listener.name,
-                address=sender_address(request),
-                reason=forwarding.reason,
-                explanation=forwarding.explanation,
-                headers=names,
-            ),
-            timezone.now(),
-        )
-
-
-def turned_away(
-    request: HttpRequest, certificate: x509.Certificate | None, refusal: Refusal, now: datetime
-) -> None:
-    """Record that a proxy's client was refused; of our own handshakes the worker does."""
-    listener = listener_of(request)
-    if of(request).proxy is None or listener is None:
-        return
-    stranger = certificate is None or isinstance(refusal, chains.ChainRefused | status.UnknownCertificate)
-    TURNED_AWAY.note(
-        RefusedHandshake(
-            listener=listener.name,
-            address=client_address(request),
-            reason=refusal.code,
-            explanation=refusal.detail,
-            ours=not stranger,
-            fingerprint=pins.fingerprint_of(certificate) if certificate else "",
-            subject=reading.name_of(certificate, "subject") if certificate else "",
-            issuer=reading.name_of(certificate, "issuer") if certificate else "",
-            serial=f"{certificate.serial_number:x}" if certificate else "",
-            forwarded_by=sender_address(request) or "",
-        ),
-        now,
-    )
-
-
 def of(request: HttpRequest) -> Forwarding:
     """What was taken out of a request; nothing, where nobody took anything."""
     forwarding: Forwarding = request.META.setdefault(_KEY, Forwarding())
     return forwarding
-
-
-def listener_of(request: HttpRequest) -> Listener | None:
-    return getattr(request.META.get("gunicorn.socket"), "listener", None)
 
 
 def sender_address(request: HttpRequest) -> str | None:
@@ -161,9 +100,9 @@ def client_address(request: HttpRequest) -> str | None:
 
 
 def _sender(request: HttpRequest, now: datetime) -> Proxy:
-    listener = listener_of(request)
+    listener = listener_of(request.META)
     if listener is None:
-        raise ProxyUnknown("there is no connection")
+        raise ProxyUnknown("no_connection", "there is no connection")
     own: x509.Certificate | None = request.META["gunicorn.socket"].peer_certificate
     return named(sender_address(request), own, listener.mutual, now)
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from pki.core import forwarded, pins
 from pki.core.errors import Refusal
-from pki.endpoints import forwarding
+from pki.endpoints import forwarding, recording
 from pki.services.fleet.sightings import SEEN, Sighting
 from pki.services.proving import forwarded_clients, status
 from pki.services.proving.status import Identity
@@ -84,7 +84,7 @@ def proven(request: HttpRequest, now: datetime) -> tuple[Peer, Identity]:
         else:
             identity = status.standing(client.fingerprint, now)
     except Refusal as refusal:
-        forwarding.turned_away(request, client.certificate if client else None, refusal, now)
+        recording.turned_away(request, client.certificate if client else None, refusal, now)
         raise
     version = client.connection.protocol if client.connection else ""
     SEEN.note(Sighting(identity.device_id, identity.certificate_id, now, address(request), version))

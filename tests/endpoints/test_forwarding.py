@@ -7,18 +7,23 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.urls import set_urlconf
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pki.core import proxies
 from pki.core.forwarded import Form
-from pki.endpoints import forwarding
+from pki.endpoints import forwarding, recording
+from pki.models import AuditEvent, Device, Revocation
 from pki.services.proving import status
+from pki.services.proving.dropped_headers import DroppedLog
+from pki.services.proving.refused_proxies import RefusedProxyLog
+from pki.services.revoking import revocation
 from portal.listeners import all_listeners
 from portal.wsgi import DeviceHandler, application
 from tests.core.test_forwarded import WRITTEN
-from tests.services.cast import issue, registered
+from tests.services.cast import TESTER, change_state, issue, registered
 
 ADDRESSES = {form: f"10.0.0.{number}" for number, form in enumerate(Form)}
 
@@ -32,6 +37,19 @@ def named(ca, settings):
 @pytest.fixture
 def door(named, now):
     return issue(registered("door-1", now), now)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Nothing is folded into what another test noted, and no listener's URLs stay this thread's."""
+    monkeypatch.setattr(recording, "DROPPED", DroppedLog())
+    monkeypatch.setattr(recording, "REFUSED_PROXIES", RefusedProxyLog())
+    yield
+    set_urlconf(None)
+
+
+def recorded(kind):
+    return [event.detail for event in AuditEvent.objects.filter(kind=kind).order_by("pk")]
 
 
 def environ(listener, path, *, own=None, **variables):
@@ -131,3 +149,65 @@ def test_other_listeners_know_no_forwarded_certificate(listener):
     application(asked, lambda status_line, *_: statuses.append(status_line))
     assert statuses
     assert "HTTP_CLIENT_CERT" not in asked
+
+
+@pytest.mark.django_db(transaction=True)  # a whole request ends with the connection's
+@pytest.mark.parametrize(
+    ("listener", "path"),
+    [("hello", "/hello"), ("provisioning", "/sign-csr"), ("status", "/healthz"), ("console", "/admin/")],
+)
+def test_a_forged_header_is_counted_wherever_it_comes_and_costs_nothing_where_none_does(listener, path):
+    names = {f"HTTP_{form.header.upper().replace('-', '_')}": "x" for form in Form}
+    for headers in ({}, names, names):
+        application(environ(listener, path, **headers), lambda *_: None)
+    (told,) = recorded("forwarded_certificate.dropped")
+    assert (told["listener"], told["reason"]) == (listener, "not_asked")
+    assert set(told["headers"]) == {form.header for form in Form}
+
+
+def revoked(edge, now):
+    revocation.revoke([edge], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+
+
+def suspended(edge, now):
+    change_state(edge.device, Device.State.SUSPENDED, now)
+
+
+def as_it_is(edge, now):
+    pass
+
+
+@pytest.mark.parametrize("header", ["", "nonsense"], ids=["no header", "a header"])
+@pytest.mark.parametrize(
+    ("devices", "happens", "shown", "reason"),
+    [
+        (["edge-1"], as_it_is, False, "no_certificate"),
+        (["edge-1"], revoked, True, "certificate_revoked"),
+        (["edge-1"], suspended, True, "device_suspended"),
+        (["edge-2"], as_it_is, True, "device_not_named"),
+    ],
+    ids=["no certificate", "a revoked one", "a suspended device's", "another device's"],
+)
+def test_a_proxy_that_is_not_believed_is_on_record_with_the_reason(
+    named, now, devices, happens, shown, reason, header
+):
+    edge = issue(registered("edge-1", now), now)
+    happens(edge, now)
+    named.PORTAL_PROXY_DEVICES = devices
+    own = edge.parsed if shown else None
+    for _ in range(2):
+        answer = ask("secure", "/authorize", Form.NGINX, header, own=own)
+        assert answer["Hatchery-Reason"] == "proxy_unknown"
+    (event,) = AuditEvent.objects.filter(kind="proxy.refused")
+    assert (event.detail["reason"], event.device) == (reason, edge.device if shown else None)
+
+
+@pytest.mark.parametrize(("listener", "path"), [("status", "/authorize"), ("secure", "/secure")])
+def test_who_is_no_proxy_is_on_record_though_no_header_came(named, listener, path):
+    named.PORTAL_SECURE_PROXY = "http"
+    asked = environ(listener, path, REMOTE_ADDR="192.0.2.9")
+    forwarding.take(asked)
+    assert DeviceHandler().get_response(WSGIRequest(asked))["Hatchery-Reason"] == "proxy_unknown"
+    (told,) = recorded("proxy.refused")
+    assert (told["listener"], told["reason"]) == (listener, "address_not_named")
+    assert not recorded("forwarded_certificate.dropped")

@@ -160,11 +160,18 @@ def test_nobody_else_learns_which_certificates_are_good(server, tmp_path):
     assert server.logs(f'"address": "{STRANGER}"')
 
 
-def test_a_header_is_of_no_account_to_who_asks_for_something_else(server, tmp_path):
+def test_a_header_is_of_no_account_to_who_asks_for_something_else_and_is_counted(server, tmp_path):
     enrolled(server, tmp_path, "door-3")
-    before = server.output().count("forwarded_certificate.dropped")
-    assert ask(server, "status", "/healthz", nginx(tmp_path, "door-3"), address=STRANGER).status == 200
-    assert server.output().count("forwarded_certificate.dropped") == before
+    forger = "127.0.0.78"
+    assert ask(server, "status", "/healthz", nginx(tmp_path, "door-3"), address=forger).status == 200
+    assert server.logs(f'"address": "{forger}", "listener": "status", "reason": "not_asked"')
+
+
+def test_who_asks_and_is_no_proxy_is_on_record_though_he_sends_no_header(server):
+    asker = "127.0.0.77"
+    assert ask(server, "status", "/authorize", address=asker).code == "proxy_unknown"
+    assert server.logs(f'"address": "{asker}", "listener": "status", "reason": "address_not_named"')
+    assert "proxy.refused" in server.output()
 
 
 def test_a_device_may_not_ask_in_a_proxys_place_though_its_connection_is_mutual_tls(server, tmp_path):

@@ -16,6 +16,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "enrollment.refused": "enrollment refused",
         "handshake.refused": "handshake refused",
         "forwarded_certificate.dropped": "forwarded certificate dropped",
+        "proxy.refused": "proxy refused",
     },
     "Devices": {
         "device.registered": "device registered",

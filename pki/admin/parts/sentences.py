@@ -73,6 +73,9 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
         f"{_list(detail.get('headers', 'unknown'))} dropped, unread ({_named(detail, 'reason')}): "
         f"{_named(detail, 'explanation')}"
     ),
+    "proxy.refused": lambda detail: (
+        f"Asked as a proxy, and is none ({_named(detail, 'reason')}): {_named(detail, 'explanation')}"
+    ),
     "rotation.requested": _state("Rotation asked for: it is to have a new key"),
     "rotation.cancelled": _state("Rotation called off"),
     "rotation.completed": lambda detail: (

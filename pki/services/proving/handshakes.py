@@ -6,9 +6,12 @@ By a TLS handshake, or by a proxy's word for a client whose handshake the proxy 
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from cryptography import x509
 from django.db import DatabaseError
 
+from pki.core import pins, reading
 from pki.models import Certificate
 from pki.services import audit
 from pki.services.audit import Actor
@@ -33,6 +36,20 @@ class RefusedHandshake:
     issuer: str = ""
     serial: str = ""  # hex
     forwarded_by: str = ""  # the address of the proxy that took the handshake; empty if we did
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate | None, *, ours: bool, **known: Any) -> "RefusedHandshake":
+        """One in which this certificate was sent, or none."""
+        if certificate is None:
+            return cls(**known)
+        return cls(
+            ours=ours,
+            fingerprint=pins.fingerprint_of(certificate),
+            subject=reading.name_of(certificate, "subject"),
+            issuer=reading.name_of(certificate, "issuer"),
+            serial=f"{certificate.serial_number:x}",
+            **known,
+        )
 
 
 class HandshakeLog(FoldedLog[RefusedHandshake]):

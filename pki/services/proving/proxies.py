@@ -12,16 +12,18 @@ from pki.services.proving import status
 
 
 class ProxyUnknown(Refusal):
-    """Only named proxies are answered here. Whoever asks is told no more; `why` is for the audit trail."""
+    """Only named proxies are answered here. Whoever asks is told no more; the rest is for the audit trail:
+    a stable `reason`, `why` in words, and the `certificate` that it showed for itself, if that is why.
+    """
 
     code = "proxy_unknown"
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, reason: str, why: str, certificate: x509.Certificate | None = None) -> None:
         super().__init__(
             "Only the proxies that Hatchery's settings name are answered here (PORTAL_PROXIES; over mutual "
             "TLS if PORTAL_PROXY_DEVICES is set)."
         )
-        self.why = why
+        self.reason, self.why, self.certificate = reason, why, certificate
 
 
 def named(address: str | None, own: x509.Certificate | None, must_show: bool, now: datetime) -> Proxy:
@@ -32,7 +34,7 @@ def named(address: str | None, own: x509.Certificate | None, must_show: bool, no
     """
     proxy = proxies.find(settings.PORTAL_PROXIES, address)
     if proxy is None:
-        raise ProxyUnknown("PORTAL_PROXIES does not name its address")
+        raise ProxyUnknown("address_not_named", "PORTAL_PROXIES does not name its address")
     if must_show or settings.PORTAL_PROXY_DEVICES:
         _require_device(own, now)
     return proxy
@@ -41,14 +43,18 @@ def named(address: str | None, own: x509.Certificate | None, must_show: bool, no
 def _require_device(certificate: x509.Certificate | None, now: datetime) -> None:
     if certificate is None:
         raise ProxyUnknown(
-            "PORTAL_PROXY_DEVICES is set, and it showed no certificate of its own: "
-            "the secure listener asks for one"
+            "no_certificate",
+            "it showed no certificate of its own, which PORTAL_PROXY_DEVICES asks for: "
+            "the secure listener takes one",
         )
     try:
         identity = status.standing(pins.fingerprint_of(certificate), now)
     except status.NotStanding as refusal:
-        raise ProxyUnknown(f"its own certificate is refused ({refusal.code})") from None
+        why = f"its own certificate is refused ({refusal.code})"
+        raise ProxyUnknown(refusal.code, why, certificate) from None
     if identity.device not in settings.PORTAL_PROXY_DEVICES:
         raise ProxyUnknown(
-            f"PORTAL_PROXY_DEVICES does not name {identity.device}, whose certificate it shows"
+            "device_not_named",
+            f"PORTAL_PROXY_DEVICES does not name {identity.device}, whose certificate it shows",
+            certificate,
         )
