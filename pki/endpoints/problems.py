@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadableP
 
 from pki.core import certificates, chains, csr, forwarded, keys, names, profiles
 from pki.core.errors import Refusal
+from pki.endpoints.identity_headers import IdentityTooLarge
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
 from pki.services.complaints import COMPLAINTS, reason
@@ -93,6 +94,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     chains.ChainRefused: HTTPStatus.FORBIDDEN,
     forwarded.ForwardedCertificateMalformed: HTTPStatus.FORBIDDEN,
     ClientCertificateMissing: HTTPStatus.FORBIDDEN,
+    IdentityTooLarge: HTTPStatus.FORBIDDEN,
     proxies.ProxyUnknown: HTTPStatus.FORBIDDEN,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     LengthRequired: HTTPStatus.LENGTH_REQUIRED,

@@ -1,5 +1,6 @@
 """Whatever header comes from a named proxy, it is told of a device or refused; and what that costs."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from pki.core import proxies
 from pki.core.forwarded import Form
 from pki.endpoints import forwarding, recording
-from pki.models import AuditEvent, Device, Revocation
+from pki.models import AuditEvent, Device, DeviceGroup, Revocation
 from pki.services.proving import status
 from pki.services.proving.dropped_headers import DroppedLog
+from pki.services.proving.handshakes import HandshakeLog
 from pki.services.proving.refused_proxies import RefusedProxyLog
 from pki.services.revoking import revocation
 from portal.listeners import all_listeners
@@ -43,6 +45,7 @@ def door(named, now):
 def fresh(monkeypatch):
     """Nothing is folded into what another test noted, and no listener's URLs stay this thread's."""
     monkeypatch.setattr(recording, "DROPPED", DroppedLog())
+    monkeypatch.setattr(recording, "TURNED_AWAY", HandshakeLog())
     monkeypatch.setattr(recording, "REFUSED_PROXIES", RefusedProxyLog())
     yield
     set_urlconf(None)
@@ -211,3 +214,24 @@ def test_who_is_no_proxy_is_on_record_though_no_header_came(named, listener, pat
     (told,) = recorded("proxy.refused")
     assert (told["listener"], told["reason"]) == (listener, "address_not_named")
     assert not recorded("forwarded_certificate.dropped")
+
+
+def in_groups(device, number):
+    for each in range(number):
+        device.groups.add(DeviceGroup.objects.create(name=f"{each:064}"))
+
+
+@pytest.mark.parametrize(("number", "status_code"), [(100, 200), (150, 403)])
+def test_a_device_in_too_many_groups_is_refused_with_what_to_do_and_on_record(door, number, status_code):
+    in_groups(door.device, number)
+    answer = ask("status", "/authorize", Form.NGINX, WRITTEN[Form.NGINX](door.parsed))
+    assert answer.status_code == status_code
+    told = [(name, value) for name, value in answer.items() if name.startswith("Hatchery-")]
+    assert sum(len(f"{name}: {value}\r\n") for name, value in told) <= 8192
+    if status_code == 403:
+        assert answer["Hatchery-Reason"] == "identity_too_large"
+        assert "groups" in json.loads(answer.content)["detail"]
+        (event,) = AuditEvent.objects.filter(kind="handshake.refused", device=door.device)
+        assert event.detail["reason"] == "identity_too_large"
+    else:
+        assert len(answer["Hatchery-Groups"].split(",")) == number
