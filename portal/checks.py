@@ -18,19 +18,41 @@ LONGEST_PASSPHRASE = 1023  # bytes; OpenSSL's PEM_BUFSIZE less one
 
 
 @register
-def listeners_are_known_and_apart(**_: Any) -> list[CheckMessage]:
-    listeners = all_listeners()
+def listeners_are_known(**_: Any) -> list[CheckMessage]:
+    known, named = all_listeners(), settings.PORTAL_LISTENERS
     messages: list[CheckMessage] = [
         Error(
             f"PORTAL_LISTENERS names {name!r}, which is no listener.",
-            hint=f"Choose from {', '.join(listeners)}.",
+            hint=f"Choose from {', '.join(known)}.",
             id="portal.E001",
         )
-        for name in settings.PORTAL_LISTENERS
-        if name not in listeners
+        for name in named
+        if name not in known
     ]
+    if len(set(named)) < len(named):
+        messages.append(
+            Error(
+                "PORTAL_LISTENERS names a listener twice.",
+                hint="Name each that this process serves once.",
+                id="portal.E008",
+            )
+        )
+    if not named:
+        messages.append(
+            Error(
+                "PORTAL_LISTENERS names no listener.",
+                hint=f"Choose from {', '.join(known)}, or leave it unset for all.",
+                id="portal.E003",
+            )
+        )
+    return messages
+
+
+@register
+def listeners_are_apart(**_: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
     taken: dict[int, str] = {}
-    for listener in listeners.values():
+    for listener in all_listeners().values():
         if listener.port in taken:
             messages.append(
                 Error(
@@ -41,22 +63,6 @@ def listeners_are_known_and_apart(**_: Any) -> list[CheckMessage]:
                 )
             )
         taken[listener.port] = listener.name
-    if len(set(settings.PORTAL_LISTENERS)) < len(settings.PORTAL_LISTENERS):
-        messages.append(
-            Error(
-                "PORTAL_LISTENERS names a listener twice.",
-                hint="Name each that this process serves once.",
-                id="portal.E008",
-            )
-        )
-    if not settings.PORTAL_LISTENERS:
-        messages.append(
-            Error(
-                "PORTAL_LISTENERS names no listener.",
-                hint=f"Choose from {', '.join(listeners)}, or leave it unset for all.",
-                id="portal.E003",
-            )
-        )
     return messages
 
 
@@ -143,15 +149,30 @@ def proxies_are_named(**_: Any) -> list[CheckMessage]:
                 id="portal.E013",
             )
         )
-    for name in devices:
-        if not names.DEVICE_NAME.fullmatch(name):
-            messages.append(
-                Error(
-                    f"PORTAL_PROXY_DEVICES names {name!r}, which cannot be a device's name.",
-                    hint="Separate several with commas: edge-1,edge-2",
-                    id="portal.E014",
-                )
+    return messages
+
+
+@register(Tags.security)
+def proxy_devices_are_well_formed(**_: Any) -> list[CheckMessage]:
+    devices = settings.PORTAL_PROXY_DEVICES
+    messages: list[CheckMessage] = [
+        Error(
+            f"PORTAL_PROXY_DEVICES names {name!r}, which cannot be a device's name.",
+            hint="Separate several with commas: edge-1,edge-2",
+            id="portal.E014",
+        )
+        for name in devices
+        if not names.DEVICE_NAME.fullmatch(name)
+    ]
+    if devices and not settings.PORTAL_PROXIES:
+        messages.append(
+            Error(
+                "PORTAL_PROXY_DEVICES says whose certificates the proxies show, but PORTAL_PROXIES names no "
+                "proxy, so that none is believed.",
+                hint="Name each with the form in which it forwards certificates: nginx@10.0.0.5",
+                id="portal.E016",
             )
+        )
     return messages
 
 

@@ -18,6 +18,7 @@ from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services import complaints
 from pki.services.issuing.profiles import warn_of_open_enrollment
+from pki.services.proving.proxies import warn_of_unknown_devices
 from pki.services.publishing import publication, revocation_lists
 from portal.listeners import served_listeners
 
@@ -126,5 +127,6 @@ def prepare_or_exit() -> None:
         serving.prepare()
         prepare_lists()
         warn_of_open_enrollment()
+        warn_of_unknown_devices()
     except (CannotStart, ListenerNotReady, KeystoreError, Refusal, OSError) as error:
         sys.exit(f"Hatchery cannot start. {error}")

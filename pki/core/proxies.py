@@ -10,6 +10,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+# A larger network than a private one (RFC 1918), or than what one organisation is given of IPv6, is a slip.
+_SHORTEST_PREFIX = {4: 8, 6: 32}  # by IP version
+
+
 @dataclass(frozen=True)
 class Proxy:
     """One entry of PORTAL_PROXIES: `nginx@10.0.0.5`."""
@@ -67,19 +71,30 @@ def _parse_one(entry: str) -> Proxy:
         raise ValueError(
             f"must name each proxy as form@address, with a form of {', '.join(Form)}, not as {entry!r}"
         )
-    try:
-        parsed = ipaddress.ip_network(network)
-    except ValueError:
-        raise ValueError(
-            f"names {network!r}, which is no IP address and no network such as 10.1.0.0/24"
-        ) from None
     if "%" in network:
         raise ValueError(f"names {network} with a zone: leave it out, and what begins with %")
-    if parsed.prefixlen == 0:
-        raise ValueError(f"names {network}, which is everybody")
+    parsed = _network(network)
     if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
         raise ValueError(f"names {network}, an IPv4 address in IPv6: write the IPv4 address alone")
     return Proxy(Form(form), parsed)
+
+
+def _network(text: str) -> Network:
+    try:
+        parsed = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"names {text!r}, which is no IP address and no network such as 10.1.0.0/24"
+        ) from None
+    shortest = _SHORTEST_PREFIX[parsed.version]
+    if parsed.prefixlen < shortest:
+        raise ValueError(f"names {text}, which is nearly everybody: the largest network has /{shortest}")
+    address = text.partition("/")[0]
+    if parsed.network_address != ipaddress.ip_address(address):
+        raise ValueError(
+            f"names {text}, an address within a network: write {parsed}, or {address} for that address alone"
+        )
+    return parsed
 
 
 def _overlap(one: Network, other: Network) -> bool:

@@ -35,8 +35,8 @@ def of(identity: Identity, groups: Sequence[str]) -> dict[str, str]:
     size = sum(len(f"{name}: {value}\r\n") for name, value in headers.items())
     if size > MOST:
         raise IdentityTooLarge(
-            f"The {len(groups)} groups of this device would make {size} bytes of headers, and {MOST} are sent "
-            "at most; take it out of some, or give them shorter names."
+            f"The {len(groups)} groups of this device would make {size} bytes of headers, and at most {MOST} "
+            "are sent; take it out of some, or give them shorter names."
         )
     return headers
 

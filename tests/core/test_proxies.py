@@ -1,5 +1,7 @@
 """Named proxies: what a setting may say, whom it names, and whose word an X-Forwarded-For is."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,11 @@ WRONG = {
     "a prefix that is too long": "nginx@10.0.0.0/33",
     "everybody": "nginx@0.0.0.0/0",
     "everybody in IPv6": "nginx@::/0",
+    "half of everybody": "nginx@128.0.0.0/1",
+    "both halves of everybody": "nginx@0.0.0.0/1,nginx@128.0.0.0/1",
+    "more than a private network": "nginx@10.0.0.0/7",
+    "half of everybody in IPv6": "nginx@8000::/1",
+    "more than an organisation has": "nginx@2001:db8::/31",
     "a zone": "nginx@fe80::1%eth0",
     "IPv4 in IPv6": "nginx@::ffff:10.0.0.5",
     "nothing between commas": "nginx@10.0.0.5,,envoy@10.0.0.6",
@@ -37,6 +44,23 @@ def test_a_wrong_name_is_refused(text):
     with pytest.raises(ValueError, match=r"^(names|must name|gives)") as refused:
         proxies.parse(text)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["nginx@10.0.0.0/8", "nginx@2001:db8::/32"])
+def test_the_largest_network_is_one_of_ones_own(text):
+    assert len(proxies.parse(text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("nginx@10.1.0.5/24", "write 10.1.0.0/24, or 10.1.0.5 for"),
+        ("nginx@fd00::5/64", "write fd00::/64, or fd00::5 for"),
+    ],
+)
+def test_an_address_within_a_network_is_refused_with_what_to_write(text, instead):
+    with pytest.raises(ValueError, match=re.escape(instead)):
+        proxies.parse(text)
 
 
 def test_one_network_may_be_named_twice_with_the_same_form():

@@ -10,8 +10,10 @@ from django.db import DatabaseError
 
 from pki.core import proxies
 from pki.services import complaints
+from pki.services.proving.proxies import warn_of_unknown_devices
 from portal import start
 from tests.server import ROOT, free_ports
+from tests.services.cast import registered
 
 # --- Judged when the settings are read ------------------------------------------------------------
 
@@ -82,6 +84,7 @@ UNREADABLE = [
     ("PORTAL_PROXIES", "apache@10.0.0.5"),
     ("PORTAL_PROXIES", "nginx@10.0.0.5/24"),
     ("PORTAL_PROXIES", "nginx@0.0.0.0/0"),
+    ("PORTAL_PROXIES", "nginx@0.0.0.0/1,nginx@128.0.0.0/1"),
     ("PORTAL_PROXIES", "nginx@10.0.0.0/24,envoy@10.0.0.5"),
     ("PORTAL_SECURE_PROXY", "on"),
     ("PORTAL_SECURE_PROXY", "https"),
@@ -218,6 +221,7 @@ WRONG = [
     ("PORTAL_SECURE_PROXY", "tls", "portal.E011"),
     ("PORTAL_SECURE_PROXY", "mutual", "portal.E012"),
     ("PORTAL_PROXY_DEVICES", ["edge-1", "an edge"], "portal.E014"),
+    ("PORTAL_PROXY_DEVICES", ["edge-1"], "portal.E016"),
     ("PORTAL_TRUST_DOMAIN", "", "portal.E015"),
     ("PORTAL_TRUST_DOMAIN", "Devices.example", "portal.E015"),
     ("PORTAL_TRUST_DOMAIN", "devices.example/device", "portal.E015"),
@@ -261,7 +265,10 @@ def test_how_proxies_come_and_what_they_must_show_fit_together(settings, mode, d
     assert "PORTAL_PROXY_DEVICES" in str(refused.value)
 
 
-@pytest.mark.parametrize(("mode", "devices"), [("http", []), ("tls", []), ("mutual", ["edge-1"])])
+@pytest.mark.parametrize(
+    ("mode", "devices"),
+    [("off", []), ("off", ["edge-1"]), ("http", []), ("tls", []), ("mutual", ["edge-1", "edge-2"])],
+)
 def test_each_way_for_proxies_to_come_can_be_set(settings, mode, devices):
     settings.PORTAL_PROXIES = proxies.parse("nginx@10.0.0.5")
     settings.PORTAL_SECURE_PROXY, settings.PORTAL_PROXY_DEVICES = mode, devices
@@ -291,7 +298,6 @@ RIGHT = [
     ("PORTAL_STATUS_URL", "http://[2001:db8::1]:8080"),
     ("PORTAL_STATUS_URL", "http://status.example/pki"),
     ("PORTAL_PROXIES", proxies.parse("nginx@10.0.0.5,envoy@10.0.0.6,nginx@10.0.0.0/30,rfc9440@fd00::5")),
-    ("PORTAL_PROXY_DEVICES", ["edge-1", "edge-2"]),
     ("PORTAL_TRUST_DOMAIN", "devices.example"),
     ("PORTAL_KEY_PASSPHRASE", "as long as can be asked of it"),
 ]
@@ -386,3 +392,18 @@ def test_a_password_in_the_status_url_is_not_repeated(settings):
 def test_caches_that_may_be_stale_for_long_are_warned_of_before_a_deployment(settings, seconds, warned):
     settings.PORTAL_STATUS_MAX_AGE = seconds
     assert ("portal.W002" in deploy_warnings()) is warned
+
+
+def test_a_proxys_name_that_is_no_devices_is_said_in_one_line(ca, settings, now, caplog):
+    registered("edge-1", now)
+    settings.PORTAL_PROXY_DEVICES = ["edge-1"]
+    warn_of_unknown_devices()
+    assert not caplog.records
+    settings.PORTAL_PROXY_DEVICES = ["edge-1", "edge-2", "egde-3"]
+    warn_of_unknown_devices()
+    (line,) = caplog.records
+    assert (line.levelname, "edge-2, egde-3" in line.message, "edge-1" in line.message) == (
+        "WARNING",
+        True,
+        False,
+    )

@@ -1,5 +1,6 @@
 """Which connections are a named proxy's, so that what they forward is believed."""
 
+import logging
 from datetime import datetime
 
 from cryptography import x509
@@ -8,7 +9,10 @@ from django.conf import settings
 from pki.core import pins, proxies
 from pki.core.errors import Refusal
 from pki.core.proxies import Proxy
+from pki.models import Device
 from pki.services.proving import status
+
+log = logging.getLogger("hatchery.proxy")
 
 
 class ProxyUnknown(Refusal):
@@ -24,6 +28,15 @@ class ProxyUnknown(Refusal):
             "TLS if PORTAL_PROXY_DEVICES is set)."
         )
         self.reason, self.why, self.certificate = reason, why, certificate
+
+
+def warn_of_unknown_devices() -> None:
+    """Say in the log which names in PORTAL_PROXY_DEVICES are no device's: a proxy cannot show their certificates."""
+    wanted = settings.PORTAL_PROXY_DEVICES
+    known = set(Device.objects.filter(name__in=wanted).values_list("name", flat=True)) if wanted else set()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        log.warning("PORTAL_PROXY_DEVICES names what is no device: %s; enroll each.", ", ".join(unknown))
 
 
 def named(address: str | None, own: x509.Certificate | None, must_show: bool, now: datetime) -> Proxy:
