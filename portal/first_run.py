@@ -58,48 +58,53 @@ def demo_folder() -> Path:
 
 def welcome(outcome: Outcome) -> str:
     """What a newcomer does next, to paste into a second terminal."""
-    listeners = all_listeners()
-    hello, secure = listeners["hello"], listeners["secure"]
-    lines = [
-        "",
-        "Hatchery is serving. Ctrl-C stops it.",
-        "",
-        f"  Console      {listeners['console'].url}/admin/   (the browser warns until it trusts demo/ca.pem)",
+    lines = ["", "Hatchery is serving. Ctrl-C stops it.", ""]
+    lines += _ways_in(outcome)
+    lines += ["", "Try it in a second terminal:", "", f"  cd {_relative(demo_folder())}"]
+    lines += _to_try()
+    lines += ["", "Enroll a device of your own:", ""]
+    lines += _to_enroll()
+    return "\n".join([*lines, ""])
+
+
+def _ways_in(outcome: Outcome) -> list[str]:
+    console = all_listeners()["console"]
+    token = ["for one more device: .venv/bin/python manage.py issue_token --device NAME"]
+    if outcome.token:
+        token = [
+            f"{outcome.token}   (one new device, 24 hours)",
+            f"{_relative(demo_folder())}/token is another, for ten",
+        ]
+    return [
+        f"  Console      {console.url}/admin/   (the browser warns until it trusts demo/ca.pem)",
         f"  User         {bootstrap.ADMINISTRATOR}",
         f"  Password     {_password(outcome)}",
+        *(f"  {title:<12} {line}" for title, line in zip(("Token", ""), token, strict=False)),
     ]
-    if outcome.token:
-        lines.append(f"  Token        {outcome.token}   (one new device, 24 hours)")
-        lines.append(f"               {_relative(demo_folder())}/token is another, for ten")
-    else:
-        lines.append(
-            "  Token        for one more device: .venv/bin/python manage.py issue_token --device NAME"
-        )
-    lines += [
-        "",
-        "Try it in a second terminal:",
-        "",
-        f"  cd {_relative(demo_folder())}",
+
+
+def _to_try() -> list[str]:
+    hello, secure = (all_listeners()[name] for name in ("hello", "secure"))
+    return [
         f"  curl --cacert ca.pem {hello.url}/hello",
         f"  curl {hello.url}/hello                     # exit 60: not trusted",
         *([] if secure.proxied else _with_curl(secure)),
         f"  openssl s_client -connect {_host()}:{hello.port} -CAfile ca.pem </dev/null",
         *(_through_proxies(secure) if secure.proxied else _with_openssl(secure)),
-        "",
-        "Enroll a device of your own:",
-        "",
+    ]
+
+
+def _to_enroll() -> list[str]:
+    provisioning, secure = (all_listeners()[name] for name in ("provisioning", "secure"))
+    lines = [
         "  openssl ecparam -genkey -name prime256v1 -noout -out my.key",
         '  openssl req -new -key my.key -out my.csr -subj "/CN=my-device/O=Demo"',
         '  curl --fail-with-body --cacert ca.pem -H "Authorization: Bearer $(cat token)" '
-        f"--data-binary @my.csr {listeners['provisioning'].url}/sign-csr -o my.pem",
-        *(
-            []
-            if secure.proxied
-            else [f"  curl --cacert ca.pem --cert my.pem --key my.key {secure.url}/secure"]
-        ),
-        "",
+        f"--data-binary @my.csr {provisioning.url}/sign-csr -o my.pem",
     ]
-    return "\n".join(lines)
+    if not secure.proxied:
+        lines.append(f"  curl --cacert ca.pem --cert my.pem --key my.key {secure.url}/secure")
+    return lines
 
 
 def _with_curl(secure: Listener) -> list[str]:

@@ -31,7 +31,7 @@ class ProxyUnknown(Refusal):
 
 
 def warn_of_unknown_devices() -> None:
-    """Say in the log which names in PORTAL_PROXY_DEVICES are no device's: a proxy cannot show their certificates."""
+    """Say in the log which names in PORTAL_PROXY_DEVICES are no device's."""
     wanted = settings.PORTAL_PROXY_DEVICES
     known = set(Device.objects.filter(name__in=wanted).values_list("name", flat=True)) if wanted else set()
     unknown = [name for name in wanted if name not in known]
