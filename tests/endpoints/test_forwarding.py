@@ -8,7 +8,6 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
-from django.urls import set_urlconf
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -43,12 +42,10 @@ def door(named, now):
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    """Nothing is folded into what another test noted, and no listener's URLs stay this thread's."""
+    """Nothing is folded into what another test noted."""
     monkeypatch.setattr(recording, "DROPPED", DroppedLog())
     monkeypatch.setattr(recording, "TURNED_AWAY", HandshakeLog())
     monkeypatch.setattr(recording, "REFUSED_PROXIES", RefusedProxyLog())
-    yield
-    set_urlconf(None)
 
 
 def recorded(kind):
