@@ -69,5 +69,8 @@ class StaleList(models.Model):
     shard = models.PositiveIntegerField()
     at = models.DateTimeField()
 
+    class Meta:
+        indexes = (models.Index(fields=["issuer", "shard"], name="stale_list_of_issuer"),)
+
     def __str__(self) -> str:
         return f"shard {self.shard} of issuer {self.issuer_id} since {self.at}"

@@ -1,7 +1,6 @@
 """A real server, a real browser; without a Chromium these tests are skipped, and it is said."""
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,8 @@ _FAILED = pytest.StashKey[bool]()
 
 def pytest_collection_modifyitems(config, items):
     ours = [item for item in items if HERE in item.path.parents]
+    # Playwright's event loop stays in the main thread, where Django then runs no query: they come last.
+    items[:] = [item for item in items if item not in ours] + ours
     if ours and chromium.find() is None:
         if chromium.is_required():
             raise pytest.UsageError(f"The browser tests are required, but {chromium.ADVICE}")
@@ -34,8 +35,6 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def playwright():
-    # Its event loop stays in this thread, where Django would refuse the queries of all tests that follow.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as running:
         yield running
 

@@ -371,6 +371,14 @@ def test_an_administrator_publishes_now_and_it_is_on_record(certificate, now):
     ]
 
 
+def test_who_presses_many_times_a_second_does_not_date_a_list_into_the_future(certificate, now):
+    publish(now)
+    for _ in range(20):
+        publication.publish_now([stored(issuing())], TESTER, now)
+    assert stored(issuing()).this_update <= now
+    assert stored(issuing()).number > 1
+
+
 def test_what_is_made_by_itself_is_not_on_record(certificate, now):
     publish(now)
     assert not AuditEvent.objects.filter(kind="crl.published").exists()
@@ -416,6 +424,12 @@ def test_what_was_never_made_and_cannot_be_is_refused(ca, now):
     hide_key(issuing(), ca)
     with pytest.raises(publication.NotPublishable):
         serving.current(issuing().key_identifier, 1, now)
+
+
+def test_an_issuer_that_has_no_list_yet_keeps_the_lists_of_the_others_from_nobody(ca, now):
+    hide_key(issuing(), ca)
+    publish(now)
+    assert [each.issuer for each in serving.current_full_lists(now)] == [root()]
 
 
 # --- Deltas -------------------------------------------------------------------------------------------
@@ -483,13 +497,13 @@ def test_shards_have_no_delta(now):
 # --- Large lists --------------------------------------------------------------------------------------
 
 
-def test_a_full_list_that_takes_long_rests_ten_times_as_long_and_its_shards_do_not(certificate, now):
+def test_a_full_list_that_takes_long_rests_as_long_and_its_shards_do_not(certificate, now):
     publish(now)
-    RevocationList.objects.filter(issuer=issuing()).update(milliseconds=2_000)
+    RevocationList.objects.filter(issuer=issuing()).update(milliseconds=8_000)
     revoke(certificate, "keyCompromise", now)
-    assert made_anew(lambda: publish(now + 10 * SECOND)) == {(issuing().pk, 1)}
-    assert made_anew(lambda: publish(now + 19 * SECOND)) == set()
-    assert made_anew(lambda: publish(now + 20 * SECOND)) == {(issuing().pk, FULL)}
+    assert made_anew(lambda: publish(now + 4 * SECOND)) == {(issuing().pk, 1)}
+    assert made_anew(lambda: publish(now + 7 * SECOND)) == set()
+    assert made_anew(lambda: publish(now + 8 * SECOND)) == {(issuing().pk, FULL)}
     assert said(issuing()) == {certificate.serial: "keyCompromise"}
 
 

@@ -22,10 +22,9 @@ from pki.services.transactions import alone
 
 log = logging.getLogger("hatchery.publication")
 
-# A list that takes long to make rests for so many times as long, or it would keep a core busy.
-REST = 10
-# Lists that are made quicker than this need no rest.
-QUICK = timedelta(milliseconds=500)
+# A list that takes longer than this to make cannot be out within five seconds anyway: it rests as long as it
+# took, or it would keep a core busy.
+QUICK = timedelta(seconds=2)
 # Seconds that an administrator waits for who makes lists at this moment.
 PATIENCE = 10.0
 # By then a node that has the key has made what is due.
@@ -86,7 +85,8 @@ def _make_now(wanted: RevocationList, actor: Actor, now: datetime, deadline: flo
             if free:
                 found = making.find(wanted.pk)
                 _require_signable(found.issuer, now)
-                return making.make(found, now, actor)
+                # One that would be dated ahead was made just now, several times: nobody would take the next.
+                return not _is_dated_now(found, now) and making.make(found, now, actor)
         if time.monotonic() > deadline:
             raise PublicationBusy("Other lists are being made at this moment; try again in a minute.")
         time.sleep(0.05)
@@ -165,7 +165,11 @@ def _rests(found: RevocationList, now: datetime) -> bool:
     took = timedelta(milliseconds=found.milliseconds)
     if found.shard == FULL and took > QUICK:
         made = found.this_update + BACKDATED
-        if made <= now < made + REST * took:
+        if made <= now < made + took:
             return True
-    # Several a second, one after the other, would be dated ever further ahead.
-    return now < found.this_update + ONE_SECOND <= now + BACKDATED
+    return _is_dated_now(found, now)
+
+
+def _is_dated_now(found: RevocationList, now: datetime) -> bool:
+    """Whether several were made a second, one after the other, so that the next would be dated ahead."""
+    return found.this_update is not None and now < found.this_update + ONE_SECOND <= now + BACKDATED

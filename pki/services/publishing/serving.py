@@ -18,9 +18,12 @@ def current(key_identifier: str, shard: int, now: datetime) -> RevocationList | 
 
 
 def current_full_lists(now: datetime) -> list[RevocationList]:
-    """The full lists of all issuers that live. Raises as `current`."""
+    """The full lists of all issuers that live; not of one that has none yet and whose key is on another node.
+
+    Who verifies by these refuses what such an issuer signed, and nothing else. Raises as `current`.
+    """
     found = making.without_bytes().filter(shard=FULL, issuer__not_after__gt=now).order_by("issuer_id")
-    return [_made(each, now) for each in found]
+    return [_made(each, now) for each in found if each.number or making.has_key(each.issuer)]
 
 
 def _made(found: RevocationList, now: datetime) -> RevocationList:
