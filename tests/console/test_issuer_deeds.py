@@ -104,6 +104,14 @@ def test_a_compromised_issuers_certificates_are_refused_at_once_and_for_good(car
     assert "Declare compromised" not in carol.get(page(world.issuer)).content.decode()
 
 
+def test_who_declares_a_root_compromised_is_told_before_that_the_cas_below_fall_with_it(carol, world):
+    root = world.issuer.parent
+    asked = carol.get(deed(root, "compromised")).content.decode()
+    assert f"The CAs below it are refused with it: {world.issuer}." in asked
+    asked = carol.get(deed(root, "retire")).content.decode()
+    assert f"The CAs below it stay as they are: {world.issuer}." in asked
+
+
 @pytest.mark.parametrize("role", ["Viewer", "Operator", "Auditor", None])
 def test_nobody_else_does_any_of_it(world, role):
     user = staff("somebody", "view_issuer")

@@ -171,8 +171,10 @@ def _impact(issuers: Sequence[Issuer], deed: Deed) -> list[str]:
     profiles = list(issuer.profiles.order_by("name").values_list("name", flat=True))
     living = Certificate.objects.filter(issuer=issuer, not_after__gte=timezone.now())
     below = list(issuer.subordinates.order_by("name").values_list("name", flat=True))
+    # Their state is their own, but nothing holds that hangs on a compromised CA.
+    fate = "are refused with it" if deed.after == _STATE.COMPROMISED else "stay as they are"
     return [
-        *([f"The CAs below it stay as they are: {', '.join(below)}."] if below else []),
+        *([f"The CAs below it {fate}: {', '.join(below)}."] if below else []),
         f"Profiles that use it: {', '.join(profiles)}. They sign nothing until they have another issuer."
         if profiles
         else "No profile uses it.",
