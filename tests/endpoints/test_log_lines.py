@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError
 
 from pki.endpoints import publish
-from pki.services.publishing import publication
+from pki.services.publishing import publication, serving
 from tests.endpoints.problems import assert_problem
 
 
@@ -31,7 +31,7 @@ def test_a_refusal_is_no_error_of_the_server(status, lines, monkeypatch):
     def busy(*_):
         raise publication.PublicationBusy("Try again.")
 
-    monkeypatch.setattr(publication, "current_full_lists", busy)
+    monkeypatch.setattr(serving, "current_full_lists", busy)
     assert_problem(status.get("/crl/all.pem"), 503, "publication_busy")
     assert lines() == []
 
