@@ -29,6 +29,7 @@ log = logging.getLogger("hatchery.housekeeping")
 SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
 RESPONDERS_SECONDS = 60.0
+LISTS_SECONDS = 1.0  # between two looks whether a CRL is due
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
 
 _FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES)
@@ -39,6 +40,7 @@ class Housekeeping:
 
     def __init__(self) -> None:
         self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
+        self._lists_at = time.monotonic()
         self._shards = Publisher(Shards().publish)
         self._full_lists = OwnThread(Publisher(publication.publish_full_lists).run)
 
@@ -57,8 +59,11 @@ class Housekeeping:
         if now >= self._responders_at:
             self._responders_at = now + RESPONDERS_SECONDS
             submit(_renew_responders)
-        submit(self._shards.run)
-        self._full_lists.ask()
+        # The worker calls this at each turn of its loop: several times a second, if it is busy.
+        if now >= self._lists_at:
+            self._lists_at = now + LISTS_SECONDS
+            submit(self._shards.run)
+            self._full_lists.ask()
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""

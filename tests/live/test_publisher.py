@@ -103,7 +103,10 @@ def test_a_full_list_that_takes_long_holds_up_no_shard_and_none_of_the_workers_t
     keeper._tallies_at = keeper._responders_at = float("inf")
     monkeypatch.setattr(housekeeping.revocation_lists, "roll", lambda now: None)
     for _ in range(3):
-        keeper.tick(submit)
+        # At each turn of the worker's loop, and once a second for lists.
+        keeper._lists_at = 0.0
+        for _ in range(5):
+            keeper.tick(submit)
         assert begun.wait(10)
     assert (len(shards), len(full)) == (3, 1)
     go_on.set()
