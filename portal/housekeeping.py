@@ -29,24 +29,26 @@ log = logging.getLogger("hatchery.housekeeping")
 SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
 RESPONDERS_SECONDS = 60.0
-LISTS_SECONDS = 1.0  # between two looks whether a CRL is due
+TICK_SECONDS = 1.0  # between two looks at what is due
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
 
 _FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES)
 
 
 class Housekeeping:
-    """One object a worker. `tick` is called about once a second and never waits."""
+    """One object a worker. `tick` is called at each turn of its loop and never waits."""
 
     def __init__(self) -> None:
-        self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
-        self._lists_at = time.monotonic()
+        self._next = self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
         self._shards = Publisher(Shards().publish)
         self._full_lists = OwnThread(Publisher(publication.publish_full_lists).run)
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
-        """Hand what is due to `submit`, which runs it in a thread."""
+        """Hand what is due to `submit`, which runs it in a thread; once a second, however busy."""
         now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + TICK_SECONDS
         for folded in _FOLDED:
             if not folded.is_idle:
                 submit(partial(_flush, folded))
@@ -59,11 +61,8 @@ class Housekeeping:
         if now >= self._responders_at:
             self._responders_at = now + RESPONDERS_SECONDS
             submit(_renew_responders)
-        # The worker calls this at each turn of its loop: several times a second, if it is busy.
-        if now >= self._lists_at:
-            self._lists_at = now + LISTS_SECONDS
-            submit(self._shards.run)
-            self._full_lists.ask()
+        submit(self._shards.run)
+        self._full_lists.ask()
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""

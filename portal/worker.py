@@ -166,7 +166,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self.drop(conn)
 
     def murder_pending(self) -> None:
-        """gunicorn's list of pending connections stays empty; this is its other call once a second."""
+        """gunicorn's list of pending connections stays empty; this is its call at each turn of the loop."""
         if self.alive:
             self.housekeeping.tick(self.tpool.submit)
 

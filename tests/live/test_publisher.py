@@ -100,11 +100,12 @@ def test_a_full_list_that_takes_long_holds_up_no_shard_and_none_of_the_workers_t
     keeper = housekeeping.Housekeeping()
     # One thread, which does one thing after the other.
     submit = lambda what: what()  # noqa: E731
-    keeper._tallies_at = keeper._responders_at = float("inf")
+    keeper._sightings_at = keeper._tallies_at = keeper._responders_at = float("inf")
     monkeypatch.setattr(housekeeping.revocation_lists, "roll", lambda now: None)
+    monkeypatch.setattr(housekeeping, "_FOLDED", ())
     for _ in range(3):
-        # At each turn of the worker's loop, and once a second for lists.
-        keeper._lists_at = 0.0
+        # At each turn of the worker's loop, of which a second has several.
+        keeper._next = 0.0
         for _ in range(5):
             keeper.tick(submit)
         assert begun.wait(10)
