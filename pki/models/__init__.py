@@ -1,6 +1,7 @@
 """What Hatchery remembers."""
 
 from pki.models.audit import AuditEvent
+from pki.models.campaign import Campaign, CampaignMember
 from pki.models.certificate import Certificate, SubjectAltName
 from pki.models.device import Device, DeviceGroup, Label
 from pki.models.enrollment import EnrollmentRequest, EnrollmentToken
@@ -8,31 +9,46 @@ from pki.models.form_answered import FormAnswered
 from pki.models.issuer import Issuer
 from pki.models.last_seen import LastSeen
 from pki.models.login_key import LoginKey
+from pki.models.notice import Delivery, ExpiryWarning, Notice, NoticeMark, Webhook
 from pki.models.profile import Profile
+from pki.models.renewal import Renewal
 from pki.models.responder import Responder
 from pki.models.revocation import Revocation
 from pki.models.revocation_list import FULL, RevocationList, StaleList
 from pki.models.tally import Tally, TallyMark
+from pki.models.trust import BundleSigner, CrossCertificate, StandbyKey, TrustBundle
 
 __all__ = [
     "FULL",
     "AuditEvent",
+    "BundleSigner",
+    "Campaign",
+    "CampaignMember",
     "Certificate",
+    "CrossCertificate",
+    "Delivery",
     "Device",
     "DeviceGroup",
     "EnrollmentRequest",
     "EnrollmentToken",
+    "ExpiryWarning",
     "FormAnswered",
     "Issuer",
     "Label",
     "LastSeen",
     "LoginKey",
+    "Notice",
+    "NoticeMark",
     "Profile",
+    "Renewal",
     "Responder",
     "Revocation",
     "RevocationList",
     "StaleList",
+    "StandbyKey",
     "SubjectAltName",
     "Tally",
     "TallyMark",
+    "TrustBundle",
+    "Webhook",
 ]

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from pki.core import names, profiles
+from pki.models.issuer import Issuer
 from pki.models.profile import Profile
 
 
@@ -59,6 +60,16 @@ class Device(models.Model):
         editable=False,
         help_text="Since when it is to have a new key; none once it has shown the new certificate.",
     )
+    issuer = models.ForeignKey(
+        Issuer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        help_text="Who signs its next certificates, as a campaign decided; none: its profile's issuer.",
+    )
     created_at = models.DateTimeField(editable=False)
 
     class Meta:
@@ -76,10 +87,16 @@ class Device(models.Model):
                 condition=Q(rotation_requested_at__isnull=False),
                 name="device_rotating",
             ),
+            models.Index(fields=["issuer"], condition=Q(issuer__isnull=False), name="device_of_issuer"),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def next_issuer(self) -> Issuer:
+        """Who signs its next certificate."""
+        return self.issuer or self.profile.issuer
 
     @property
     def record(self) -> profiles.Record:

@@ -33,6 +33,12 @@ IMMUTABLE: dict[str, tuple[str, ...] | None] = {
     "pki_subjectaltname": None,
     "pki_responder": None,
     "pki_issuer": ("parent_id", "key_reference", "key_identifier", "certificate_der", "fingerprint"),
+    "pki_crosscertificate": None,
+    "pki_bundlesigner": None,
+    "pki_trustbundle": ("version", "contents", "fingerprint", "made_at"),
+    "pki_renewal": ("certificate_id", "replaced_id", "device_id", "address", "at"),
+    "pki_notice": None,
+    "pki_expirywarning": None,
 }
 
 
@@ -47,6 +53,11 @@ KEPT: dict[str, str | None] = {
     "pki_responder": None,
     # The number that was given last would be forgotten.
     "pki_revocationlist": None,
+    "pki_crosscertificate": None,
+    "pki_bundlesigner": None,
+    # A device refuses a version that is lower than the one it has.
+    "pki_trustbundle": None,
+    "pki_renewal": None,
 }
 
 # Table → the columns that only grow, together, and what they may not do then, in SQL.

@@ -24,6 +24,14 @@ class Issuer(models.Model):
         related_name="subordinates",
         help_text="The issuer that signed it; none for a root.",
     )
+    predecessor = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="successors",
+        help_text="The issuer that it was made to replace.",
+    )
     state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
     compromised_at = models.DateTimeField(null=True, blank=True, editable=False)
     open_shard = models.PositiveIntegerField(

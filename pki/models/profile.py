@@ -15,6 +15,10 @@ def all_key_kinds() -> list[str]:
     return [kind.value for kind in KeyKind]
 
 
+def usual_warnings() -> list[int]:
+    return [30, 7, 1]
+
+
 class Profile(models.Model):
     """What may be issued to its devices."""
 
@@ -48,6 +52,29 @@ class Profile(models.Model):
         default=list,
         blank=True,
         help_text="Kinds of SAN that a CSR may choose: DNS, IP, email, URI.",
+    )
+    renew_same_key = models.BooleanField(
+        "renew with the same key",
+        default=False,
+        help_text="Let a device renew with the key that it has; otherwise it makes a new one each time.",
+    )
+    supersede_after_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(366 * 1440)],
+        help_text="How long after a renewed certificate was first used the one before is revoked as "
+        "superseded, in minutes; empty: it stays good until it ends.",
+    )
+    grace_hours = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(366 * 24)],
+        help_text="How long after its certificate's end a device that slept may still renew, in hours; "
+        "never once it is revoked. 0: not at all.",
+    )
+    warn_days = models.JSONField(
+        default=usual_warnings,
+        blank=True,
+        help_text="Days before a certificate's end at which somebody is told, if it is not renewed.",
     )
 
     class Meta:

@@ -48,7 +48,7 @@ def rows(look: Preview) -> list[Row]:
         Row("Key", (keys.describe(request.key),) if request else ("to be made here",), (look.key,)),
         Row("Extended key usage", (), usages),
         Row("Lives for", (), (_lifetime(look.profile.lifetime),)),
-        Row("Issuer", (), (look.profile.issuer.name,)),
+        Row("Issuer", (), (look.issuer.name,)),
         Row("Profile", (), (look.profile.name,)),
     ]
 

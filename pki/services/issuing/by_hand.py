@@ -18,7 +18,7 @@ from pki.core import bundles, certificates, csr, keys, names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant, Outcome, Record, require_key_kind, weigh, weigh_record
-from pki.models import Certificate, Device, EnrollmentRequest, Profile
+from pki.models import Certificate, Device, EnrollmentRequest, Issuer, Profile
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import devices
@@ -98,7 +98,12 @@ class Preview:
     @property
     def is_cut_short(self) -> bool:
         """Whether the issuer ends sooner than the profile's lifetime."""
-        return self.validity is not None and self.validity[1] == self.profile.issuer.not_after
+        return self.validity is not None and self.validity[1] == self.issuer.not_after
+
+    @property
+    def issuer(self) -> Issuer:
+        """Who would sign."""
+        return _issuer(self.device, self.profile)
 
 
 def preview(holder: Holder, key: VerifiedRequest | str, now: datetime) -> Preview:
@@ -120,14 +125,15 @@ def preview(holder: Holder, key: VerifiedRequest | str, now: datetime) -> Previe
         refusals += outcome.refusals
     refusals += _refused_key(profile, device, request, described)
     validity = None
+    issuer = _issuer(device, profile)
     try:
-        issuance.require_active_issuer(profile.issuer)
-        validity = certificates.validity(profile.lifetime, now, profile.issuer.certificate)
+        issuance.require_active_issuer(issuer)
+        validity = certificates.validity(profile.lifetime, now, issuer.certificate)
     except Refusal as refusal:
         refusals.append(refusal)
 
     newest = _newest(holder.name)
-    facts = _facts(holder.name, profile, request, described, outcome)
+    facts = _facts(holder.name, profile, issuer, request, described, outcome)
     return Preview(
         name=holder.name,
         device=device,
@@ -265,6 +271,10 @@ def _holder(holder: Holder) -> tuple[Device | None, Profile, list[Refusal]]:
     return None, holder.profile, refusals
 
 
+def _issuer(device: Device | None, profile: Profile) -> Issuer:
+    return device.next_issuer if device else profile.issuer
+
+
 def _record(holder: Holder, device: Device | None) -> Record:
     if device is not None:
         return device.record
@@ -310,6 +320,7 @@ def _waiting(request: VerifiedRequest) -> EnrollmentRequest | None:
 def _facts(
     name: str,
     profile: Profile,
+    issuer: Issuer,
     request: VerifiedRequest | None,
     described: str,
     outcome: Outcome | None,
@@ -317,7 +328,7 @@ def _facts(
     return [
         name,
         profile.pk,
-        profile.issuer.fingerprint,
+        issuer.fingerprint,
         profile.lifetime_seconds,
         [str(usage) for usage in profile.rules.extended_key_usages],
         described,

@@ -19,7 +19,7 @@ from pki.services.transactions import one_at_a_time, writing
 
 
 class IssuerInactive(Refusal):
-    """The profile's issuer was retired or declared compromised."""
+    """The issuer that would sign was retired or declared compromised."""
 
     code = "issuer_inactive"
 
@@ -70,18 +70,20 @@ def issue(
     KeyCompromised, KeyInUse, KeyNotNew, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
     """
     require_active_device(device)
-    profile = device.profile
-    require_active_issuer(profile.issuer)
+    profile, issuer = device.profile, device.next_issuer
+    require_active_issuer(issuer)
     rules = rules or profile.rules
     granted = grant(rules, device.record, request)
-    authority = authorities.authority(profile.issuer)
+    authority = authorities.authority(issuer)
     with writing():
         one_at_a_time(request.spki_sha256)
         require_own_key(device, request.spki_sha256)
         to_be_signed = certificates.end_entity(rules, granted, request.key, authority, now)
-        signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
-        certificate = store(signed, granted, profile, device, actor, now, spki_sha256=request.spki_sha256)
-    return Issued(certificate, authorities.chain(profile.issuer)), granted
+        signed = keystore().sign(issuer.key_reference, to_be_signed)
+        certificate = store(
+            signed, granted, profile, issuer, device, actor, now, spki_sha256=request.spki_sha256
+        )
+    return Issued(certificate, authorities.chain(issuer)), granted
 
 
 def require_own_key(device: Device | None, spki_sha256: str) -> None:
@@ -123,6 +125,7 @@ def store(
     signed: x509.Certificate,
     granted: Grant,
     profile: Profile,
+    issuer: Issuer,
     device: Device | None,
     actor: Actor,
     now: datetime,
@@ -135,7 +138,7 @@ def store(
     der = signed.public_bytes(Encoding.DER)
     common_name = str(granted.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
     certificate = Certificate.objects.create(
-        issuer=profile.issuer,
+        issuer=issuer,
         serial=f"{signed.serial_number:x}",
         fingerprint=pins.fingerprint(der),
         profile=profile,
@@ -148,7 +151,7 @@ def store(
         not_before=signed.not_valid_before_utc,
         not_after=signed.not_valid_after_utc,
         issued_at=now,
-        crl_shard=profile.issuer.open_shard,
+        crl_shard=issuer.open_shard,
         der=der,
     )
     if granted.sans:

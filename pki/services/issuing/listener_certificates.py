@@ -81,6 +81,7 @@ def _issue(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime)
             signed,
             granted,
             profile,
+            profile.issuer,
             None,
             actor,
             now,
