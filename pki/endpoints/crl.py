@@ -1,6 +1,5 @@
 """CRLs on the status listener: full lists, shards, deltas (RFC 5280 5), DER and PEM (RFC 7468 6)."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -9,12 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from pki.endpoints.problems import NotFound, endpoint
-from pki.endpoints.versions import Version, answer
+from pki.endpoints.versions import PEM, Version, answer, tag_of
 from pki.models import FULL, RevocationList
 from pki.services.publishing import publication, published, serving
 
 DER = "application/pkix-crl"  # RFC 2585 4.2
-PEM = "application/x-pem-file"
 
 
 # So often a list may be made anew while one request asks for it.
@@ -56,7 +54,7 @@ def all_lists(request: HttpRequest) -> HttpResponse:
         if not lists:
             raise NotFound("There is no issuer.")
         version = Version(
-            tag=hashlib.sha256("".join(each.fingerprint for each in lists).encode()).hexdigest(),
+            tag=tag_of(each.fingerprint for each in lists),
             changed_at=max(each.this_update for each in lists if each.this_update),
             # Two of them may be made anew in one second, and somebody fetch this in between.
             by_date=False,

@@ -12,6 +12,7 @@ from pki.core.errors import Refusal
 from pki.endpoints import bodies
 from pki.endpoints.peer import address
 from pki.endpoints.problems import NotFound, endpoint
+from pki.endpoints.versions import PEM
 from pki.models import EnrollmentRequest
 from pki.services.enrolling import enrollment, lost_answers
 from pki.services.issuing.issuance import Issued
@@ -64,7 +65,7 @@ def _token(request: HttpRequest) -> str | None:
 
 
 def _certificate(issued: Issued) -> HttpResponse:
-    response = HttpResponse(issued.pem, content_type="application/x-pem-file")
+    response = HttpResponse(issued.pem, content_type=PEM)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -1,7 +1,5 @@
 """CA certificates on the status listener: one, its chain, and bundles for trust stores; and health."""
 
-import hashlib
-
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -9,13 +7,12 @@ from django.utils import timezone
 
 from pki.core import bundles
 from pki.endpoints.problems import NotFound, endpoint
-from pki.endpoints.versions import Version, answer
+from pki.endpoints.versions import PEM, Version, answer, tag_of
 from pki.models import Issuer
 from pki.services.issuing import authorities
 
 # A CA certificate never changes, but it may be withdrawn.
 CA_MAX_AGE = 86400  # seconds
-_PEM = "application/x-pem-file"
 
 
 @endpoint("GET")
@@ -39,7 +36,7 @@ def ca_chain(request: HttpRequest, key_identifier: str) -> HttpResponse:
     version = Version(
         tag=f"{issuer.fingerprint}-chain",
         changed_at=issuer.created_at,
-        content_type=_PEM,
+        content_type=PEM,
         max_age=CA_MAX_AGE,
     )
     return answer(request, version, lambda: bundles.pem(chain), timezone.now())
@@ -79,9 +76,9 @@ def _bundle(request: HttpRequest, *, roots_only: bool) -> HttpResponse:
     if not issuers:
         raise NotFound("There is no CA that is to be trusted.")
     version = Version(
-        tag=hashlib.sha256("".join(issuer.fingerprint for issuer in issuers).encode()).hexdigest(),
+        tag=tag_of(issuer.fingerprint for issuer in issuers),
         changed_at=since,
-        content_type=_PEM,
+        content_type=PEM,
         max_age=settings.PORTAL_STATUS_MAX_AGE,
     )
     return answer(request, version, lambda: bundles.pem(issuer.certificate for issuer in issuers), now)

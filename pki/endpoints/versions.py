@@ -1,6 +1,7 @@
 """Answers that relying parties and the caches between keep, and ask after: ETag, Last-Modified, 304."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -10,6 +11,13 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
 
 from pki.endpoints.problems import PreconditionFailed
+
+PEM = "application/x-pem-file"
+
+
+def tag_of(fingerprints: Iterable[str]) -> str:
+    """A tag of things together, in this order, by their fingerprints (SHA-256, hex)."""
+    return hashlib.sha256("".join(fingerprints).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What every keystore can do. A PKCS#11 token will be another one of these."""
 
-from typing import Protocol, overload
+from typing import Any, Protocol, TypeVar
 
 from cryptography import x509
 from cryptography.x509 import ocsp
@@ -8,8 +8,15 @@ from OpenSSL import SSL
 
 from pki.core.keys import CertifiedKey
 
-Builder = x509.CertificateBuilder | x509.CertificateRevocationListBuilder | ocsp.OCSPResponseBuilder
-Signed = x509.Certificate | x509.CertificateRevocationList | ocsp.OCSPResponse
+Signed = TypeVar(
+    "Signed", x509.Certificate, x509.CertificateRevocationList, ocsp.OCSPResponse, covariant=True
+)
+
+
+class Builder(Protocol[Signed]):
+    """One of cryptography's builders of what is signed; `Signed` is what comes of it."""
+
+    def sign(self, private_key: Any, algorithm: Any) -> Signed: ...
 
 
 class KeystoreError(Exception):
@@ -34,18 +41,7 @@ class Keystore(Protocol):
         """The public half of a key. Raises KeystoreError."""
         ...
 
-    @overload
-    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate: ...
-
-    @overload
-    def sign(
-        self, reference: str, to_be_signed: x509.CertificateRevocationListBuilder
-    ) -> x509.CertificateRevocationList: ...
-
-    @overload
-    def sign(self, reference: str, to_be_signed: ocsp.OCSPResponseBuilder) -> ocsp.OCSPResponse: ...
-
-    def sign(self, reference: str, to_be_signed: Builder) -> Signed:
+    def sign(self, reference: str, to_be_signed: Builder[Signed]) -> Signed:
         """Sign a certificate, a CRL or an OCSP answer, with the hash that belongs to the key.
 
         Raises KeystoreError, or TypeError for anything else: it would be handed the key.

@@ -4,7 +4,6 @@ import re
 import secrets
 import threading
 from pathlib import Path
-from typing import overload
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -64,18 +63,7 @@ class EncryptedFiles:
     def public_key(self, reference: str) -> keys.CertifiedKey:
         return keys.certified(self._open(reference).public_key())[1]
 
-    @overload
-    def sign(self, reference: str, to_be_signed: x509.CertificateBuilder) -> x509.Certificate: ...
-
-    @overload
-    def sign(
-        self, reference: str, to_be_signed: x509.CertificateRevocationListBuilder
-    ) -> x509.CertificateRevocationList: ...
-
-    @overload
-    def sign(self, reference: str, to_be_signed: ocsp.OCSPResponseBuilder) -> ocsp.OCSPResponse: ...
-
-    def sign(self, reference: str, to_be_signed: Builder) -> Signed:
+    def sign(self, reference: str, to_be_signed: Builder[Signed]) -> Signed:
         key = self._open(reference)
         if type(to_be_signed) not in _BUILDERS:
             raise TypeError("The keystore signs certificates, CRLs and OCSP answers only.")

@@ -14,12 +14,13 @@ from pki.models.profile import Profile
 from pki.models.renewal import Renewal
 from pki.models.responder import Responder
 from pki.models.revocation import Revocation
-from pki.models.revocation_list import FULL, RevocationList, StaleList
+from pki.models.revocation_list import FULL, SIGNED_BYTES, RevocationList, StaleList
 from pki.models.tally import Tally, TallyMark
 from pki.models.trust import BundleSigner, CrossCertificate, StandbyKey, TrustBundle
 
 __all__ = [
     "FULL",
+    "SIGNED_BYTES",
     "AuditEvent",
     "BundleSigner",
     "Campaign",

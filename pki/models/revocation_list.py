@@ -7,6 +7,8 @@ from pki.models.issuer import Issuer
 
 # The list of all certificates of an issuer. Shards are numbered from 1.
 FULL = 0
+# What was signed: columns that may hold a megabyte each, for `defer`.
+SIGNED_BYTES = ("der", "base_der", "delta_der")
 
 
 class RevocationList(models.Model):

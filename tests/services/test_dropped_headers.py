@@ -7,7 +7,7 @@ from django.db import DatabaseError
 
 from pki.admin.parts import kinds, sentences
 from pki.models import AuditEvent
-from pki.services.proving import dropped_headers
+from pki.services.proving import folding
 from pki.services.proving.dropped_headers import DroppedHeaders, DroppedLog
 from pki.services.proving.folding import MOST_APART, WINDOW
 from tests.services.cast import ADDRESS, ELSEWHERE
@@ -69,7 +69,7 @@ def test_a_record_that_can_not_be_written_is_an_error_in_the_log_and_no_more(boo
     def fails(*_, **__):
         raise DatabaseError("disk full")
 
-    monkeypatch.setattr(dropped_headers.audit, "record", fails)
+    monkeypatch.setattr(folding.audit, "record", fails)
     book.note(FORGED, now)
     assert ADDRESS in caplog.text
 

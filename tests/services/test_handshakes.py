@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError
 
 from pki.models import AuditEvent
-from pki.services.proving import folding, handshakes
+from pki.services.proving import folding
 from pki.services.proving.folding import MOST_APART, WINDOW
 from pki.services.proving.handshakes import HandshakeLog, RefusedHandshake
 from tests.services.cast import ADDRESS, ELSEWHERE, SECOND, at_once, issue, registered
@@ -219,7 +219,7 @@ def test_a_record_that_can_not_be_written_is_an_error_in_the_log_and_no_more(boo
     def fails(*_, **__):
         raise DatabaseError("disk full")
 
-    monkeypatch.setattr(handshakes.audit, "record", fails)
+    monkeypatch.setattr(folding.audit, "record", fails)
     book.note(STRANGER, now)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert ADDRESS in caplog.text

@@ -7,7 +7,7 @@ from django.db import DatabaseError
 
 from pki.admin.parts import kinds, sentences
 from pki.models import AuditEvent
-from pki.services.proving import refused_proxies
+from pki.services.proving import folding
 from pki.services.proving.folding import MOST_APART, WINDOW
 from pki.services.proving.proxies import ProxyUnknown
 from pki.services.proving.refused_proxies import RefusedProxy, RefusedProxyLog
@@ -73,7 +73,7 @@ def test_a_record_that_can_not_be_written_is_an_error_in_the_log_and_no_more(boo
     def fails(*_, **__):
         raise DatabaseError("disk full")
 
-    monkeypatch.setattr(refused_proxies.audit, "record", fails)
+    monkeypatch.setattr(folding.audit, "record", fails)
     book.note(STRANGER, now)
     assert ADDRESS in caplog.text
 

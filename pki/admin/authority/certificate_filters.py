@@ -7,8 +7,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pki.models import FULL, Certificate, Revocation, RevocationList
-from pki.services.looking import list_standings
+from pki.models import FULL, SIGNED_BYTES, Certificate, Revocation, RevocationList
 from pki.services.looking.overview import SPANS
 from pki.services.revoking import revocation
 from pki.templatetags.console import list_name
@@ -113,7 +112,7 @@ class ShardFilter(admin.SimpleListFilter):
         if not value.isascii() or not value.isdecimal() or len(value) > _LONGEST_KEY:
             return None
         shards = RevocationList.objects.exclude(shard=FULL).select_related("issuer")
-        return list_standings.without_bytes(shards).filter(pk=value).first()
+        return shards.defer(*SIGNED_BYTES).filter(pk=value).first()
 
 
 class RelatedFilter(admin.RelatedFieldListFilter):

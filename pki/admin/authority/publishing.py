@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.pages import ConsoleAdmin
-from pki.models import FULL, Issuer, RevocationList
+from pki.models import FULL, SIGNED_BYTES, Issuer, RevocationList
 from pki.services.looking import list_standings
 from pki.services.publishing import publication
 from pki.templatetags.console import list_name
@@ -38,7 +38,7 @@ class Publishes(ConsoleAdmin):
     def ask_to_publish(
         self, request: HttpRequest, lists: QuerySet[RevocationList], *, back: str
     ) -> HttpResponse:
-        chosen = list_standings.without_bytes(lists).select_related("issuer")
+        chosen = lists.defer(*SIGNED_BYTES).select_related("issuer")
         if len(chosen[: MOST_AT_ONCE + 1]) > MOST_AT_ONCE:
             messages.error(request, f"Choose at most {MOST_AT_ONCE} at once.")
             return HttpResponseRedirect(back)

@@ -19,7 +19,7 @@ from pki.admin.navigation import link
 from pki.admin.parts.objects import found, list_url, looked_at, page_url, url_name
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
-from pki.models import FULL, RevocationList
+from pki.models import FULL, SIGNED_BYTES, RevocationList
 from pki.services.looking import list_standings
 from pki.services.looking.list_standings import Word
 from pki.services.publishing import revocation_lists
@@ -142,7 +142,8 @@ class RevocationListAdmin(Publishes, ReadOnlyAdmin):
         return kilobytes(row.size)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RevocationList]:
-        return list_standings.without_bytes(super().get_queryset(request))
+        lists: QuerySet[RevocationList] = super().get_queryset(request)
+        return lists.defer(*SIGNED_BYTES)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         changelist = super().get_changelist_instance(request)

@@ -13,8 +13,7 @@ from pki.core.errors import UNREADABLE
 from pki.core.findings import Finding, Severity
 from pki.core.list_reading import ListReading
 from pki.core.parts import Part
-from pki.models import FULL, Issuer, RevocationList
-from pki.services.looking import list_standings
+from pki.models import FULL, SIGNED_BYTES, Issuer, RevocationList
 
 _FETCH = "Fetch the list anew from its address."
 
@@ -92,7 +91,7 @@ def _ours(reading: ListReading, issuer: Issuer, number: int) -> Iterator[Finding
 
 
 def _published(reading: ListReading, issuer: Issuer) -> RevocationList | None:
-    lists = list_standings.without_bytes(issuer.revocation_lists.all())
+    lists = issuer.revocation_lists.defer(*SIGNED_BYTES)
     if not reading.addresses:
         return lists.filter(shard=FULL).first()
     return lists.filter(shard__gt=FULL, url__in=reading.addresses).first()

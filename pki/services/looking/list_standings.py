@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Min, Q
 
-from pki.models import FULL, Certificate, Issuer, RevocationList, StaleList
+from pki.models import FULL, SIGNED_BYTES, Certificate, Issuer, RevocationList, StaleList
 from pki.services.publishing.making import AHEAD
 
 # A list that has waited this long does not merely wait for its turn.
@@ -91,21 +91,16 @@ def waiting(now: datetime) -> Waiting:
     return since
 
 
-def without_bytes(lists: QuerySet[RevocationList]) -> QuerySet[RevocationList]:
-    """Lists without what was signed, which may be a megabyte each."""
-    return lists.defer("der", "base_der", "delta_der")
-
-
 def shown_of(issuer: Issuer) -> list[RevocationList]:
     """An issuer's lists, SHOWN at most: the full one, the open shard, then the others, the newest first."""
-    lists = without_bytes(issuer.revocation_lists.all())
+    lists = issuer.revocation_lists.defer(*SIGNED_BYTES)
     newest = lists.filter(shard__gt=FULL).order_by("-shard")[: SHOWN - 1]
     return [*lists.filter(shard=FULL), *sorted(newest, key=lambda each: each.shard != issuer.open_shard)]
 
 
 def named_by(certificate: Certificate) -> RevocationList | None:
     """The list that a certificate names, if it is ours to make."""
-    lists = without_bytes(RevocationList.objects.select_related("issuer"))
+    lists = RevocationList.objects.select_related("issuer").defer(*SIGNED_BYTES)
     return lists.filter(issuer=certificate.issuer_id, shard=certificate.crl_shard).first()
 
 

@@ -1,18 +1,11 @@
 """Forwarded certificates from who has no right to forward any: dropped, and counted."""
 
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
-from django.db import DatabaseError
-
-from pki.services import audit
-from pki.services.audit import Actor
 from pki.services.enrolling.refusals import network
 from pki.services.proving.folding import Fold, FoldedLog
-from pki.services.transactions import writing
-
-log = logging.getLogger("hatchery.proxy")
 
 
 @dataclass(frozen=True)
@@ -27,28 +20,20 @@ class DroppedHeaders:
 
 
 class DroppedLog(FoldedLog[DroppedHeaders]):
-    """Writes dropped headers to the audit trail. One object a process; threads may share it."""
+    """Dropped headers."""
+
+    kind = "forwarded_certificate.dropped"
 
     def fold_of(self, noted: DroppedHeaders) -> Fold:
         return (network(noted.address), noted.reason, noted.listener)
 
-    def write(self, noted: DroppedHeaders, count: int, now: datetime) -> None:
-        try:
-            with writing():
-                audit.record(
-                    "forwarded_certificate.dropped",
-                    Actor.anonymous(noted.address),
-                    now,
-                    count=count,
-                    level=logging.WARNING,
-                    listener=noted.listener,
-                    reason=noted.reason,
-                    explanation=noted.explanation,
-                    headers=list(noted.headers),
-                )
-        except DatabaseError:
-            # They were dropped; only the record of it is lost, and that must be seen.
-            log.exception("A dropped header could not be recorded: %s from %s", noted.reason, noted.address)
+    def detail_of(self, noted: DroppedHeaders) -> Mapping[str, Any]:
+        return {
+            "listener": noted.listener,
+            "reason": noted.reason,
+            "explanation": noted.explanation,
+            "headers": list(noted.headers),
+        }
 
 
 # This process's dropped headers; the worker flushes them.

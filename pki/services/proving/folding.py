@@ -1,17 +1,39 @@
 """Recording what strangers can repeat as often as they like: at once, and then by its number."""
 
+import logging
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from django.db import DatabaseError
+
+from pki.models import Certificate
+from pki.services import audit
+from pki.services.audit import Actor
+from pki.services.transactions import writing
+
+log = logging.getLogger("hatchery.folded")
 
 # One event at once, then one for all that follow alike within this time.
 WINDOW = timedelta(seconds=60)
 # At most so many kinds are told apart within the window; the rest share one event a reason.
 MOST_APART = 200
 
-Noted = TypeVar("Noted")
+
+class Refused(Protocol):
+    """What every log of these can note."""
+
+    @property
+    def address(self) -> str | None: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+Noted = TypeVar("Noted", bound=Refused)
 Fold = tuple[str, str, str]  # network, reason, and what else tells apart
 
 
@@ -23,7 +45,9 @@ class _Folded(Generic[Noted]):
 
 
 class FoldedLog(ABC, Generic[Noted]):
-    """Writes to the audit trail, folded. Threads may share it."""
+    """Writes to the audit trail, folded. One object a process; threads may share it."""
+
+    kind: str  # of the audit events
 
     def __init__(self) -> None:
         self._folds: dict[Fold, _Folded[Noted]] = {}
@@ -34,8 +58,12 @@ class FoldedLog(ABC, Generic[Noted]):
         """What is alike falls into the same fold."""
 
     @abstractmethod
-    def write(self, noted: Noted, count: int, now: datetime) -> None:
-        """Record what was noted so many times, most recently so."""
+    def detail_of(self, noted: Noted) -> Mapping[str, Any]:
+        """What the event says of it."""
+
+    def certificate_of(self, noted: Noted) -> str:
+        """The fingerprint of the certificate of ours that it is about; empty for none."""
+        return ""
 
     def note(self, noted: Noted, now: datetime) -> None:
         """Record it now, or count it towards the next record of its kind."""
@@ -49,7 +77,7 @@ class FoldedLog(ABC, Generic[Noted]):
                 fold.count += 1
                 return
             self._folds[key] = _Folded(noted, now)
-        self.write(noted, 1, now)
+        self._write(noted, 1, now)
 
     def flush(self, now: datetime, *, everything: bool = False) -> None:
         """Write the counts whose window has passed, or all of them."""
@@ -59,9 +87,30 @@ class FoldedLog(ABC, Generic[Noted]):
                 del self._folds[key]
         for fold in due.values():
             if fold.count:
-                self.write(fold.latest, fold.count, now)
+                self._write(fold.latest, fold.count, now)
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing that a flush could write."""
         return not self._folds
+
+    def _write(self, noted: Noted, count: int, now: datetime) -> None:
+        try:
+            certificate = None
+            if fingerprint := self.certificate_of(noted):
+                ours = Certificate.objects.select_related("device")
+                certificate = ours.filter(fingerprint=fingerprint).first()
+            with writing():
+                audit.record(
+                    self.kind,
+                    Actor.anonymous(noted.address),
+                    now,
+                    device=certificate.device if certificate else None,
+                    certificate=certificate,
+                    count=count,
+                    level=logging.WARNING,
+                    **self.detail_of(noted),
+                )
+        except DatabaseError:
+            # What was refused stays refused; only the record of it is lost, and that must be seen.
+            log.exception("%s could not be recorded: %s from %s", self.kind, noted.reason, noted.address)

@@ -3,23 +3,15 @@
 By a TLS handshake, or by a proxy's word for a client whose handshake the proxy took.
 """
 
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from cryptography import x509
-from django.db import DatabaseError
 
 from pki.core import pins, reading
-from pki.models import Certificate
-from pki.services import audit
-from pki.services.audit import Actor
 from pki.services.enrolling.refusals import network
 from pki.services.proving.folding import Fold, FoldedLog
-from pki.services.transactions import writing
-
-log = logging.getLogger("hatchery.handshake")
 
 
 @dataclass(frozen=True)
@@ -53,41 +45,27 @@ class RefusedHandshake:
 
 
 class HandshakeLog(FoldedLog[RefusedHandshake]):
-    """Writes refused handshakes to the audit trail. One object a process; threads may share it."""
+    """Refused handshakes."""
+
+    kind = "handshake.refused"
 
     def fold_of(self, noted: RefusedHandshake) -> Fold:
         return (network(noted.address), noted.reason, noted.serial if noted.ours else "")
 
-    def write(self, noted: RefusedHandshake, count: int, now: datetime) -> None:
-        certificate = None
-        try:
-            if noted.ours:
-                certificate = (
-                    Certificate.objects.select_related("device").filter(fingerprint=noted.fingerprint).first()
-                )
-            with writing():
-                audit.record(
-                    "handshake.refused",
-                    Actor.anonymous(noted.address),
-                    now,
-                    device=certificate.device if certificate else None,
-                    certificate=certificate,
-                    count=count,
-                    level=logging.WARNING,
-                    listener=noted.listener,
-                    reason=noted.reason,
-                    explanation=noted.explanation,
-                    subject=noted.subject,
-                    issuer=noted.issuer,
-                    certificate_serial=noted.serial,
-                    fingerprint=noted.fingerprint,
-                    forwarded_by=noted.forwarded_by,
-                )
-        except DatabaseError:
-            # The refusal itself stands; only its record is lost, and that must be seen.
-            log.exception(
-                "A refused handshake could not be recorded: %s from %s", noted.reason, noted.address
-            )
+    def certificate_of(self, noted: RefusedHandshake) -> str:
+        return noted.fingerprint if noted.ours else ""
+
+    def detail_of(self, noted: RefusedHandshake) -> Mapping[str, Any]:
+        return {
+            "listener": noted.listener,
+            "reason": noted.reason,
+            "explanation": noted.explanation,
+            "subject": noted.subject,
+            "issuer": noted.issuer,
+            "certificate_serial": noted.serial,
+            "fingerprint": noted.fingerprint,
+            "forwarded_by": noted.forwarded_by,
+        }
 
 
 # This process's refused handshakes; the worker flushes them.

@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki.core import crls
 from pki.core.crls import Entry, Heading
 from pki.keystore import keystore
-from pki.models import RevocationList
+from pki.models import SIGNED_BYTES, RevocationList
 
 
 def make(
     found: RevocationList, heading: Heading, entries: Sequence[Entry], der: bytes, now: datetime
 ) -> dict[str, Any]:
     """The columns of the delta that goes with a new full list, `der`. Raises KeystoreError."""
-    stored = RevocationList.objects.only("number", "base_number", *_BYTES).get(pk=found.pk)
+    stored = RevocationList.objects.only("number", "base_number", *SIGNED_BYTES).get(pk=found.pk)
     base_number, base_der, earlier = stored.base_number, stored.base_der, stored.delta_der
     if stored.der is None:
         # The first list is its own base: nothing has changed since.
@@ -45,6 +45,3 @@ def make(
         "base_der": base_der,
         "delta_der": signed.public_bytes(Encoding.DER),
     }
-
-
-_BYTES = ("der", "base_der", "delta_der")

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from pki.core import crls, pins
 from pki.core.crls import Entry, Heading
 from pki.keystore import keystore
-from pki.models import FULL, Certificate, Issuer, RevocationList, StaleList
+from pki.models import FULL, SIGNED_BYTES, Certificate, Issuer, RevocationList, StaleList
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.publishing import deltas, revocation_lists, revocation_status
@@ -50,7 +50,7 @@ def turn(issuer: Issuer, shard: int) -> AbstractContextManager[bool]:
 
 def without_bytes() -> QuerySet[RevocationList]:
     """All lists and their issuers, without what was signed."""
-    return RevocationList.objects.select_related("issuer").defer("der", "base_der", "delta_der")
+    return RevocationList.objects.select_related("issuer").defer(*SIGNED_BYTES)
 
 
 def find(number: int) -> RevocationList:
