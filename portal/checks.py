@@ -9,12 +9,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from pki.core import names
+from pki.keystore import passphrases
 from portal.listeners import all_listeners
 
-SHORTEST_PASSPHRASE = 20  # characters
 SHORTEST_SECRET_KEY = 50  # characters, as Django advises
 LONGEST_MAX_AGE = 5  # seconds, within which everybody is to know of a revocation
-LONGEST_PASSPHRASE = 1023  # bytes; OpenSSL's PEM_BUFSIZE less one
 
 
 @register
@@ -191,19 +190,19 @@ def trust_domain_is_well_formed(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.security)
 def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
-    if len(settings.PORTAL_KEY_PASSPHRASE.encode()) > LONGEST_PASSPHRASE:
+    if passphrases.is_long(settings.PORTAL_KEY_PASSPHRASE):
         return [
             Error(
-                f"PORTAL_KEY_PASSPHRASE has more than {LONGEST_PASSPHRASE} bytes, which OpenSSL cannot use.",
+                f"PORTAL_KEY_PASSPHRASE has more than {passphrases.LONGEST} bytes, which OpenSSL cannot use.",
                 hint="32 random bytes are plenty; try: openssl rand -base64 32",
                 id="portal.E009",
             )
         ]
-    if len(settings.PORTAL_KEY_PASSPHRASE) >= SHORTEST_PASSPHRASE:
+    if not passphrases.is_short(settings.PORTAL_KEY_PASSPHRASE):
         return []
     return [
         Error(
-            f"PORTAL_KEY_PASSPHRASE has fewer than {SHORTEST_PASSPHRASE} characters.",
+            f"PORTAL_KEY_PASSPHRASE has fewer than {passphrases.SHORTEST} characters.",
             hint="PKCS#8 files resist guessing only by the passphrase's length; try: openssl rand -base64 32",
             id="portal.E007",
         )

@@ -21,8 +21,10 @@ from portal.secrets import read_or_make_secret
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
+PORTAL_DOT_ENV: Path | None = None
 if env.str("DJANGO_READ_DOT_ENV", default="on") == "on":  # the tests turn it off
-    environ.Env.read_env(BASE_DIR / ".env")
+    PORTAL_DOT_ENV = BASE_DIR / ".env"
+    environ.Env.read_env(PORTAL_DOT_ENV)
 
 
 def number(name: str, default: int, least: int, most: int, what: str) -> int:
@@ -145,26 +147,31 @@ PORTAL_TRUST_DOMAIN: str = env.str("PORTAL_TRUST_DOMAIN", default="") or trust_d
 _secrets = PORTAL_DATA_DIR / "secrets"
 SECRET_KEY = env.str("SECRET_KEY", default="") or read_or_make_secret(_secrets / "secret-key")
 
-_passphrase_file = env.str("PORTAL_KEY_PASSPHRASE_FILE", default="")
-if _passphrase_file:
+PORTAL_KEY_PASSPHRASE_FILE: str = env.str("PORTAL_KEY_PASSPHRASE_FILE", default="")
+if PORTAL_KEY_PASSPHRASE_FILE:
     try:
-        PORTAL_KEY_PASSPHRASE = Path(_passphrase_file).read_text().strip()
+        PORTAL_KEY_PASSPHRASE = Path(PORTAL_KEY_PASSPHRASE_FILE).read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which cannot be read ({error.strerror})."
+            f"PORTAL_KEY_PASSPHRASE_FILE names {PORTAL_KEY_PASSPHRASE_FILE}, which cannot be read "
+            f"({error.strerror})."
         ) from None
     except UnicodeDecodeError:
         raise ImproperlyConfigured(
-            f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which is not text; "
+            f"PORTAL_KEY_PASSPHRASE_FILE names {PORTAL_KEY_PASSPHRASE_FILE}, which is not text; "
             "make one with openssl rand -base64 32."
         ) from None
     if not PORTAL_KEY_PASSPHRASE:
-        raise ImproperlyConfigured(f"PORTAL_KEY_PASSPHRASE_FILE names {_passphrase_file}, which is empty.")
+        raise ImproperlyConfigured(
+            f"PORTAL_KEY_PASSPHRASE_FILE names {PORTAL_KEY_PASSPHRASE_FILE}, which is empty."
+        )
 else:
     PORTAL_KEY_PASSPHRASE = env.str("PORTAL_KEY_PASSPHRASE", default="") or read_or_make_secret(
         _secrets / "key-passphrase"
     )
-PORTAL_PASSPHRASE_IS_GENERATED = not (_passphrase_file or env.str("PORTAL_KEY_PASSPHRASE", default=""))
+PORTAL_PASSPHRASE_IS_GENERATED = not (
+    PORTAL_KEY_PASSPHRASE_FILE or env.str("PORTAL_KEY_PASSPHRASE", default="")
+)
 PORTAL_ADMIN_PASSWORD: str = env.str("PORTAL_ADMIN_PASSWORD", default="")
 
 # --- Django ---------------------------------------------------------------------------------------

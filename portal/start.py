@@ -15,7 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from pki.core.errors import Refusal
-from pki.keystore import KeystoreError
+from pki.keystore import KeystoreError, keystore
 from pki.services import complaints
 from pki.services.issuing.profiles import warn_of_open_enrollment
 from pki.services.proving.proxies import warn_of_unknown_devices
@@ -123,6 +123,8 @@ def prepare_or_exit() -> None:
         # A new master that SIGUSR2 started is handed the sockets of the old one.
         if "GUNICORN_FD" not in os.environ:
             check_ports()
+        # Before the fork: the workers have the same lock. A listener may be long in opening its first key.
+        keystore().hold()
         check_database()
         serving.prepare()
         prepare_lists()

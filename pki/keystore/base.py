@@ -29,8 +29,19 @@ class Keystore(Protocol):
     A key goes by its reference, a string that the keystore makes and the database keeps.
     """
 
+    def hold(self) -> None:
+        """Keep the passphrase of the keys from being changed for as long as this process lives.
+
+        Whoever opens or makes a key does so anyway. Raises KeystoreError while it is being changed.
+        """
+        ...
+
     def create(self, label: str, spec: str) -> str:
         """Make a key of kind `spec` (see `pki.core.keys.generate`) and return its reference."""
+        ...
+
+    def copies(self) -> dict[str, bytes]:
+        """What a backup keeps of it: files by their names, still encrypted. Raises KeystoreError."""
         ...
 
     def has(self, reference: str) -> bool:

@@ -1,23 +1,18 @@
 """A keystore in a folder: one PKCS#8 file (RFC 5958) a key, PEM, encrypted with one passphrase."""
 
+import os
 import re
 import secrets
 import threading
+import weakref
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
 from pki.core import keys
+from pki.keystore import holding, pkcs8
 from pki.keystore.base import Builder, KeystoreError, Signed
 from pki.keystore.files import make_private_folder, write_private
 
@@ -31,25 +26,42 @@ class EncryptedFiles:
 
     def __init__(self, folder: Path, passphrase: str) -> None:
         self._folder = folder
-        self._passphrase = passphrase.encode()
+        self._passphrase = passphrase
         self._opened: dict[str, keys.IssuerKey] = {}
         self._lock = threading.Lock()
+        self._is_held = False
+
+    def hold(self) -> None:
+        with self._lock:
+            self._hold()
 
     def create(self, label: str, spec: str) -> str:
         key = keys.generate(spec)
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         reference = f"file:{slug}-{secrets.token_hex(6)}"
-        encrypted = key.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._passphrase)
-        )
         try:
             make_private_folder(self._folder)
-            write_private(self._path(reference), encrypted, replace=False)
+            self.hold()
+            write_private(self._path(reference), pkcs8.encrypt(key, self._passphrase), replace=False)
         except OSError as error:
             raise KeystoreError(
                 f"The key folder {self._folder} cannot be written ({error.strerror}); make it writable."
             ) from error
         return reference
+
+    def copies(self) -> dict[str, bytes]:
+        self.hold()
+        try:
+            paths = [
+                path
+                for path in sorted(self._folder.glob("*.pem"))
+                if _REFERENCE.fullmatch(f"file:{path.stem}")
+            ]
+            return {path.name: path.read_bytes() for path in paths}
+        except OSError as error:
+            raise KeystoreError(
+                f"The key file {error.filename} cannot be read ({error.strerror}); run as its owner."
+            ) from error
 
     def has(self, reference: str) -> bool:
         path = self._path(reference)
@@ -80,23 +92,30 @@ class EncryptedFiles:
 
     def _load(self, reference: str) -> keys.IssuerKey:
         path = self._path(reference)
+        self._hold()
         try:
-            pem = path.read_bytes()
+            return pkcs8.decrypt(path.read_bytes(), self._passphrase)
         except OSError as error:
             raise KeystoreError(
                 f"The key file {path} cannot be read ({error.strerror}); restore it from a backup, "
                 "or copy keys/ from the first node."
             ) from error
-        try:
-            key = load_pem_private_key(pem, self._passphrase)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except pkcs8.DoesNotOpen as error:
             raise KeystoreError(
                 f"The key file {path} does not open with this passphrase, or is damaged; "
-                "check PORTAL_KEY_PASSPHRASE, or restore the file from a backup."
+                "check PORTAL_KEY_PASSPHRASE, run change_passphrase again if it was interrupted, "
+                "or restore the file from a backup."
             ) from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
-            raise KeystoreError(f"The key file {path} holds a kind of key that cannot sign certificates.")
-        return key
+        except pkcs8.CannotSign as error:
+            raise KeystoreError(
+                f"The key file {path} holds a kind of key that cannot sign certificates."
+            ) from error
+
+    def _hold(self) -> None:
+        # A node whose keys are yet to be copied has nothing to hold.
+        if not self._is_held and self._folder.is_dir():
+            weakref.finalize(self, os.close, holding.share(self._folder))
+            self._is_held = True
 
     def _path(self, reference: str) -> Path:
         # Also what keeps a reference that was tampered with inside the folder.

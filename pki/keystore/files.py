@@ -1,8 +1,12 @@
 """Files that nobody else may read, written whole or not at all."""
 
 import os
+import re
 import secrets
 from pathlib import Path
+
+_MARK = 8  # random bytes in the name of a file that is being written
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _MARK}}}")
 
 
 def make_private_folder(path: Path) -> None:
@@ -17,7 +21,7 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
 
     With `replace` false, FileExistsError if there is a file already, even one made this moment.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_MARK)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -28,13 +32,18 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
             temporary.replace(path)
         else:
             os.link(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(path: Path) -> None:
-    # A rename is safe from a power cut only once its folder is on the disk too.
+def temporaries(folder: Path) -> list[Path]:
+    """What `write_private` left in a folder when it was killed, or is writing at this moment."""
+    return [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until what was renamed in a folder is on the disk: only then is it safe from a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -43,6 +43,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "crl.published": "CRL published by hand",
         "responder.made": "OCSP responder made",
         "profile.saved": "profile saved",
+        "keystore.passphrase_changed": "passphrase of the keys changed",
+        "installation.backed_up": "backup made",
+        "installation.restored": "restored from a backup",
     },
     "People": {
         "login.succeeded": "logged in",

@@ -1,0 +1,1 @@
+"""Keeping an installation: the passphrase of its keys, backups, and what comes back from one."""
