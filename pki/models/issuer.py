@@ -40,6 +40,12 @@ class Issuer(models.Model):
         editable=False,
         help_text="The shard of its CRL that new certificates name; see RevocationList.",
     )
+    crl_floor = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Its CRLs have higher numbers: nobody knows which were given out before a restore.",
+    )
     key_reference = models.CharField(
         max_length=128, unique=True, help_text="Where the keystore finds its key."
     )

@@ -124,7 +124,8 @@ def _heading(found: RevocationList, now: datetime) -> Heading:
         # for hours: only the number must grow (RFC 5280 5.2.3).
         this_update = max(this_update, found.this_update + ONE_SECOND)
     next_update = max(now.replace(microsecond=0), this_update) + validity()
-    return Heading(found.number + 1, this_update, min(next_update, found.issuer.not_after))
+    number = max(found.number, found.issuer.crl_floor) + 1
+    return Heading(number, this_update, min(next_update, found.issuer.not_after))
 
 
 def _ended_since(found: RevocationList, now: datetime) -> datetime | None:
