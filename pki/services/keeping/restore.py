@@ -18,7 +18,7 @@ from django.db import connection
 from pki import keystore
 from pki.core import pins
 from pki.keystore import keystore_of
-from pki.keystore.files import make_private_folder, write_private
+from pki.keystore.files import make_private_folder, temporaries, write_private
 from pki.services.audit import Actor
 from pki.services.issuing import bootstrap
 from pki.services.keeping import aftermath, archive, databases, manifest, passphrase
@@ -120,7 +120,7 @@ def _require_fit(saved: Manifest) -> None:
 def _require_no_other_keys(saved: Manifest, folder: Path) -> None:
     # The same ones are left of a restore that was killed.
     there = keystore.folder()
-    for path in sorted(there.glob("*")) if there.is_dir() else ():
+    for path in sorted(there.glob("*.pem")) if there.is_dir() else ():
         ours = folder / archive.KEYS / path.name
         if not ours.is_file() or ours.read_bytes() != path.read_bytes():
             raise BackupRefused(
@@ -163,6 +163,9 @@ def _require_keys_open(saved: Manifest, folder: Path, opener: str) -> None:
 def _put_files(saved: Manifest, folder: Path, opener: str) -> None:
     data: Path = settings.PORTAL_DATA_DIR
     make_private_folder(keystore.folder())
+    # Of a restore that was killed.
+    for left in temporaries(keystore.folder()):
+        left.unlink()
     for name in saved.files:
         if name.startswith(archive.KEYS):
             _put(folder / name, keystore.folder() / Path(name).name)

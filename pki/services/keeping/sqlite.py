@@ -26,7 +26,11 @@ def save(target: Path) -> None:
     except sqlite3.Error as error:
         raise BackupRefused(f"The database cannot be copied ({error}).") from error
     if verdict != "ok":
-        raise BackupRefused(f"The database is damaged ({verdict}); restore the last good backup.")
+        raise BackupRefused(f"The database is damaged ({_line(verdict)}); restore the last good backup.")
+
+
+def _line(verdict: str) -> str:
+    return " ".join(verdict.split())
 
 
 class Restoring:
@@ -62,7 +66,7 @@ class Restoring:
         except sqlite3.Error as error:
             verdict = str(error)
         if verdict != "ok":
-            raise BackupRefused(f"The database of the backup is damaged ({verdict}).")
+            raise BackupRefused(f"The database of the backup is damaged ({_line(verdict)}).")
         self._point_at(self._beside)
 
     def settle(self) -> None:
