@@ -129,10 +129,12 @@ def test_a_killed_backup_leaves_nothing_that_looks_like_one_and_the_next_clears_
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_key_that_does_not_open_is_named_and_no_backup_is_made(installation, tmp_path):
+@pytest.mark.parametrize("which", ["issuer-*", "listener-hello-*"])
+def test_a_key_that_does_not_open_is_named_and_no_backup_is_made(installation, tmp_path, which):
+    """It could not be restored."""
     copy = with_passphrase(Server(tmp_path / "copy"), installation.data.parent / "passphrase")
     shutil.copytree(installation.data, copy.data)
-    key = min((copy.data / "keys").glob("issuer-*.pem"))
+    key = min((copy.data / "keys").glob(f"{which}.pem"))
     key.write_bytes(key.read_bytes()[:200])
     assert str(key) in sentence_of(copy.manage("backup", str(tmp_path / "b.tar.gz")))
     assert not (tmp_path / "b.tar.gz").exists()

@@ -126,6 +126,8 @@ def _gather(folder: Path, now: datetime, *, with_passphrase: bool) -> Manifest:
     name = archive.DATABASES[connection.vendor]
     databases.here().save(folder / name)
     for file, pem in keystore().copies().items():
+        # One that does not open would be found out when it is too late.
+        keystore().public_key(f"file:{Path(file).stem}")
         _write(folder / archive.KEYS / file, pem)
     issuers = tuple(map(_saved, Issuer.objects.order_by("pk")))
     secret_key = settings.PORTAL_DATA_DIR / archive.SECRET_KEY
@@ -153,7 +155,6 @@ def _gather(folder: Path, now: datetime, *, with_passphrase: bool) -> Manifest:
 def _saved(issuer: Issuer) -> SavedIssuer:
     certificate_key = certified(issuer.certificate.public_key())[1]
     here = keystore().has(issuer.key_reference)
-    # One that does not open would be found out when it is too late.
     if here and keystore().public_key(issuer.key_reference) != certificate_key:
         raise BackupRefused(f"The key file of {issuer} holds another key; restore it from an older backup.")
     return SavedIssuer(issuer.name, issuer.key_reference, pins.spki_sha256(certificate_key), here)

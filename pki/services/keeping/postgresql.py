@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.backends.postgresql.client import DatabaseClient
 
 from pki.services.keeping.manifest import BackupRefused
@@ -39,10 +39,11 @@ class Restoring:
 
     def abandon(self) -> str:
         """What must be done before another try, in words."""
-        return f" The database may be filled already. {_MAKE_ANEW}" if self._is_filled() else ""
-
-    def _is_filled(self) -> bool:
-        return bool(connection.introspection.table_names())
+        try:
+            is_filled = bool(connection.introspection.table_names())
+        except DatabaseError:
+            is_filled = True  # for all that is known
+        return f" The database may be filled already. {_MAKE_ANEW}" if is_filled else ""
 
 
 _MAKE_ANEW = "Restore into an empty one: drop it and create it anew (dropdb, createdb)."

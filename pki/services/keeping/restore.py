@@ -13,13 +13,14 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from pki import keystore
 from pki.core import pins
 from pki.keystore import keystore_of
 from pki.keystore.files import make_private_folder, temporaries, write_private
 from pki.services.audit import Actor
+from pki.services.complaints import reason
 from pki.services.issuing import bootstrap
 from pki.services.keeping import aftermath, archive, databases, manifest, passphrase
 from pki.services.keeping.aftermath import Settled
@@ -78,6 +79,8 @@ def restore(source: Path, actor: Actor, now: datetime, *, keep_tokens: bool = Fa
             database.settle()
         except BackupRefused as refused:
             raise BackupRefused(f"{refused.detail}{database.abandon()}") from refused
+        except DatabaseError as error:
+            raise BackupRefused(f"{reason(error)} Nothing is served yet.{database.abandon()}") from error
         except OSError as error:
             raise BackupRefused(
                 f"The backup cannot be restored into {settings.PORTAL_DATA_DIR} ({error.strerror})."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.db import connection
 
+from pki.keystore.files import make_private_folder
 from pki.services.keeping.manifest import BackupRefused
 
 _BESIDE = ("-wal", "-shm")
@@ -58,7 +59,7 @@ class Restoring:
     def load(self, saved: Path) -> None:
         """Let this process work on the saved database. Raises BackupRefused."""
         self._remove_beside()
-        self._beside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._beside.parent)
         shutil.move(saved, self._beside)
         try:
             with closing(sqlite3.connect(self._beside)) as copy:
