@@ -23,6 +23,7 @@ from pki.services.proving.handshakes import TURNED_AWAY
 from pki.services.proving.refused_proxies import REFUSED_PROXIES
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
+from pki.services.renewing.refusals import REFUSED_RENEWALS
 
 log = logging.getLogger("hatchery.housekeeping")
 
@@ -32,7 +33,7 @@ RESPONDERS_SECONDS = 60.0
 TICK_SECONDS = 1.0  # between two looks at what is due
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
 
-_FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES)
+_FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES, REFUSED_RENEWALS)
 
 
 class Housekeeping:

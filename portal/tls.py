@@ -31,12 +31,13 @@ TLS12_SUITES = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 TLS13_SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 SESSION_LIFETIME = 3600  # seconds
 
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 # X509_V_ERR_*, openssl/x509_vfy.h: our reason and a sentence for each that people meet.
 _VERIFY_ERRORS = {
     2: ("unknown_issuer", "its issuer is not known here"),
     7: ("bad_signature", "its signature does not verify"),
     9: ("certificate_not_yet_valid", "it is not valid yet: a clock is wrong"),
-    10: ("certificate_expired", "it has expired"),
+    _EXPIRED: ("certificate_expired", "it has expired"),
     18: ("unknown_issuer", "it is self-signed"),
     19: ("unknown_issuer", "its root is not trusted here"),
     20: ("unknown_issuer", "its issuer is not known here"),
@@ -134,6 +135,10 @@ def _verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int
         # OpenSSL reads more than cryptography does: what cannot be read is not trusted either.
         client.malformed = True
         return False
+    if error == _EXPIRED and depth == 0 and _lets_late_ones_renew(client.listener):
+        # OpenSSL goes on if we do, and comes here once more to end with.
+        client.refused = _standing_refusal(certificate, timezone.now(), late=True)
+        return client.refused is None
     if not accepted:
         reason, explanation = _VERIFY_ERRORS.get(
             error, ("certificate_refused", f"OpenSSL refuses it with X509_V_ERR number {error}")
@@ -143,15 +148,25 @@ def _verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int
         )
         return False
     if depth == 0:
-        client.refused = _standing_refusal(certificate, timezone.now())
+        late = _lets_late_ones_renew(client.listener)
+        client.refused = _standing_refusal(certificate, timezone.now(), late=late)
         return client.refused is None
     return True
 
 
-def _standing_refusal(certificate: x509.Certificate, now: datetime) -> RefusedCertificate | None:
+def _lets_late_ones_renew(listener: Listener) -> bool:
+    """Whether devices renew here, and no proxy or administrator comes with a certificate of his own."""
+    return listener.mutual and not listener.proxied
+
+
+def _standing_refusal(
+    certificate: x509.Certificate, now: datetime, *, late: bool
+) -> RefusedCertificate | None:
+    """Why a client's certificate is not let in; with `late`, one that has expired may be, to be renewed."""
+    stands = status.renewable if late else status.standing
     try:
         close_old_connections()
-        status.standing(pins.fingerprint_of(certificate), now)
+        stands(pins.fingerprint_of(certificate), now)
     except (status.SuspendedDevice, status.RetiredDevice):
         return None  # may connect, and is told by a 403 which of the two it is
     except status.NotStanding as refusal:

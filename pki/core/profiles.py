@@ -102,8 +102,11 @@ def weigh(rules: Rules, record: Record, request: VerifiedRequest) -> Outcome:
         require_key_kind(rules, request.key_kind, keys.describe(request.key))
     except KeyKindRefused as refusal:
         refusals.append(refusal)
-    if not rules.any_common_name and request.common_name not in (None, record.name):
-        refusals.append(NameMismatch("The CSR's CN must be the device's name, or be left out."))
+    if not rules.any_common_name:
+        try:
+            require_name(record.name, request)
+        except NameMismatch as refusal:
+            refusals.append(refusal)
 
     subject = dict(record.subject)
     ignored = list(request.ignored)
@@ -139,6 +142,12 @@ def require_key_kind(rules: Rules, kind: keys.KeyKind, described: str) -> None:
     if kind not in rules.key_kinds:
         allowed = ", ".join(sorted(rules.key_kinds))
         raise KeyKindRefused(f"The key is {described}; this profile allows {allowed}.")
+
+
+def require_name(name: str, request: VerifiedRequest) -> None:
+    """Raise NameMismatch if a request is for another than the end entity of this name."""
+    if request.common_name not in (None, name):
+        raise NameMismatch("The CSR's CN must be the device's name, or be left out.")
 
 
 def _refused_names(rules: Rules, subject: Mapping[str, str], sans: Sequence[names.San]) -> Iterator[Refusal]:

@@ -34,7 +34,7 @@ def sign_csr(request: HttpRequest) -> HttpResponse:
     except Refusal as refusal:
         raise _keep(request, refusal) from None
     outcome = enrollment.enroll(request.body, _token(request), address(request), timezone.now())
-    return _certificate(outcome) if isinstance(outcome, Issued) else _wait(outcome)
+    return as_pem(outcome) if isinstance(outcome, Issued) else _wait(outcome)
 
 
 @endpoint("GET")
@@ -52,7 +52,7 @@ def ask_again(request: HttpRequest, request_id: uuid.UUID) -> HttpResponse:
         return _wait(found)
     if found.state == EnrollmentRequest.State.REJECTED:
         raise enrollment.EnrollmentRejected(found.reason)
-    return _certificate(lost_answers.given_again(found, timezone.now()))
+    return as_pem(lost_answers.given_again(found, timezone.now()))
 
 
 def _token(request: HttpRequest) -> str | None:
@@ -64,7 +64,8 @@ def _token(request: HttpRequest) -> str | None:
     return "" if header else None
 
 
-def _certificate(issued: Issued) -> HttpResponse:
+def as_pem(issued: Issued) -> HttpResponse:
+    """The answer with a certificate and its chain."""
     response = HttpResponse(issued.pem, content_type=PEM)
     response["Cache-Control"] = "no-store"
     return response

@@ -70,8 +70,8 @@ def peer(request: HttpRequest) -> Peer:
     return Peer(certificate, connection)
 
 
-def proven(request: HttpRequest, now: datetime) -> tuple[Peer, Identity]:
-    """Who sent this request, proven at this moment.
+def proven(request: HttpRequest, now: datetime, *, renewing: bool = False) -> tuple[Peer, Identity]:
+    """Who sent this request, proven at this moment; who comes to renew may be late (`status.renewable`).
 
     It is asked at each request, because a resumed session or a kept-alive connection verifies nothing anew.
     Raises ClientCertificateMissing, ForwardedCertificateMalformed, NotStanding or ChainRefused.
@@ -82,7 +82,8 @@ def proven(request: HttpRequest, now: datetime) -> tuple[Peer, Identity]:
         if client.connection is None:
             identity = forwarded_clients.proven(client.certificate, now)
         else:
-            identity = status.standing(client.fingerprint, now)
+            ask = status.renewable if renewing else status.standing
+            identity = ask(client.fingerprint, now)
     except Refusal as refusal:
         recording.turned_away(request, client.certificate if client else None, refusal, now)
         raise

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from pki.services.fleet import devices
 from pki.services.issuing import issuance
 from pki.services.proving import proxies, status
 from pki.services.publishing import publication
+from pki.services.renewing import renewal
 
 log = logging.getLogger("hatchery.endpoint")
 
@@ -86,6 +88,8 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     lost_answers.CertificateExpired: HTTPStatus.FORBIDDEN,
     enrollment.EnrollmentRejected: HTTPStatus.FORBIDDEN,
     enrollment.TooManyWaiting: HTTPStatus.SERVICE_UNAVAILABLE,
+    renewal.SameKeyRefused: HTTPStatus.FORBIDDEN,
+    renewal.TooManyRenewals: HTTPStatus.TOO_MANY_REQUESTS,
     status.NotStanding: HTTPStatus.FORBIDDEN,
     publication.PublicationBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     publication.NotPublishable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -143,6 +147,8 @@ def refused(refusal: Refusal) -> HttpResponse:
     response = problem(status_of(refusal), refusal.code, refusal.detail)
     if isinstance(refusal, publication.PublicationBusy):
         response["Retry-After"] = str(_RETRY_SOON)
+    if isinstance(refusal, renewal.TooManyRenewals):
+        response["Retry-After"] = str(math.ceil(refusal.pause.total_seconds()))
     return response
 
 

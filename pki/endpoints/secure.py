@@ -10,16 +10,20 @@ from pki.endpoints import forwarding
 from pki.endpoints.moments import utc
 from pki.endpoints.peer import proven
 from pki.endpoints.problems import endpoint
+from pki.endpoints.renew import suggested
+from pki.services.renewing import windows
 
 
 @endpoint("GET")
 def secure(request: HttpRequest) -> JsonResponse:
     _, identity = proven(request, timezone.now())
+    hint = windows.of(identity)
     return JsonResponse(
         {
             "message": f"Hello {identity.device}, mutual trust established",
             "auth": "mutual TLS (both sides verified)",
             "client": identity.device,
+            "renewal": {"suggestedWindow": suggested(hint), "asked": hint.asked},
         }
     )
 
@@ -42,7 +46,7 @@ def whoami(request: HttpRequest) -> JsonResponse:
             "spki_pin_sha256": pins.spki_pin(certificate.public_key()),
             "not_before": utc(certificate.not_valid_before_utc),
             "not_after": utc(certificate.not_valid_after_utc),
-            "renew_at": utc(identity.renew_at),
+            "renew_at": utc(windows.of(identity).window.start),
             # What only the proxy knows is null.
             "tls_version": connection.protocol if connection else None,
             "cipher_suite": connection.cipher if connection else None,

@@ -51,8 +51,8 @@ def test_the_walk_works_as_printed(walk, server):
         "auth": "mutual TLS (both sides verified)",
         "client": "demo-iphone",
     }
-    assert json.loads(step(walk, server, 3).stdout) == greeting
-    assert json.loads(step(walk, server, 4).stdout) == greeting
+    assert json.loads(step(walk, server, 3).stdout).items() >= greeting.items()
+    assert json.loads(step(walk, server, 4).stdout).items() >= greeting.items()
 
     assert b"Verify return code: 0 (ok)" in step(walk, server, 5).stdout
     mutual = step(walk, server, 6).stdout

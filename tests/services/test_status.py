@@ -33,13 +33,9 @@ def test_a_certificate_that_stands_says_whose_it_is(certificate, now):
         not_after=certificate.parsed.not_valid_after_utc,
         issuer_id=certificate.issuer_id,
         issuer_fingerprint=certificate.issuer.fingerprint,
+        fingerprint=certificate.fingerprint,
+        asked=False,
     )
-
-
-def test_renewal_is_due_after_two_thirds_of_a_certificates_life(certificate, now):
-    identity = status.standing(certificate.fingerprint, now)
-    over, left = identity.renew_at - identity.not_before, identity.not_after - identity.renew_at
-    assert abs(over - 2 * left) < SECOND
 
 
 def revoke(certificate, now):

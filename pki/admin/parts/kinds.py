@@ -14,6 +14,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "enrollment.allowed_once": "enrollment allowed once",
         "enrollment.rejected": "enrollment rejected",
         "enrollment.refused": "enrollment refused",
+        "renewal.refused": "renewal refused",
         "handshake.refused": "handshake refused",
         "forwarded_certificate.dropped": "forwarded certificate dropped",
         "proxy.refused": "proxy refused",

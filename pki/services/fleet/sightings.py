@@ -12,11 +12,12 @@ from django.db import DatabaseError
 
 from pki.models import Device, LastSeen
 from pki.services.fleet import rotation
+from pki.services.renewing import first_use
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.sightings")
 
-# Devices whose sightings are kept between two writes; of more, those that come later are dropped.
+# Certificates whose sightings are kept between two writes; of more, those that come later are dropped.
 MOST_KEPT = 50_000
 _BATCH = 500
 
@@ -40,10 +41,13 @@ class SightingLog:
         self._lock = threading.Lock()
 
     def note(self, sighting: Sighting) -> None:
-        """Keep a sighting for the next flush, in place of an earlier one of the same device."""
+        """Keep a sighting for the next flush, in place of an earlier one of the same certificate.
+
+        A device that renews shows the old and the new one in turn, and each must be known to be in use.
+        """
         with self._lock:
-            if sighting.device_id in self._latest or len(self._latest) < MOST_KEPT:
-                self._latest[sighting.device_id] = sighting
+            if sighting.certificate_id in self._latest or len(self._latest) < MOST_KEPT:
+                self._latest[sighting.certificate_id] = sighting
 
     @property
     def is_idle(self) -> bool:
@@ -54,17 +58,18 @@ class SightingLog:
         """Write what was noted."""
         with self._lock:
             latest, self._latest = self._latest, {}
-        sightings = sorted(latest.values(), key=lambda each: each.device_id)
+        sightings = sorted(latest.values(), key=lambda each: (each.device_id, each.at))
         for start in range(0, len(sightings), _BATCH):
             try:
                 _write(sightings[start : start + _BATCH])
             except DatabaseError:
                 # The devices' proofs stand without their records; the loss must be seen.
-                log.exception("Sightings of up to %d devices could not be written", _BATCH)
+                log.exception("Up to %d sightings of devices could not be written", _BATCH)
 
 
 def _write(sightings: list[Sighting]) -> None:
     # In the order of their keys, so that two workers that write the same devices do not deadlock.
+    latest = {each.device_id: each for each in sightings}
     rows = [
         LastSeen(
             device_id=each.device_id,
@@ -73,7 +78,7 @@ def _write(sightings: list[Sighting]) -> None:
             address=each.address,
             tls_version=each.tls_version,
         )
-        for each in sightings
+        for each in latest.values()
     ]
     with writing():
         LastSeen.objects.bulk_create(
@@ -82,6 +87,7 @@ def _write(sightings: list[Sighting]) -> None:
             unique_fields=["device"],
             update_fields=["at", "address", "tls_version", "certificate"],
         )
+    first_use.note({each.certificate_id: each.at for each in sightings})
     rotating = set(
         Device.objects.filter(pk__in=[each.device_id for each in sightings])
         .exclude(rotation_requested_at=None)

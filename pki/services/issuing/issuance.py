@@ -62,11 +62,18 @@ class Issued:
 
 
 def issue(
-    device: Device, request: VerifiedRequest, actor: Actor, now: datetime, rules: Rules | None = None
+    device: Device,
+    request: VerifiedRequest,
+    actor: Actor,
+    now: datetime,
+    rules: Rules | None = None,
+    *,
+    renews: str = "",
 ) -> tuple[Issued, Grant]:
     """Sign `request` for `device` under its profile; the certificate and its audit event are one transaction.
 
-    `rules` are those of the profile, but for one that an administrator waived. Raises DeviceInactive,
+    `rules` are those of the profile, but for one that an administrator waived; `renews` is the serial of the
+    certificate that was shown for it. Raises DeviceInactive,
     KeyCompromised, KeyInUse, KeyNotNew, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
     """
     require_active_device(device)
@@ -81,7 +88,15 @@ def issue(
         to_be_signed = certificates.end_entity(rules, granted, request.key, authority, now)
         signed = keystore().sign(issuer.key_reference, to_be_signed)
         certificate = store(
-            signed, granted, profile, issuer, device, actor, now, spki_sha256=request.spki_sha256
+            signed,
+            granted,
+            profile,
+            issuer,
+            device,
+            actor,
+            now,
+            spki_sha256=request.spki_sha256,
+            renews=renews,
         )
     return Issued(certificate, authorities.chain(issuer)), granted
 
@@ -133,6 +148,7 @@ def store(
     spki_sha256: str,
     listener: str = "",
     key_reference: str = "",
+    renews: str = "",
 ) -> Certificate:
     """Keep a certificate that was just signed, with its audit event, inside the caller's transaction."""
     der = signed.public_bytes(Encoding.DER)
@@ -168,5 +184,6 @@ def store(
         profile=profile.name,
         fingerprint=certificate.fingerprint,
         ignored=list(granted.ignored),
+        renews=renews,
     )
     return certificate

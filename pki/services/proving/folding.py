@@ -65,6 +65,10 @@ class FoldedLog(ABC, Generic[Noted]):
         """The fingerprint of the certificate of ours that it is about; empty for none."""
         return ""
 
+    def actor_of(self, noted: Noted) -> Actor:
+        """Who did it."""
+        return Actor.anonymous(noted.address)
+
     def note(self, noted: Noted, now: datetime) -> None:
         """Record it now, or count it towards the next record of its kind."""
         key = self.fold_of(noted)
@@ -103,7 +107,7 @@ class FoldedLog(ABC, Generic[Noted]):
             with writing():
                 audit.record(
                     self.kind,
-                    Actor.anonymous(noted.address),
+                    self.actor_of(noted),
                     now,
                     device=certificate.device if certificate else None,
                     certificate=certificate,

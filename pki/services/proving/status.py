@@ -1,10 +1,10 @@
 """Whether a certificate still stands: asked of the database at every request that relies on one."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from pki.core import certificates
+from pki.core import renewals
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, Issuer
 
@@ -65,7 +65,10 @@ class RetiredDevice(NotStanding):
 
 @dataclass(frozen=True)
 class Identity:
-    """A device that has proven itself, with a certificate that stands at this moment."""
+    """A device that has proven itself, with a certificate that stands at this moment.
+
+    `renewable` lets in one that has expired as well.
+    """
 
     device: str
     device_id: int
@@ -75,10 +78,8 @@ class Identity:
     not_after: datetime
     issuer_id: int
     issuer_fingerprint: str  # of the issuer's certificate, SHA-256, hex
-
-    @property
-    def renew_at(self) -> datetime:
-        return certificates.renew_at(self.not_before, self.not_after)
+    fingerprint: str  # of its own, SHA-256, hex
+    asked: bool  # whether it is to renew now, whatever is left of its certificate's life
 
 
 # Made once: to put this query together anew takes longer than to run it.
@@ -88,12 +89,16 @@ _ROWS = Certificate.objects.values_list(
     "serial",
     "not_before",
     "not_after",
+    "issued_at",
+    "fingerprint",
     "issuer_id",
     "issuer__fingerprint",
     "issuer__state",
     "issuer__parent__state",
     "device__name",
     "device__state",
+    "device__issuer_id",
+    "device__rotation_requested_at",
     "revocation__reason",
     named=True,
 )
@@ -104,12 +109,35 @@ def standing(fingerprint: str, now: datetime) -> Identity:
 
     Raises the subclass of NotStanding that says why it must be refused.
     """
+    row = _row(fingerprint)
+    _require_good_certificate(row)
+    _require_in_time(row, now)
+    _require_active_device(row)
+    return _identity(row)
+
+
+def renewable(fingerprint: str, now: datetime) -> Identity:
+    """The same for who comes to renew: also with a certificate that has expired, for as long as the grace
+    lasts that the device's profile gives, and with one query more then.
+
+    Never with one that was revoked, of a device that is not active, or under a CA that has itself expired.
+    """
+    row = _row(fingerprint)
+    _require_good_certificate(row)
+    if now <= row.not_after or not _has_grace(row, now):
+        _require_in_time(row, now)
+    _require_active_device(row)
+    return _identity(row)
+
+
+def _row(fingerprint: str) -> Any:
     try:
-        row = _ROWS.get(fingerprint=fingerprint)
+        return _ROWS.get(fingerprint=fingerprint)
     except Certificate.DoesNotExist:
         raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
-    _require_good_certificate(row, now)
-    _require_active_device(row)
+
+
+def _identity(row: Any) -> Identity:
     return Identity(
         device=row.device__name,
         device_id=row.device_id,
@@ -119,10 +147,24 @@ def standing(fingerprint: str, now: datetime) -> Identity:
         not_after=row.not_after,
         issuer_id=row.issuer_id,
         issuer_fingerprint=row.issuer__fingerprint,
+        fingerprint=row.fingerprint,
+        asked=renewals.is_asked(
+            row.issued_at, row.issuer_id, row.device__issuer_id, row.device__rotation_requested_at
+        ),
     )
 
 
-def _require_good_certificate(row: Any, now: datetime) -> None:
+def _has_grace(row: Any, now: datetime) -> bool:
+    found = Certificate.objects.filter(pk=row.pk, device__state=Device.State.ACTIVE).values_list(
+        "device__profile__grace_hours", "issuer__not_after", "issuer__parent__not_after"
+    )
+    for hours, *issuers_end in found:
+        authority_lives = all(end is None or now <= end for end in issuers_end)
+        return authority_lives and now <= row.not_after + timedelta(hours=hours)
+    return False
+
+
+def _require_good_certificate(row: Any) -> None:
     if row.revocation__reason is not None:
         raise RevokedCertificate(f"This certificate was revoked ({row.revocation__reason}).")
     if row.issuer__state == Issuer.State.COMPROMISED:
@@ -131,6 +173,9 @@ def _require_good_certificate(row: Any, now: datetime) -> None:
         raise CompromisedIssuer(
             "The CA above the issuer of this certificate is compromised; enroll the device again."
         )
+
+
+def _require_in_time(row: Any, now: datetime) -> None:
     if now > row.not_after:
         raise ExpiredCertificate(
             f"This certificate expired at {row.not_after:%Y-%m-%d %H:%M:%S} UTC; enroll the device again."

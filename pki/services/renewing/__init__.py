@@ -1,0 +1,1 @@
+"""How devices renew their certificates by themselves."""
