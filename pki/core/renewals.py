@@ -82,7 +82,8 @@ def wishes_again(request: VerifiedRequest, shown: x509.Certificate, record: Reco
 def _life(not_before: datetime, not_after: datetime) -> tuple[datetime, timedelta]:
     # Of the shortest certificates, what they are backdated by would be half their life.
     begun = min(not_before + BACKDATED, not_after)
-    return begun, not_after - begun
+    # RFC 5280 4.1.2.5: the last second belongs to it.
+    return begun, not_after - begun + timedelta(seconds=1)
 
 
 def _slice(begun: datetime, life: timedelta, fingerprint: str) -> Window:

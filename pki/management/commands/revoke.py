@@ -32,6 +32,10 @@ class Command(ServiceCommand):
         else:
             certificates = self._of_device(device or "", now)
         revoked = revocation.revoke(certificates, Revocation.Reason(reason), Actor.shell(), now)
+        if device is not None:
+            # What a renewal that was under way has given it meanwhile.
+            while more := list(revocation.living(devices.find(device), now)):
+                revoked += revocation.revoke(more, Revocation.Reason(reason), Actor.shell(), now)
         for each in revoked:
             certificate = each.certificate
             self.stdout.write(f"Revoked {certificate.serial} of {certificate.common_name}: {reason}.")
