@@ -4,9 +4,10 @@
 result.
 """
 
+import json
 import os
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import django
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -30,6 +31,7 @@ from pki.models import (  # noqa: E402
     Issuer,
     LastSeen,
     Profile,
+    Renewal,
     Revocation,
     RevocationList,
 )
@@ -39,6 +41,7 @@ from pki.services.enrolling import waivers  # noqa: E402
 from pki.services.fleet import devices, rotation  # noqa: E402
 from pki.services.issuing import authorities, issuance  # noqa: E402
 from pki.services.people import logins  # noqa: E402
+from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
 
 ACTOR = Actor("shell:test")
@@ -64,12 +67,28 @@ def end_now(name: str) -> None:
     make_triggers(using="default")
 
 
-def issue_in_the_past(name: str, days: str) -> None:
+def issue_in_the_past(name: str, days: str, profile: str = devices.DEFAULT_PROFILE) -> None:
     """A device's certificate for the CSR on standard input, as it was issued so many days ago."""
-    then = timezone.now() - timedelta(days=int(days))
-    device = devices.register(name, devices.default_profile(), ACTOR, then)
+    then = timezone.now() - timedelta(days=float(days))
+    device = devices.register(name, Profile.objects.get(name=profile), ACTOR, then)
     issued, _ = issuance.issue(device, csr.verify(sys.stdin.buffer.read()), ACTOR, then)
     print(issued.pem.decode())
+
+
+def sign_off_the_record_in_the_past(name: str, days: str) -> None:
+    """A device's certificate that our issuer has signed so many days ago, stored nowhere, and its key."""
+    then = timezone.now() - timedelta(days=float(days))
+    profile, key = devices.default_profile(), keys.generate("P-256")
+    granted = profiles.Grant(names.subject({"CN": name}), (), ())
+    _print_signed(profile, granted, key.public_key(), then)
+    print("#")
+    print(bundles.private_key_pem(key).decode())
+
+
+def revoke_expired(name: str) -> None:
+    """Revoke a device's certificates though they have ended, as a list of stolen devices may."""
+    ended = Certificate.objects.filter(common_name=name).select_related("device")
+    revocation.revoke(ended, Revocation.Reason.KEY_COMPROMISE, ACTOR, timezone.now())
 
 
 def allow_once(name: str) -> None:
@@ -119,6 +138,31 @@ def put_into_groups(name: str, *groups: str) -> None:
     """Put a device into groups, made where there are none."""
     for group in groups:
         DeviceGroup.objects.get_or_create(name=group)[0].devices.add(Device.objects.get(name=name))
+
+
+def change_profile(name: str, *changes: str) -> None:
+    """Make a profile of this name like that of devices but for the changes (`grace_hours=2`), and put the
+    devices of the same name into it, if there is one.
+    """
+    profile = devices.default_profile()
+    profile.pk, profile.name, profile._state.adding = None, name, True
+    for change in changes:
+        column, _, value = change.partition("=")
+        setattr(profile, column, json.loads(value))
+    profile.save()
+    Device.objects.filter(name=name).update(profile=profile)
+
+
+def supersede_in(name: str, minutes: str) -> None:
+    """Do what is due of superseding in so many minutes, and say how much of it was the device's."""
+    superseding.supersede_due(timezone.now() + timedelta(minutes=float(minutes)))
+    revoked = Revocation.objects.filter(certificate__common_name=name, reason="superseded")
+    print(revoked.count())
+
+
+def first_used(name: str) -> None:
+    """How many renewed certificates of a device were shown to us."""
+    print(Renewal.objects.filter(device__name=name).exclude(used_at=None).count())
 
 
 def rotate(name: str) -> None:
@@ -183,9 +227,11 @@ def store_large_list(number: str) -> None:
     )
 
 
-def _print_signed(profile: Profile, granted: profiles.Grant, key: keys.CertifiedKey) -> None:
+def _print_signed(
+    profile: Profile, granted: profiles.Grant, key: keys.CertifiedKey, at: datetime | None = None
+) -> None:
     authority = authorities.authority(profile.issuer)
-    to_be_signed = certificates.end_entity(profile.rules, granted, key, authority, timezone.now())
+    to_be_signed = certificates.end_entity(profile.rules, granted, key, authority, at or timezone.now())
     signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
     print(bundles.pem([signed, *authorities.chain(profile.issuer)]).decode())
 
