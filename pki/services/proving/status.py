@@ -90,7 +90,6 @@ _ROWS = Certificate.objects.values_list(
     "not_before",
     "not_after",
     "issued_at",
-    "fingerprint",
     "issuer_id",
     "issuer__fingerprint",
     "issuer__state",
@@ -113,7 +112,7 @@ def standing(fingerprint: str, now: datetime) -> Identity:
     _require_good_certificate(row)
     _require_in_time(row, now)
     _require_active_device(row)
-    return _identity(row)
+    return _identity(row, fingerprint)
 
 
 def renewable(fingerprint: str, now: datetime) -> Identity:
@@ -127,7 +126,7 @@ def renewable(fingerprint: str, now: datetime) -> Identity:
     if now <= row.not_after or not _has_grace(row, now):
         _require_in_time(row, now)
     _require_active_device(row)
-    return _identity(row)
+    return _identity(row, fingerprint)
 
 
 def _row(fingerprint: str) -> Any:
@@ -137,7 +136,7 @@ def _row(fingerprint: str) -> Any:
         raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
 
 
-def _identity(row: Any) -> Identity:
+def _identity(row: Any, fingerprint: str) -> Identity:
     return Identity(
         device=row.device__name,
         device_id=row.device_id,
@@ -147,7 +146,7 @@ def _identity(row: Any) -> Identity:
         not_after=row.not_after,
         issuer_id=row.issuer_id,
         issuer_fingerprint=row.issuer__fingerprint,
-        fingerprint=row.fingerprint,
+        fingerprint=fingerprint,
         asked=renewals.is_asked(
             row.issued_at, row.issuer_id, row.device__issuer_id, row.device__rotation_requested_at
         ),
