@@ -93,7 +93,7 @@ def _held(identity: Identity) -> tuple[Device, Certificate]:
     The device first, as `rotation.complete` and `devices.change_states` do: no deadlock.
     """
     held: dict[str, Any] = {"of": ("self",), "no_key": True}
-    devices = Device.objects.select_related("profile__issuer", "issuer").select_for_update(**held)
+    devices = Device.objects.select_related("profile__issuer").select_for_update(**held)
     device = devices.get(pk=identity.device_id)
     return device, Certificate.objects.select_for_update(**held).get(pk=identity.certificate_id)
 
