@@ -234,12 +234,27 @@ def test_an_expired_certificate_that_is_not_on_record_gets_no_grace(server, tmp_
     assert server.logs('"reason": "certificate_unknown"')
 
 
-def test_the_console_gives_no_grace(tmp_path):
-    """Its login by certificate takes the same handshake."""
-    server = Server(tmp_path / "data", {"PORTAL_CONSOLE_CLIENT_CERTIFICATES": "on"}).start()
+OTHERS = {
+    "administrators": ("console", {"PORTAL_CONSOLE_CLIENT_CERTIFICATES": "on"}),
+    "proxies": (
+        "secure",
+        {
+            "PORTAL_SECURE_PROXY": "mutual",
+            "PORTAL_PROXIES": "nginx@127.0.0.1",
+            "PORTAL_PROXY_DEVICES": "sleeper-1",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("listener", "settings"), OTHERS.values(), ids=OTHERS)
+def test_grace_is_for_devices_alone(tmp_path, listener, settings):
+    """Whoever else shows a certificate takes the same handshake."""
+    server = Server(tmp_path / "data", settings).start()
     device = sleeper(server, tmp_path, "sleeper-1", 48)
+    context = device.context(version=ssl.TLSVersion.TLSv1_2)
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        Connection(server, "console", device.context(version=ssl.TLSVersion.TLSv1_2)).get("/admin/login/")
+        Connection(server, listener, context).get("/")
     assert server.logs('"reason": "certificate_expired"')
     assert server.stop() == 0
 

@@ -1,5 +1,6 @@
 """Renewals at once with each other and with revocations, on a real database."""
 
+import threading
 from functools import partial
 
 import pytest
@@ -66,6 +67,26 @@ def test_whoever_is_revoked_while_it_renews_keeps_nothing(now):
             *renewals(door, [door.next.csr for _ in range(3)], now),
         )
         assert not standing(door.device).exists()
+
+
+def test_a_revocation_waits_for_a_renewal_that_has_looked_already(door, now, monkeypatch):
+    """In the moment between the last look at what was shown, and the storing of what replaces it."""
+    looked, revoked = threading.Event(), threading.Event()
+
+    def pauses(*_):
+        looked.set()
+        revoked.wait(timeout=1)  # in vain: it waits for us
+
+    def revoke():
+        looked.wait(timeout=10)
+        reason = Revocation.Reason.KEY_COMPROMISE
+        revocation.revoke_all(revocation.living(door.device, now), reason, TESTER, now)
+        revoked.set()
+
+    monkeypatch.setattr(renewal, "_require_pause", pauses)
+    (issued, _) = at_once(*renewals(door, [door.next.csr], now), revoke)
+    assert isinstance(issued, renewal.Issued)
+    assert is_revoked(issued.certificate) == is_revoked(door.certificate) == "keyCompromise"
 
 
 def test_whoever_is_suspended_while_it_renews_gets_an_answer_and_no_error(now):
