@@ -251,12 +251,15 @@ OTHERS = {
 def test_grace_is_for_devices_alone(tmp_path, listener, settings):
     """Whoever else shows a certificate takes the same handshake."""
     server = Server(tmp_path / "data", settings).start()
-    device = sleeper(server, tmp_path, "sleeper-1", 48)
-    context = device.context(version=ssl.TLSVersion.TLSv1_2)
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        Connection(server, listener, context).get("/")
-    assert server.logs('"reason": "certificate_expired"')
-    assert server.stop() == 0
+    try:
+        device = sleeper(server, tmp_path, "sleeper-1", 48)
+        context = device.context(version=ssl.TLSVersion.TLSv1_2)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            Connection(server, listener, context).get("/")
+        assert server.logs('"reason": "certificate_expired"')
+    finally:
+        stopped = server.stop()
+    assert stopped == 0
 
 
 def test_a_life_of_hours_renews_in_its_turn(server, tmp_path):
