@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test lint format bench bench-pages bench-crl bench-revocation seed screenshots clean
+.PHONY: help serve test lint format bench bench-pages bench-crl bench-revocation bench-renewals seed screenshots clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ bench-crl: $(VENV)/.installed-dev ## Measure how long CRLs of 10,000 to 250,000 
 bench-revocation: $(VENV)/.installed-dev ## Measure how soon a revocation is seen, on this node and another.
 	@$(BIN)/python -m benchmarks.revocation
 
+bench-renewals: $(VENV)/.installed-simulation ## Let a million devices renew themselves, with outages of 1 h and 6 h.
+	@$(BIN)/python -m benchmarks.renewal_storm --plot docs/images/renewal-storm.svg
+
 screenshots: $(VENV)/.installed-dev ## Take pictures of the console into the folder TO (screenshots).
 	@$(BIN)/python -m docs.screenshots $(or $(TO),screenshots)
 
@@ -64,4 +67,9 @@ $(VENV)/.installed: $(VENV)/.made requirements.txt
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "Installing requirements-dev.txt ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-simulation: $(VENV)/.installed-dev requirements-simulation.txt
+	@echo "Installing requirements-simulation.txt ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-simulation.txt
 	@touch $@

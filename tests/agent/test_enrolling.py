@@ -85,7 +85,7 @@ def test_another_root_than_was_named_is_not_trusted(new_agent):
     agent.settings["ca_sha256"] = "00" * 32
     done = agent.run()
     assert done.returncode == 5
-    assert "is another than ca_sha256= names" in done.stderr
+    assert "has the fingerprint that ca_sha256= names" in done.stderr
     assert not (agent.folder / "ca.pem").exists()
 
 
