@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 460, 170  # of a panel, with its margins
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 26, 26
 
 
 @dataclass(frozen=True)

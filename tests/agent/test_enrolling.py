@@ -130,7 +130,7 @@ def test_it_waits_for_an_administrator_and_asks_again(new_agent, server):
     policy = (
         "from pki.models import Profile; Profile.objects.filter(name='device').update(enrollment_policy='{}')"
     )
-    server.manage("shell", "-c", policy.format("approval"))
+    server.manage("shell", "--no-imports", "-c", policy.format("approval"))
     try:
         waiting = agent.run()
         assert waiting.returncode == 75
@@ -138,13 +138,13 @@ def test_it_waits_for_an_administrator_and_asks_again(new_agent, server):
         agent.settings["wait"] = "120"
         process = agent.start()
         time.sleep(1)
-        done = server.manage("shell", "-c", APPROVE.format(name=agent.name))
+        done = server.manage("shell", "--no-imports", "-c", APPROVE.format(name=agent.name))
         assert done.returncode == 0, done.stderr
         _, said = process.communicate(timeout=90)
         assert process.returncode == 0, said
         assert agent.has_one_pair()
     finally:
-        server.manage("shell", "-c", policy.format("token"))
+        server.manage("shell", "--no-imports", "-c", policy.format("token"))
 
 
 def test_shellcheck_finds_nothing():
