@@ -1,7 +1,7 @@
-"""CPU milliseconds of the server's processes for what a device does to renew, on SQLite and one device at a time.
+"""CPU milliseconds of the server's processes for what a device does to renew: SQLite, one device at a time.
 
-`python -m benchmarks.renewal_costs [--devices N]` prints a table. Each request is on a new connection with the device's own
-certificate, as `examples/agent/hatchery-agent` makes it; the median of five rounds.
+`python -m benchmarks.renewal_costs [--devices N]` prints a table. Each request is on a new connection with
+the device's own certificate, as `examples/agent/hatchery-agent` makes it; the median of five rounds.
 """
 
 import argparse

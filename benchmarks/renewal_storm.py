@@ -1,8 +1,8 @@
 """A million devices that renew themselves, with Hatchery away for an hour and for six.
 
-`python -m benchmarks.renewal_storm [--devices N] [--cores N] [--plot FILE]` prints two tables (Markdown): what outages do
-to certificates of a day, and what fleets with certificates of other lives ask of a server. It needs numpy
-(requirements-simulation.txt), and takes some minutes.
+`python -m benchmarks.renewal_storm [--devices N] [--cores N] [--plot FILE]` prints two tables (Markdown):
+what outages do to certificates of a day, and what fleets with certificates of other lives ask of a server. It
+needs numpy (requirements-simulation.txt), and takes some minutes.
 
 What a request costs was measured: `python -m benchmarks.renewal_costs`.
 """
@@ -114,8 +114,8 @@ def _print_outages(stories: list[Story]) -> None:
                 _rates(story, story.renewals),
                 _rates(story, story.polls),
                 f"{np.median(story.after_the_start(story.busy)):.2f}",
-                f"{story.backlog:,}" if plan.outage else "–",
-                f"{story.worked_off:.1f} h" if plan.outage else "–",
+                f"{story.backlog:,}" if plan.outage else "-",
+                f"{story.worked_off:.1f} h" if plan.outage else "-",
                 f"{max(story.refusals):,.0f}",
                 f"{story.least_left / HOUR:.1f} h",
                 f"{story.expired:,}",

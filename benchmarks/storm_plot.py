@@ -28,7 +28,8 @@ def svg(title: str, panels: Sequence[Panel], columns: int, most: float) -> str:
     rows = -(-len(panels) // columns)
     width, height = columns * _WIDTH, rows * _HEIGHT + 48
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="11" fill="#24292f">',
         f'<title>{escape(title)}</title><rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="18" font-size="13" font-weight="bold">{escape(title)}</text>',

@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 
 from tests.agent.agents import LOSE, SCRIPT, when_asked
+from tests.agent.impostor import Authority
 from tests.clients import needs, run
 
 APPROVE = """
@@ -14,7 +15,8 @@ from django.utils import timezone
 from pki.models import EnrollmentRequest
 from pki.services.audit import Actor
 from pki.services.enrolling import approval
-approval.approve(EnrollmentRequest.objects.get(name='{name}', state='waiting').pk, Actor('shell:test'), timezone.now())
+waiting = EnrollmentRequest.objects.get(name='{name}', state='waiting')
+approval.approve(waiting.pk, Actor('shell:test'), timezone.now())
 """
 
 
@@ -89,11 +91,11 @@ def test_another_root_than_was_named_is_not_trusted(new_agent):
     assert not (agent.folder / "ca.pem").exists()
 
 
-def test_a_server_under_another_ca_hears_no_token(new_agent, tmp_path):
+def test_a_server_under_another_ca_hears_no_token(new_agent):
     agent = new_agent()
     agent.folder.mkdir()
-    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=stranger", "-keyout", "/dev/null",
-        "-out", agent.folder / "ca.pem")  # fmt: skip
+    stranger = Authority("stranger")
+    (agent.folder / "ca.pem").write_bytes(stranger.pem)
     done = agent.run()
     assert done.returncode == 5
     assert "is not a Hatchery that" in done.stderr

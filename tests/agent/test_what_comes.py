@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.agent.agents import Agent
-from tests.agent.impostor import Answer, Authority, Impostor, answering, signed_bundle
+from tests.agent.impostor import Answer, Authority, answering, signed_bundle
 
 ROOT, STRANGER, NEXT_ROOT = Authority("root"), Authority("stranger"), Authority("next root")
 ISSUING = Authority("issuing", ROOT)
