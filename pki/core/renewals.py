@@ -20,7 +20,7 @@ LONG = timedelta(days=10)
 # choose its beginning, and are spread by that alone.
 _SLICE = 1 / 48
 # How long until a device asks again: this part of a life, within these bounds. RFC 9773 4.3.
-_ASK_AGAIN = 1 / 100
+_ASK_AGAIN = 1 / 24
 SOONEST, LATEST = timedelta(seconds=60), timedelta(hours=6)
 
 
