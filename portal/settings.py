@@ -142,6 +142,15 @@ PORTAL_PROXY_DEVICES: list[str] = [
 ]
 PORTAL_TRUST_DOMAIN: str = env.str("PORTAL_TRUST_DOMAIN", default="") or trust_domain(PORTAL_HOSTNAMES)
 
+# Who is told by mail; docs/notices.md.
+PORTAL_NOTICE_MAIL: list[str] = [
+    address.strip() for address in env.list("PORTAL_NOTICE_MAIL", default=[]) if address.strip()
+]
+PORTAL_NOTICE_FROM: str = env.str(
+    "PORTAL_NOTICE_FROM", default=f"hatchery@{everywhere_valid(PORTAL_HOSTNAMES)}"
+)
+PORTAL_MAIL_IS_SET_UP = bool(env.str("EMAIL_URL", default=""))
+
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 
 _secrets = PORTAL_DATA_DIR / "secrets"

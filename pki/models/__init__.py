@@ -9,13 +9,14 @@ from pki.models.form_answered import FormAnswered
 from pki.models.issuer import Issuer
 from pki.models.last_seen import LastSeen
 from pki.models.login_key import LoginKey
-from pki.models.notice import Delivery, ExpiryWarning, Notice, NoticeMark, Webhook
+from pki.models.notice import Delivery, ExpiryMark, ExpiryWarning, Notice, NoticeMark, Webhook
 from pki.models.profile import Profile
 from pki.models.renewal import Renewal
 from pki.models.responder import Responder
 from pki.models.revocation import Revocation
 from pki.models.revocation_list import FULL, SIGNED_BYTES, RevocationList, StaleList
 from pki.models.tally import Tally, TallyMark
+from pki.models.task_run import TaskRun
 from pki.models.trust import BundleSigner, CrossCertificate, StandbyKey, TrustBundle
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "DeviceGroup",
     "EnrollmentRequest",
     "EnrollmentToken",
+    "ExpiryMark",
     "ExpiryWarning",
     "FormAnswered",
     "Issuer",
@@ -50,6 +52,7 @@ __all__ = [
     "SubjectAltName",
     "Tally",
     "TallyMark",
+    "TaskRun",
     "TrustBundle",
     "Webhook",
 ]

@@ -5,6 +5,7 @@ from django.db.models import Q
 
 from pki.models.certificate import Certificate
 from pki.models.issuer import Issuer
+from pki.models.profile import Profile
 
 
 class Notice(models.Model):
@@ -60,6 +61,9 @@ class Delivery(models.Model):
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_at = models.DateTimeField(null=True, blank=True)
+    leased_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Until when somebody who is sending it has it alone."
+    )
     status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="HTTP, of the last attempt.")
     error = models.CharField(max_length=500, blank=True, help_text="Of the last attempt.")
     delivered_at = models.DateTimeField(null=True, blank=True)
@@ -121,10 +125,29 @@ class ExpiryWarning(models.Model):
         return f"{self.certificate or self.issuer}: {self.days} days"
 
 
+class ExpiryMark(models.Model):
+    """Up to which end certificates of a profile were looked at, for one of its thresholds."""
+
+    profile = models.ForeignKey(Profile, on_delete=models.CASCADE, related_name="+", db_index=False)
+    days = models.PositiveSmallIntegerField(help_text="The threshold.")
+    looked_at = models.DateTimeField()
+    up_to = models.DateTimeField(help_text="Whatever ends until then was looked at.")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["profile", "days"], name="expiry_mark_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.profile}, {self.days} days: up to {self.up_to}"
+
+
 class NoticeMark(models.Model):
     """How far the audit trail was read for notices; there is one row."""
 
     event_id = models.BigIntegerField(default=0, help_text="The last audit event that was read.")
+    refusals_event_id = models.BigIntegerField(
+        default=0,
+        help_text="The same for refused enrollments, which anybody can cause: they are told hourly.",
+    )
 
     def __str__(self) -> str:
         return f"read up to event {self.event_id}"
