@@ -1,12 +1,12 @@
 """What a worker does beside answering: writes what was noted in memory, tallies the audit trail, makes
-the CRLs that are due, and renews the OCSP responders.
+the CRLs that are due, renews the OCSP responders, and has maintenance done.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from pki.keystore import KeystoreError
+from pki.services import maintenance
 from pki.services.complaints import COMPLAINTS, reason
 from pki.services.fleet.sightings import SEEN
 from pki.services.looking import tallies
@@ -30,6 +31,7 @@ log = logging.getLogger("hatchery.housekeeping")
 SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
 RESPONDERS_SECONDS = 60.0
+MAINTENANCE_SECONDS = 60.0
 TICK_SECONDS = 1.0  # between two looks at what is due
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
 
@@ -41,8 +43,10 @@ class Housekeeping:
 
     def __init__(self) -> None:
         self._next = self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
+        self._maintenance_at = self._next
         self._shards = Publisher(Shards().publish)
         self._full_lists = OwnThread(Publisher(publication.publish_full_lists).run)
+        self._maintenance = OwnThread(_maintain)
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
         """Hand what is due to `submit`, which runs it in a thread; once a second, however busy."""
@@ -64,6 +68,9 @@ class Housekeeping:
             submit(_renew_responders)
         submit(self._shards.run)
         self._full_lists.ask()
+        if now >= self._maintenance_at:
+            self._maintenance_at = now + MAINTENANCE_SECONDS
+            self._maintenance.ask()
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
@@ -93,6 +100,13 @@ def _renew_responders() -> None:
     except (DatabaseError, KeystoreError) as error:
         # A third of their life is left to try again.
         COMPLAINTS.say(log, "The OCSP responders could not be renewed", reason(error))
+
+
+def _maintain() -> None:
+    close_old_connections()
+    # One worker of all nodes is enough; what fails says so itself.
+    for _ in maintenance.run(rested=timedelta(seconds=MAINTENANCE_SECONDS * 3 / 4)):
+        pass
 
 
 class Shards:
@@ -143,7 +157,7 @@ class OwnThread:
         # Not before: a worker is made before it is forked.
         if self._thread is None or not self._thread.is_alive():
             # What is not stored when the process ends was never seen by anybody.
-            self._thread = threading.Thread(target=self._go_on, name="full-lists", daemon=True)
+            self._thread = threading.Thread(target=self._go_on, name="housekeeping", daemon=True)
             self._thread.start()
 
     def _go_on(self) -> None:

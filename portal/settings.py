@@ -14,8 +14,9 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from pki.core import proxies
+from pki.core import destinations, proxies
 from pki.core.names import TRUST_DOMAIN, url_host
+from pki.core.proxies import Network
 from portal.secrets import read_or_make_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -60,6 +61,35 @@ def named_proxies(name: str) -> tuple[proxies.Proxy, ...]:
         return proxies.parse(env.str(name, default=""))
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} {error}.") from None
+
+
+def networks(name: str) -> tuple[Network, ...]:
+    try:
+        return destinations.networks(env.str(name, default=""))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} {error}.") from None
+
+
+def mail(name: str) -> dict[str, Any]:
+    """Django's EMAIL_… settings by a URL; without one, mails go nowhere."""
+    nowhere = {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    url: str = env.str(name, default="")
+    try:
+        config: dict[str, Any] = env.email_url_config(url) if url else nowhere
+        if url.startswith("smtp") and not config["EMAIL_HOST"]:
+            raise ValueError
+    except (ImproperlyConfigured, ValueError, KeyError):
+        # Said without the URL: there may be a password in it.
+        raise ImproperlyConfigured(
+            f"{name} must be a URL such as smtp+tls://user:password@mail.example:587."
+        ) from None
+    # RFC 8314 7.3, RFC 6409 3.1, RFC 5321 4.5.4.2.
+    usual = 465 if config.get("EMAIL_USE_SSL") else 587 if config.get("EMAIL_USE_TLS") else 25
+    return {
+        **{key: value for key, value in config.items() if key.startswith("EMAIL_")},
+        "EMAIL_PORT": config.get("EMAIL_PORT") or usual,
+        "EMAIL_TIMEOUT": 10,  # seconds, for each word of the mail server
+    }
 
 
 def static_file(path: str) -> Callable[[object], str]:
@@ -142,14 +172,15 @@ PORTAL_PROXY_DEVICES: list[str] = [
 ]
 PORTAL_TRUST_DOMAIN: str = env.str("PORTAL_TRUST_DOMAIN", default="") or trust_domain(PORTAL_HOSTNAMES)
 
-# Who is told by mail; docs/notices.md.
+# Who is told by mail, and where webhooks may lead; docs/notices.md.
 PORTAL_NOTICE_MAIL: list[str] = [
     address.strip() for address in env.list("PORTAL_NOTICE_MAIL", default=[]) if address.strip()
 ]
-PORTAL_NOTICE_FROM: str = env.str(
-    "PORTAL_NOTICE_FROM", default=f"hatchery@{everywhere_valid(PORTAL_HOSTNAMES)}"
+PORTAL_NOTICE_FROM: str = (
+    env.str("PORTAL_NOTICE_FROM", default="") or f"hatchery@{everywhere_valid(PORTAL_HOSTNAMES)}"
 )
-PORTAL_MAIL_IS_SET_UP = bool(env.str("EMAIL_URL", default=""))
+PORTAL_WEBHOOK_NETWORKS = networks("PORTAL_WEBHOOK_NETWORKS")
+PORTAL_WEBHOOK_CA_FILE: str = env.str("PORTAL_WEBHOOK_CA_FILE", default="")
 
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 
@@ -300,6 +331,9 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail knows who logged in
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+
+vars().update(mail("EMAIL_URL"))
+PORTAL_MAIL_IS_SET_UP = bool(PORTAL_NOTICE_MAIL and env.str("EMAIL_URL", default=""))
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

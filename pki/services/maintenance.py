@@ -1,18 +1,43 @@
 """Periodic work: what Hatchery does without being asked, task by task."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
+
+from pki.core.errors import Refusal
+from pki.keystore import KeystoreError
+from pki.models import Notice, TaskRun
+from pki.services import complaints
+from pki.services.audit import HATCHERY
+from pki.services.complaints import COMPLAINTS
+from pki.services.issuing import listener_certificates
+from pki.services.looking import tallies
+from pki.services.publishing import publication, revocation_lists
+from pki.services.publishing.responders import RESPONDERS
+from pki.services.telling import deliveries, expiry, from_audit, kinds, notices, pruning
+from pki.services.transactions import alone, writing
+
+log = logging.getLogger("hatchery.maintenance")
+
+# Between two notices that the same task fails.
+_FAILURES_APART = timedelta(hours=24)
+_LONGEST_SAID = 200
+_ELSEWHERE = "Another process is at it, or was a moment ago."
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something that is to be done now and then, and is cheap if there is nothing to do."""
+    """Something to be done now and then, which costs little if there is nothing to do."""
 
     name: str
-    what: Callable[[datetime], str]  # given the time; says what it did
+    what: Callable[[datetime], object]  # given the time; how many it did, of what `unit` says
+    unit: str = ""
     everywhere: bool = False  # on each node, or on one for all
 
 
@@ -25,8 +50,118 @@ class Outcome:
     failed: bool = False
 
 
+def tasks() -> tuple[Task, ...]:
+    """All there is to do, in the order in which it is done."""
+    return (
+        Task("listener certificates", _renew_listeners, "renewed", everywhere=True),
+        Task("OCSP responders", RESPONDERS.renew_due, "renewed", everywhere=True),
+        # superseding.supersede_due: before the lists that say so.
+        # campaigns.step
+        # bundle.publish_due
+        Task("shards of CRLs", _publish_shards, "made"),
+        Task("full CRLs", publication.publish_full_lists, "made"),
+        Task("tallies", _roll_up, "events tallied"),
+        Task("expiry watch", expiry.watch, "notices"),
+        Task("events to tell of", from_audit.read, "notices"),
+        # After all that makes notices.
+        Task("deliveries", deliveries.send_due, "delivered"),
+        Task("old notices", pruning.prune, "forgotten"),
+    )
+
+
 def run(clock: Callable[[], datetime] = timezone.now, rested: timedelta = timedelta(0)) -> Iterator[Outcome]:
-    """Do each task; one that fails does not stop the others. Those of one node for all are left to whoever
-    is at them, or has been less than `rested` ago.
+    """Do each task, and say after each what became of it: one that fails does not stop the others.
+
+    Those of one node for all are left to another process that is at them, and to the next time if any process
+    was less than `rested` ago.
     """
-    raise NotImplementedError
+    for task in tasks():
+        if task.everywhere:
+            yield _done(task, clock())
+    try:
+        with alone("maintenance") as free:
+            yield from _for_all(clock, rested) if free else [Outcome("the rest", _ELSEWHERE)]
+    except DatabaseError as error:
+        yield _failed("the rest", complaints.reason(error))
+
+
+def _for_all(clock: Callable[[], datetime], rested: timedelta) -> Iterator[Outcome]:
+    if rested and TaskRun.objects.filter(at__gt=clock() - rested).exists():
+        yield Outcome("the rest", _ELSEWHERE)
+        return
+    for task in tasks():
+        if not task.everywhere:
+            at, began = clock(), time.monotonic()
+            outcome = _done(task, at)
+            _keep(outcome, at, int((time.monotonic() - began) * 1000))
+            yield outcome
+
+
+def _done(task: Task, now: datetime) -> Outcome:
+    try:
+        did = task.what(now)
+    except (DatabaseError, KeystoreError) as error:
+        outcome = _failed(task.name, complaints.reason(error))
+    except Refusal as refusal:
+        outcome = _failed(task.name, refusal.detail)
+    except OSError as error:
+        outcome = _failed(task.name, f"{error.strerror or type(error).__name__}.")
+    except Exception as error:
+        log.exception("Maintenance: %s failed", task.name)
+        outcome = _failed(task.name, f"A fault of Hatchery ({type(error).__name__}); see its log.")
+    else:
+        return Outcome(task.name, f"{did:,} {task.unit}" if isinstance(did, int) else "done")
+    _tell_of(outcome, now)
+    return outcome
+
+
+def _failed(task: str, why: str) -> Outcome:
+    COMPLAINTS.say(log, f"Maintenance: {task} failed", why)
+    return Outcome(task, why, failed=True)
+
+
+def _tell_of(outcome: Outcome, now: datetime) -> None:
+    """Tell of a task that fails, once a day."""
+    try:
+        lately = Notice.objects.filter(kind=kinds.MAINTENANCE_FAILED, at__gt=now - _FAILURES_APART)
+        if outcome.task in (detail.get("task") for detail in lately.values_list("detail", flat=True)):
+            return
+        summary = f"Maintenance: {outcome.task} failed. {outcome.said}"
+        notices.tell(kinds.MAINTENANCE_FAILED, summary, now, task=outcome.task, reason=outcome.said)
+    except DatabaseError:
+        pass  # it was said in the log
+
+
+def _keep(outcome: Outcome, at: datetime, milliseconds: int) -> None:
+    said = {"failed": outcome.failed, "said": outcome.said[:_LONGEST_SAID]}
+    try:
+        with writing():
+            TaskRun.objects.update_or_create(
+                name=outcome.task, defaults={"at": at, "milliseconds": milliseconds, **said}
+            )
+    except DatabaseError:
+        pass  # the next one that is kept says when maintenance ran
+
+
+def _roll_up(now: datetime) -> int:
+    tallied = 0
+    while some := tallies.roll_up(now):
+        tallied += some
+        if some < tallies.BATCH:
+            break
+    return tallied
+
+
+def _publish_shards(now: datetime) -> int:
+    revocation_lists.roll(now)
+    return publication.publish_shards(now)
+
+
+def _renew_listeners(now: datetime) -> int:
+    # listener_certificates.renew_due
+    renewed = 0
+    for listener in listener_certificates.certified(settings.PORTAL_LISTENERS):
+        before = listener_certificates.current(listener, now)
+        after = listener_certificates.ensure(listener, settings.PORTAL_HOSTNAMES, HATCHERY, now)
+        renewed += before != after
+    return renewed

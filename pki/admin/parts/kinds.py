@@ -48,6 +48,14 @@ GROUPS: dict[str, dict[str, str]] = {
         "installation.backed_up": "backup made",
         "installation.restored": "restored from a backup",
     },
+    "Notices": {
+        "webhook.added": "webhook added",
+        "webhook.changed": "webhook changed",
+        "webhook.removed": "webhook removed",
+        "webhook.secret_renewed": "webhook's secret renewed",
+        "webhook.tested": "webhook tested",
+        "delivery.tried_again": "delivery tried again",
+    },
     "People": {
         "login.succeeded": "logged in",
         "logout": "logged out",

@@ -4,10 +4,11 @@ EXPIRING = "certificate.expiring"
 ISSUER_EXPIRING = "issuer.expiring"
 REVOKED = "certificate.revoked"
 REFUSED = "enrollment.refused"
+RENEWAL_REFUSED = "renewal.refused"
 CAMPAIGN_STOPPED = "campaign.stopped"
 ISSUER_COMPROMISED = "issuer.compromised"
 ISSUER_RETIRED = "issuer.retired"
-LISTENER_NOT_RENEWED = "listener.not_renewed"
+MAINTENANCE_FAILED = "maintenance.failed"
 TEST = "webhook.test"
 
 # Kind → what it tells, in words. Webhooks choose from these; a test is sent to whoever it is for.
@@ -16,8 +17,9 @@ KINDS = {
     ISSUER_EXPIRING: "An issuer ends soon",
     REVOKED: "Certificates were revoked",
     REFUSED: "Enrollments were refused",
+    RENEWAL_REFUSED: "Renewals were refused",
     CAMPAIGN_STOPPED: "A campaign stopped by itself",
     ISSUER_COMPROMISED: "An issuer was declared compromised",
     ISSUER_RETIRED: "An issuer was retired",
-    LISTENER_NOT_RENEWED: "A listener's certificate could not be renewed",
+    MAINTENANCE_FAILED: "A task of maintenance failed, such as renewing a listener's certificate",
 }

@@ -1,6 +1,6 @@
 """Notices: what somebody should know, and to whom each goes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +25,8 @@ def tell(kind: str, summary: str, now: datetime, count: int = 1, **detail: Any) 
         notice = Notice.objects.create(
             kind=kind,
             at=now,
-            summary=summary[:_LONGEST_SUMMARY],
+            # One line: it becomes a mail's subject.
+            summary=" ".join(summary.split())[:_LONGEST_SUMMARY],
             count=count,
             detail={key: value for key, value in detail.items() if value not in (None, [], "")},
         )
@@ -38,6 +39,11 @@ def tell(kind: str, summary: str, now: datetime, count: int = 1, **detail: Any) 
             Delivery(notice=notice, webhook=webhook, next_at=now, created_at=now) for webhook in wanted
         )
     return notice
+
+
+def moment(at: datetime) -> str:
+    """A moment as `detail` and webhooks have it (RFC 3339, UTC)."""
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def url(notice: Notice) -> str:

@@ -1,0 +1,192 @@
+"""One POST to an address that an administrator gave: to nowhere else, within a time, and no answer kept.
+
+Proxies of the environment and redirects are not followed. A name is resolved once, and what was judged is
+connected to: an address, so that a name that then leads to another one (DNS rebinding) gains nothing.
+"""
+
+import http.client
+import io
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from pki.core import destinations
+from pki.core.destinations import Destination, DestinationRefused
+from pki.core.errors import Refusal
+from pki.core.proxies import Network
+
+SECONDS = 10.0  # from the question to the resolver to the end of the answer
+LARGEST_ANSWER = 64 * 1024  # bytes; what comes after them is not read
+
+
+class NotPosted(Refusal):
+    """It could not be sent, or nothing came back that was an answer."""
+
+    code = "not_posted"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where may be posted to, beside the public internet, and whom TLS trusts, beside the system's roots."""
+
+    networks: Sequence[Network] = ()
+    ca_file: str = ""  # PEM
+
+
+def post(destination: Destination, headers: Mapping[str, str], body: bytes, reach: Reach) -> int:
+    """The status of the answer to a POST. Raises NotPosted or DestinationRefused."""
+    deadline = time.monotonic() + SECONDS
+    try:
+        with closing(_connected(destination, reach, deadline)) as connection:
+            return _asked(connection, destination, headers, body)
+    except TimeoutError:
+        raise NotPosted(f"There was no answer within {SECONDS:.0f} seconds.") from None
+    except ssl.SSLCertVerificationError as error:
+        raise NotPosted(f"Its certificate does not stand: {error.verify_message}.") from None
+    except ssl.SSLError as error:
+        raise NotPosted(f"TLS failed: {error.reason or type(error).__name__}.") from None
+    except http.client.HTTPException as error:
+        # Without its words: they may be the answer's.
+        raise NotPosted(f"The answer is not HTTP ({type(error).__name__}).") from None
+    except OSError as error:
+        raise NotPosted(f"It cannot be reached: {error.strerror or type(error).__name__}.") from None
+
+
+def _asked(
+    connection: "_UntilDeadline", destination: Destination, headers: Mapping[str, str], body: bytes
+) -> int:
+    client = http.client.HTTPConnection(destination.host, destination.port)
+    # It is connected already, and to what was judged.
+    client.sock = connection
+    fixed = {"Host": destination.authority, "User-Agent": "Hatchery", "Connection": "close"}
+    client.request("POST", destination.target, body, {**fixed, **headers})
+    answer = client.getresponse()
+    try:
+        # For those who take an answer that nobody reads for a failure of their own.
+        answer.read(LARGEST_ANSWER)
+    except (OSError, http.client.HTTPException):
+        pass  # the status was said, and that is what counts
+    return answer.status
+
+
+def _connected(destination: Destination, reach: Reach, deadline: float) -> "_UntilDeadline":
+    """A connection to the destination: TLS, but for http://. Raises as `post`, or OSError."""
+    context = None if destination.is_plain else _context(reach.ca_file)
+    failed: OSError | None = None
+    for address in _judged(destination, reach, deadline):
+        raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        try:
+            raw.settimeout(_left(deadline))
+            raw.connect((address, destination.port))
+            raw.settimeout(_left(deadline))
+            tls = context.wrap_socket(raw, server_hostname=destination.host) if context else raw
+            return _UntilDeadline(tls, deadline)
+        except OSError as error:
+            raw.close()
+            if isinstance(error, TimeoutError | ssl.SSLError):
+                raise
+            failed = error
+    raise failed or NotPosted("Its name has no address.")
+
+
+def _judged(destination: Destination, reach: Reach, deadline: float) -> list[str]:
+    """The addresses of a destination. Raises DestinationRefused if one of them may not be reached."""
+    addresses = _resolved(destination.host, destination.port, deadline)
+    for address in addresses:
+        if not destinations.may_be_reached(address, reach.networks):
+            raise DestinationRefused(
+                f"{destination.host} leads to {address}, which is not a public address; "
+                "PORTAL_WEBHOOK_NETWORKS names the networks that may be reached besides."
+            )
+        if destination.is_plain and not destinations.is_allowed(address, reach.networks):
+            raise DestinationRefused(
+                f"http:// may lead to networks of PORTAL_WEBHOOK_NETWORKS alone, and {destination.host} "
+                f"leads to {address}; use https://."
+            )
+    return addresses
+
+
+def _resolved(host: str, port: int, deadline: float) -> list[str]:
+    """The addresses of a host, in the order in which they are to be tried."""
+    found: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            rows = lookup(host, port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(str(row[4][0]) for row in rows)))
+        except (OSError, UnicodeError) as error:
+            found.put(error if isinstance(error, OSError) else OSError(str(error)))
+
+    # A resolver's patience has no setting: a thread of its own can be left behind.
+    threading.Thread(target=look_up, name="webhook-lookup", daemon=True).start()
+    try:
+        answer = found.get(timeout=_left(deadline))
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, OSError):
+        raise NotPosted(f"The name {host} cannot be resolved.")
+    return answer
+
+
+# Named, so that a test can be the name service.
+lookup = socket.getaddrinfo
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            raise NotPosted(f"PORTAL_WEBHOOK_CA_FILE cannot be read ({error.strerror or error}).") from None
+    return context
+
+
+def _left(deadline: float) -> float:
+    """The seconds until the deadline. Raises TimeoutError if there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class _UntilDeadline:
+    """A socket for http.client, whose every wait ends at one deadline: a byte now and then gains no time."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._sock.settimeout(_left(self._deadline))
+            view = view[self._sock.send(view) :]
+
+    def recv_into(self, buffer: Any) -> int:
+        self._sock.settimeout(_left(self._deadline))
+        return self._sock.recv_into(buffer)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, connection: _UntilDeadline) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._connection.recv_into(buffer)
