@@ -2,11 +2,15 @@
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from pki.core import names
 from pki.keystore import passphrases
@@ -186,6 +190,41 @@ def trust_domain_is_well_formed(**_: Any) -> list[CheckMessage]:
             id="portal.E015",
         )
     ]
+
+
+@register
+def notices_can_be_mailed(**_: Any) -> list[CheckMessage]:
+    if not settings.PORTAL_MAIL_IS_SET_UP:
+        return []
+    messages: list[CheckMessage] = []
+    sender = ("PORTAL_NOTICE_FROM", settings.PORTAL_NOTICE_FROM, "portal.E031")
+    receivers = [("PORTAL_NOTICE_MAIL", address, "portal.E030") for address in settings.PORTAL_NOTICE_MAIL]
+    for setting, address, number in (sender, *receivers):
+        try:
+            validate_email(address)
+        except ValidationError:
+            hint = "Write name@mail.example; separate several of PORTAL_NOTICE_MAIL with commas."
+            messages.append(
+                Error(f"{setting} names {address!r}, which is no mail address.", hint=hint, id=number)
+            )
+    return messages
+
+
+@register(Tags.security)
+def webhooks_have_roots(**_: Any) -> list[CheckMessage]:
+    path = settings.PORTAL_WEBHOOK_CA_FILE
+    try:
+        if path:
+            x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return [
+            Error(
+                f"PORTAL_WEBHOOK_CA_FILE names {path}, which cannot be read or holds no certificates.",
+                hint="Name a file of PEM certificates: the roots of your own receivers of webhooks.",
+                id="portal.E032",
+            )
+        ]
+    return []
 
 
 @register(Tags.security)

@@ -177,7 +177,7 @@ PORTAL_NOTICE_MAIL: list[str] = [
     address.strip() for address in env.list("PORTAL_NOTICE_MAIL", default=[]) if address.strip()
 ]
 PORTAL_NOTICE_FROM: str = (
-    env.str("PORTAL_NOTICE_FROM", default="") or f"hatchery@{everywhere_valid(PORTAL_HOSTNAMES)}"
+    env.str("PORTAL_NOTICE_FROM", default="") or f"hatchery@{trust_domain(PORTAL_HOSTNAMES)}"
 )
 PORTAL_WEBHOOK_NETWORKS = networks("PORTAL_WEBHOOK_NETWORKS")
 PORTAL_WEBHOOK_CA_FILE: str = env.str("PORTAL_WEBHOOK_CA_FILE", default="")
@@ -333,7 +333,12 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 vars().update(mail("EMAIL_URL"))
-PORTAL_MAIL_IS_SET_UP = bool(PORTAL_NOTICE_MAIL and env.str("EMAIL_URL", default=""))
+if PORTAL_NOTICE_MAIL and not env.str("EMAIL_URL", default=""):
+    raise ImproperlyConfigured(
+        "PORTAL_NOTICE_MAIL names who is to be told by mail, but EMAIL_URL names no mail server; "
+        "set it, such as smtp+tls://user:password@mail.example:587."
+    )
+PORTAL_MAIL_IS_SET_UP = bool(PORTAL_NOTICE_MAIL)
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -83,6 +83,8 @@ def run(clock: Callable[[], datetime] = timezone.now, rested: timedelta = timede
             yield from _for_all(clock, rested) if free else [Outcome("the rest", _ELSEWHERE)]
     except DatabaseError as error:
         yield _failed("the rest", complaints.reason(error))
+    except OSError as error:
+        yield _failed("the rest", _why(error))
 
 
 def _for_all(clock: Callable[[], datetime], rested: timedelta) -> Iterator[Outcome]:
@@ -105,7 +107,7 @@ def _done(task: Task, now: datetime) -> Outcome:
     except Refusal as refusal:
         outcome = _failed(task.name, refusal.detail)
     except OSError as error:
-        outcome = _failed(task.name, f"{error.strerror or type(error).__name__}.")
+        outcome = _failed(task.name, _why(error))
     except Exception as error:
         log.exception("Maintenance: %s failed", task.name)
         outcome = _failed(task.name, f"A fault of Hatchery ({type(error).__name__}); see its log.")
@@ -113,6 +115,10 @@ def _done(task: Task, now: datetime) -> Outcome:
         return Outcome(task.name, f"{did:,} {task.unit}" if isinstance(did, int) else "done")
     _tell_of(outcome, now)
     return outcome
+
+
+def _why(error: OSError) -> str:
+    return f"{error.filename or 'The system'}: {error.strerror or type(error).__name__}."
 
 
 def _failed(task: str, why: str) -> Outcome:

@@ -34,6 +34,7 @@ from pki.models import (  # noqa: E402
     Renewal,
     Revocation,
     RevocationList,
+    StaleList,
 )
 from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
@@ -43,6 +44,7 @@ from pki.services.issuing import authorities, issuance  # noqa: E402
 from pki.services.people import logins  # noqa: E402
 from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
+from pki.services.telling import notices, webhooks  # noqa: E402
 
 ACTOR = Actor("shell:test")
 
@@ -234,6 +236,18 @@ def _print_signed(
     to_be_signed = certificates.end_entity(profile.rules, granted, key, authority, at or timezone.now())
     signed = keystore().sign(profile.issuer.key_reference, to_be_signed)
     print(bundles.pem([signed, *authorities.chain(profile.issuer)]).decode())
+
+
+def tell(url: str) -> None:
+    """Have a webhook to this URL told of something."""
+    webhooks.add("ops", url, [], ACTOR, timezone.now())
+    notices.tell("certificate.revoked", "Something happened.", timezone.now())
+
+
+def forget_lists() -> None:
+    """Have every CRL be stale."""
+    for found in RevocationList.objects.all():
+        StaleList.objects.create(issuer=found.issuer, shard=found.shard, at=timezone.now())
 
 
 if __name__ == "__main__":

@@ -88,6 +88,13 @@ UNREADABLE = [
     ("PORTAL_PROXIES", "nginx@10.0.0.0/24,envoy@10.0.0.5"),
     ("PORTAL_SECURE_PROXY", "on"),
     ("PORTAL_SECURE_PROXY", "https"),
+    ("EMAIL_URL", "mail.example"),
+    ("EMAIL_URL", "http://mail.example"),
+    ("EMAIL_URL", "smtp://"),
+    ("EMAIL_URL", "smtp://mail.example:port"),
+    ("PORTAL_NOTICE_MAIL", "ada@example.com"),
+    ("PORTAL_WEBHOOK_NETWORKS", "inside"),
+    ("PORTAL_WEBHOOK_NETWORKS", "10.1.2.3/8"),
     ("PORTAL_DATA_DIR", "{files}/file"),
     ("PORTAL_DATA_DIR", "{files}/file/below"),
 ]
@@ -116,6 +123,41 @@ def test_a_database_password_is_neither_in_the_refusal_nor_in_a_warning(read, ur
     with pytest.raises(ImproperlyConfigured) as refused:
         read(DATABASE_URL=url)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["smtp://user:hunter2@host:port", "mail://user:hunter2@host"])
+def test_a_mail_password_is_not_in_the_refusal(read, url):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(EMAIL_URL=url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls", "ssl"),
+    [
+        ("smtp://mail.example", 25, False, False),
+        ("smtp+tls://user:p%40ss@mail.example", 587, True, False),
+        ("smtp+ssl://user:p%40ss@mail.example", 465, False, True),
+        ("smtp+tls://user:p%40ss@mail.example:2525", 2525, True, False),
+    ],
+)
+def test_a_mail_server_is_one_url(read, url, port, tls, ssl):
+    settings = read(EMAIL_URL=url, PORTAL_NOTICE_MAIL="ada@example.com, grace@example.com")
+    assert settings["EMAIL_HOST"] == "mail.example"
+    assert settings["EMAIL_PORT"] == port
+    assert bool(settings.get("EMAIL_USE_TLS")) is tls
+    assert bool(settings.get("EMAIL_USE_SSL")) is ssl
+    assert settings["EMAIL_HOST_PASSWORD"] == ("p@ss" if "@mail" in url else None)
+    assert settings["EMAIL_TIMEOUT"] > 0
+    assert settings["PORTAL_NOTICE_MAIL"] == ["ada@example.com", "grace@example.com"]
+    assert settings["PORTAL_MAIL_IS_SET_UP"]
+
+
+def test_without_a_word_on_mail_none_is_sent(read):
+    settings = read()
+    assert not settings["PORTAL_MAIL_IS_SET_UP"]
+    assert settings["EMAIL_BACKEND"] == "django.core.mail.backends.dummy.EmailBackend"
+    assert not read(EMAIL_URL="smtp://mail.example")["PORTAL_MAIL_IS_SET_UP"]
 
 
 def test_secrets_that_are_not_given_are_made_once(read):
@@ -196,6 +238,8 @@ WRONG = [
     ("PORTAL_LISTENERS", ["Hello"], "portal.E001"),
     ("PORTAL_PORT_SECURE", 8443, "portal.E002"),
     ("PORTAL_LISTENERS", [], "portal.E003"),
+    ("PORTAL_WEBHOOK_CA_FILE", "/nowhere/ca.pem", "portal.E032"),
+    ("PORTAL_WEBHOOK_CA_FILE", "/dev/null", "portal.E032"),
     ("PORTAL_HOSTNAMES", ["localhost", "not a host"], "portal.E004"),
     ("PORTAL_HOSTNAMES", ["localhost", ""], "portal.E004"),
     ("PORTAL_HOSTNAMES", ["https://ca.example"], "portal.E004"),
@@ -407,3 +451,17 @@ def test_a_proxys_name_that_is_no_devices_is_said_in_one_line(ca, settings, now,
         True,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "number"),
+    [
+        ("PORTAL_NOTICE_MAIL", ["ada@example.com", "nobody"], "portal.E030"),
+        ("PORTAL_NOTICE_MAIL", ["ada@example.com\nBcc: eve@example.com"], "portal.E030"),
+        ("PORTAL_NOTICE_FROM", "hatchery@10.0.0.5", "portal.E031"),
+    ],
+)
+def test_an_address_that_is_none_is_found_before_it_is_mailed_to(settings, name, value, number):
+    settings.PORTAL_MAIL_IS_SET_UP = True
+    setattr(settings, name, value)
+    assert number in [message.id for message in checks.run_checks()]
