@@ -53,7 +53,7 @@ def test_each_threshold_is_told_once(door):
     for days in (30, 7, 1):
         watch(before_end(door, days))
         watch(before_end(door, days) + SECOND)
-        watch(before_end(door, days) + how_often(days))
+        watch(before_end(door, days) + how_often(days * DAY))
     assert warnings() == [("door", 30), ("door", 7), ("door", 1)]
     assert told().count() == 3
 
@@ -122,6 +122,13 @@ def test_thresholds_that_are_none_say_nothing(door, broken):
     Profile.objects.filter(name="device").update(warn_days=broken)
     watch(before_end(door, hours=1))
     assert warnings() == []
+
+
+@pytest.mark.parametrize("minutes", [10, 60, 8 * 60, 1440, 7 * 1440, 30 * 1440])
+def test_nothing_ends_between_two_looks(minutes):
+    lead = timedelta(minutes=minutes)
+    assert how_often(lead) <= lead / 2
+    assert how_often(30 * DAY) == timedelta(hours=30)
 
 
 # --- Who is late --------------------------------------------------------------------------------------
@@ -236,7 +243,7 @@ def test_those_that_come_within_a_threshold_later_are_told_later_and_once(yearly
     watch(at)
     watch(at + 3 * HOUR)  # too soon to look again
     assert warnings() == [("first", 7)]
-    watch(at + how_often(7))
+    watch(at + how_often(7 * DAY))
     assert warnings() == [("first", 7), ("second", 7)]
 
 

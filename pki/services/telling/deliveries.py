@@ -7,9 +7,9 @@ it is sent once more when the lease is over: a receiver knows it again by its we
 import json
 import logging
 import random
+import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -69,19 +69,17 @@ def send_due(now: datetime) -> int:
     """
     began = time.monotonic()
     arrived, failed = 0, set[int | None]()
-    with ThreadPoolExecutor(_AT_ONCE, "delivery") as pool:
-        while (elapsed := time.monotonic() - began) < _LONGEST_RUN:
-            moment = now + timedelta(seconds=elapsed)
-            claimed = list(_claimed(moment, failed))
-            if not claimed:
-                break
-            answers = pool.map(_tried, claimed, [moment] * len(claimed))
-            for delivery, answer in zip(claimed, answers, strict=True):
-                _record(delivery, answer, now + timedelta(seconds=time.monotonic() - began))
-                if answer.error:
-                    failed.add(delivery.webhook_id)
-                else:
-                    arrived += 1
+    while (elapsed := time.monotonic() - began) < _LONGEST_RUN:
+        moment = now + timedelta(seconds=elapsed)
+        claimed = list(_claimed(moment, failed))
+        if not claimed:
+            break
+        for delivery, answer in zip(claimed, _all_tried(claimed, moment), strict=True):
+            _record(delivery, answer, now + timedelta(seconds=time.monotonic() - began))
+            if answer.error:
+                failed.add(delivery.webhook_id)
+            else:
+                arrived += 1
     return arrived
 
 
@@ -157,6 +155,22 @@ def _claim(delivery: QuerySet[Delivery], moment: datetime) -> bool:
 
 def _whole(number: int) -> Delivery:
     return Delivery.objects.select_related("notice", "webhook").get(pk=number)
+
+
+def _all_tried(deliveries: Sequence[Delivery], moment: datetime) -> list[_Answer]:
+    """Send them side by side."""
+    answers: dict[int, _Answer] = {}
+
+    def send(delivery: Delivery) -> None:
+        answers[delivery.pk] = _tried(delivery, moment)
+
+    # Daemons: a process that is to end does not wait for a slow receiver, and the lease is there for that.
+    threads = [threading.Thread(target=send, args=[each], daemon=True) for each in deliveries]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [answers[each.pk] for each in deliveries]
 
 
 def _tried(delivery: Delivery, moment: datetime) -> _Answer:

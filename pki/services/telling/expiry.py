@@ -60,9 +60,11 @@ def watch(now: datetime) -> int:
     return told
 
 
-def how_often(days: int) -> timedelta:
-    """How often certificates are looked at for a threshold: for one of 30 days once in 30 hours, together."""
-    return timedelta(hours=days)
+def how_often(lead: timedelta) -> timedelta:
+    """How often certificates are looked at that are told of so long before their end: those that come within
+    30 days are told of together, once in 30 hours, and none ends between two looks.
+    """
+    return max(lead / 24, min(timedelta(hours=1), lead / 2))
 
 
 def _tell_of_issuer(issuer: Issuer, now: datetime) -> bool:
@@ -94,7 +96,7 @@ def _due(profile: Profile, now: datetime) -> Iterator[_Look]:
     nearest = now
     for days, lead in expiry.lead_times(profile.warn_days, profile.lifetime):
         mark, until = marks.get(days), now + lead
-        if mark is None or now >= mark.looked_at + how_often(days):
+        if mark is None or now >= mark.looked_at + how_often(lead):
             after = max(nearest, mark.up_to) if mark else nearest
             yield _Look(profile, days, lead, after, max(after, until))
         nearest = until
