@@ -112,7 +112,7 @@ def _done(task: Task, now: datetime) -> Outcome:
         log.exception("Maintenance: %s failed", task.name)
         outcome = _failed(task.name, f"A fault of Hatchery ({type(error).__name__}); see its log.")
     else:
-        return Outcome(task.name, f"{did:,} {task.unit}" if isinstance(did, int) else "done")
+        return Outcome(task.name, f"{int(did):,} {task.unit}" if isinstance(did, int) else "done")
     _tell_of(outcome, now)
     return outcome
 

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
 from django.db import connection
 
+from pki import migrations
 from pki.models import AuditEvent, Delivery, Issuer, Notice, NoticeMark, Revocation
 from pki.services import audit
 from pki.services.audit import HATCHERY
@@ -188,7 +190,8 @@ def test_several_at_once_tell_it_once(begun):
 
 def test_what_happened_before_there_were_notices_is_not_told(ca):
     NoticeMark.objects.all().delete()
-    import_module("pki.migrations.0017_watch").begin_now(apps, SimpleNamespace(connection=connection))
+    (name,) = (each.stem for each in Path(migrations.__path__[0]).glob("*_watch.py"))
+    import_module(f"pki.migrations.{name}").begin_now(apps, SimpleNamespace(connection=connection))
     newest = AuditEvent.objects.latest("pk").pk
     mark = NoticeMark.objects.get()
     assert (mark.event_id, mark.refusals_event_id) == (newest, newest)

@@ -144,6 +144,18 @@ def test_the_next_address_is_tried_if_nobody_listens_at_the_first(monkeypatch):
         assert post(receiver.url("hooks.example"), Reach(destinations.networks("127.0.0.0/8"))) == 200
 
 
+def test_an_address_that_swallows_everything_leaves_time_for_the_next(monkeypatch):
+    monkeypatch.setattr(posting, "SECONDS", 4.0)
+    Names(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    with Receiver().listening() as receiver, socket.socket() as full:
+        full.bind(("127.0.0.2", receiver.port))
+        full.listen(0)
+        # Its queue is full: the kernel answers no further knock.
+        with socket.create_connection(("127.0.0.2", receiver.port)):
+            assert post(receiver.url("hooks.example"), Reach(destinations.networks("127.0.0.0/8"))) == 200
+    assert len(receiver.posts) == 1
+
+
 def test_a_name_that_nobody_knows_is_said():
     with pytest.raises(NotPosted, match=r"The name nobody\.invalid cannot be resolved"):
         post("https://nobody.invalid/")

@@ -6,10 +6,10 @@ import pytest
 
 from pki.core import destinations
 from pki.core.destinations import DestinationRefused
-from pki.models import AuditEvent, Delivery, Webhook
+from pki.models import AuditEvent, Delivery, Notice, Webhook
 from pki.services.telling import notices, webhooks
 from pki.services.telling.webhooks import WebhookExists, WebhookRefused, WebhookUnknown
-from tests.services.cast import TESTER, everything
+from tests.services.cast import TESTER, at_once, everything
 
 pytestmark = pytest.mark.django_db
 
@@ -111,6 +111,19 @@ def test_one_that_is_removed_takes_its_log_with_it(hook, now):
     assert not Delivery.objects.exists()
     assert AuditEvent.objects.get(kind="webhook.removed").detail["unsent"] == 1
     notice.refresh_from_db()  # it happened all the same
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_is_removed_while_somebody_tells_it_leaves_nothing_behind(now):
+    hook = webhooks.add("ops", URL, [], TESTER, now)
+
+    def tell():
+        return notices.tell("certificate.revoked", "Something happened.", now)
+
+    at_once(tell, tell, lambda: webhooks.remove(hook, TESTER, now), tell, tell)
+    assert not Webhook.objects.exists()
+    assert not Delivery.objects.exists()
+    assert Notice.objects.count() == 4
 
 
 def test_one_that_is_gone_cannot_be_changed(hook, now):

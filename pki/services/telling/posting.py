@@ -78,21 +78,30 @@ def _asked(
 def _connected(destination: Destination, reach: Reach, deadline: float) -> "_UntilDeadline":
     """A connection to the destination: TLS, but for http://. Raises as `post`, or OSError."""
     context = None if destination.is_plain else _context(reach.ca_file)
+    addresses = _judged(destination, reach, deadline)
     failed: OSError | None = None
-    for address in _judged(destination, reach, deadline):
-        raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    for tried, address in enumerate(addresses):
         try:
-            raw.settimeout(_left(deadline))
-            raw.connect((address, destination.port))
-            raw.settimeout(_left(deadline))
-            tls = context.wrap_socket(raw, server_hostname=destination.host) if context else raw
-            return _UntilDeadline(tls, deadline)
+            # Its share of the time: one that swallows everything leaves some for the next.
+            raw = _open(address, destination.port, _left(deadline) / (len(addresses) - tried))
         except OSError as error:
-            raw.close()
-            if isinstance(error, TimeoutError | ssl.SSLError):
-                raise
             failed = error
+            continue
+        raw.settimeout(_left(deadline))
+        tls = context.wrap_socket(raw, server_hostname=destination.host) if context else raw
+        return _UntilDeadline(tls, deadline)
     raise failed or NotPosted("Its name has no address.")
+
+
+def _open(address: str, port: int, seconds: float) -> socket.socket:
+    raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        raw.settimeout(seconds)
+        raw.connect((address, port))
+    except OSError:
+        raw.close()
+        raise
+    return raw
 
 
 def _judged(destination: Destination, reach: Reach, deadline: float) -> list[str]:
