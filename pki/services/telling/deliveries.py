@@ -4,25 +4,20 @@ Whoever sends one has it alone for a while (a lease), and no transaction is open
 it is sent once more when the lease is over: a receiver knows it again by its webhook-id.
 """
 
-import json
 import logging
 import random
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db.models import F, Q, QuerySet
 
-from pki.core import destinations, webhook_signatures
 from pki.core.errors import Refusal
 from pki.models import Delivery, Notice, Webhook
 from pki.services import audit
 from pki.services.audit import Actor
-from pki.services.telling import kinds, mail, notices, posting
-from pki.services.telling.secrets import key_of
+from pki.services.telling import kinds, sending
+from pki.services.telling.sending import Answer
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.deliveries")
@@ -54,14 +49,6 @@ class BeingSent(Refusal):
     code = "being_sent"
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What became of a try: the HTTP status, if there was one, and what is wrong, if anything."""
-
-    status: int | None = None
-    error: str = ""
-
-
 def send_due(now: datetime) -> int:
     """Send what is due; how many arrived. Several nodes may call it at once. Raises DatabaseError.
 
@@ -74,7 +61,7 @@ def send_due(now: datetime) -> int:
         claimed = list(_claimed(moment, failed))
         if not claimed:
             break
-        for delivery, answer in zip(claimed, _all_tried(claimed, moment), strict=True):
+        for delivery, answer in zip(claimed, sending.all_tried(claimed, moment), strict=True):
             _record(delivery, answer, now + timedelta(seconds=time.monotonic() - began))
             if answer.error:
                 failed.add(delivery.webhook_id)
@@ -86,7 +73,7 @@ def send_due(now: datetime) -> int:
 def try_again(delivery: Delivery, actor: Actor, now: datetime) -> Delivery:
     """Try a delivery that was given up, or waits for its next try, now and once; with its outcome.
 
-    Raises DeliveredAlready, or BeingSent.
+    Not for who is in a transaction: a receiver may take ten seconds. Raises DeliveredAlready, or BeingSent.
     """
     with writing():
         if not _claim(Delivery.objects.filter(pk=delivery.pk).exclude(state=Delivery.State.DELIVERED), now):
@@ -115,7 +102,7 @@ def claimed_at_birth(notice: Notice, webhook: Webhook, now: datetime) -> Deliver
 def send_claimed(delivery: Delivery, now: datetime) -> Delivery:
     """Send a delivery that is the caller's alone; with its outcome."""
     began = time.monotonic()
-    answer = _tried(delivery, now)
+    answer = sending.tried(delivery, now)
     _record(delivery, answer, now + timedelta(seconds=time.monotonic() - began))
     return _whole(delivery.pk)
 
@@ -157,80 +144,7 @@ def _whole(number: int) -> Delivery:
     return Delivery.objects.select_related("notice", "webhook").get(pk=number)
 
 
-def _all_tried(deliveries: Sequence[Delivery], moment: datetime) -> list[_Answer]:
-    """Send them side by side."""
-    answers: dict[int, _Answer] = {}
-
-    def send(delivery: Delivery) -> None:
-        answers[delivery.pk] = _tried(delivery, moment)
-
-    # Daemons: a process that is to end does not wait for a slow receiver, and the lease is there for that.
-    threads = [threading.Thread(target=send, args=[each], daemon=True) for each in deliveries]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [answers[each.pk] for each in deliveries]
-
-
-def _tried(delivery: Delivery, moment: datetime) -> _Answer:
-    """Send it. Runs in a thread that has no database."""
-    try:
-        if delivery.webhook is None:
-            if not mail.is_set_up():
-                return _Answer(error="Mail is not set up any more; see EMAIL_URL and PORTAL_NOTICE_MAIL.")
-            mail.send(delivery.notice, notices.url(delivery.notice))
-            return _Answer()
-        status = _posted(delivery.notice, delivery.webhook, moment)
-    except Refusal as refusal:
-        return _Answer(error=refusal.detail)
-    except Exception:
-        # Else its lease would be all that ends it, again and again.
-        log.exception("Delivery %d failed", delivery.pk)
-        return _Answer(error="It failed inside Hatchery; see its log.")
-    if 200 <= status < 300:
-        return _Answer(status)
-    return _Answer(status, _said_by(status))
-
-
-def _posted(notice: Notice, webhook: Webhook, moment: datetime) -> int:
-    destination = destinations.parse(webhook.url)
-    body = json.dumps(contents(notice), separators=(",", ":")).encode()
-    headers = {
-        "Content-Type": "application/json",
-        **webhook_signatures.headers(key_of(webhook), number(notice), moment, body),
-    }
-    reach = posting.Reach(settings.PORTAL_WEBHOOK_NETWORKS, settings.PORTAL_WEBHOOK_CA_FILE)
-    return posting.post(destination, headers, body, reach)
-
-
-def contents(notice: Notice) -> dict[str, object]:
-    """A notice as webhooks are sent it."""
-    return {
-        "type": notice.kind,
-        "timestamp": notices.moment(notice.at),
-        "data": {
-            "summary": notice.summary,
-            "count": notice.count,
-            "url": notices.url(notice),
-            **notice.detail,
-        },
-    }
-
-
-def number(notice: Notice) -> str:
-    """What a notice is known by to receivers, however often it is sent."""
-    # With its time: a database that was restored may give a number to another notice.
-    return f"hatchery_{notice.pk}_{int(notice.at.timestamp())}"
-
-
-def _said_by(status: int) -> str:
-    if 300 <= status < 400:
-        return f"The answer was {status}, and redirects are not followed; name the address that it leads to."
-    return f"The answer was {status}."
-
-
-def _record(delivery: Delivery, answer: _Answer, moment: datetime) -> None:
+def _record(delivery: Delivery, answer: Answer, moment: datetime) -> None:
     """Keep what became of a try, unless its lease ran out and it is somebody else's."""
     mine = Delivery.objects.filter(pk=delivery.pk, leased_until=delivery.leased_until)
     outcome: dict[str, object] = {"status": answer.status, "error": answer.error[:500], "leased_until": None}
@@ -242,7 +156,7 @@ def _record(delivery: Delivery, answer: _Answer, moment: datetime) -> None:
         log.warning("Notice %d to %s was given up: %s", delivery.notice_id, receiver, answer.error)
     else:
         pause = BACK_OFF[max(delivery.attempts, 1) - 1]
-        # No secret, only an unlikeness.
+        # Dice, no secret.
         outcome["next_at"] = moment + pause * (1 + random.uniform(0, _JITTER))  # noqa: S311
     with writing():
         mine.update(**outcome)

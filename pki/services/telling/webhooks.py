@@ -110,7 +110,7 @@ def secret_of(webhook: Webhook) -> str:
 def send_test(webhook: Webhook, actor: Actor, now: datetime) -> Delivery:
     """Send it a notice that says nothing, now and once; the outcome, after at most some 10 seconds.
 
-    Raises WebhookUnknown.
+    Not for who is in a transaction. Raises WebhookUnknown.
     """
     with writing():
         held = _held(webhook)
