@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-# The end of the span in which certificates are renewed; what is left of their life then.
-_LONG = timedelta(days=10)
-_LEFT_OF_LONG, _LEFT_OF_SHORT = 1 / 6, 1 / 3
+from pki.core import renewals
+
 LONGEST_DAYS = 365
 
 
 def left_when_late(life: timedelta) -> timedelta:
     """What is left of a certificate's life when all that are renewed as told have been."""
-    return life * (_LEFT_OF_LONG if life >= _LONG else _LEFT_OF_SHORT)
+    _, latest = renewals.parts(life)
+    return life * (1 - latest)
 
 
 def lead_times(days: Sequence[int], life: timedelta) -> list[tuple[int, timedelta]]:

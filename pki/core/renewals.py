@@ -86,8 +86,13 @@ def _life(not_before: datetime, not_after: datetime) -> tuple[datetime, timedelt
     return begun, not_after - begun + timedelta(seconds=1)
 
 
+def parts(life: timedelta) -> tuple[float, float]:
+    """Between which parts of such a life certificates are renewed."""
+    return (2 / 3, 5 / 6) if life >= LONG else (1 / 2, 2 / 3)
+
+
 def _slice(begun: datetime, life: timedelta, fingerprint: str) -> Window:
-    earliest, latest = (2 / 3, 5 / 6) if life >= LONG else (1 / 2, 2 / 3)
+    earliest, latest = parts(life)
     span = life * (latest - earliest)
     # The digest is as good as dice, and falls the same each time it is asked.
     place = int(fingerprint[:13], 16) / 16**13

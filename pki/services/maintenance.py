@@ -20,6 +20,7 @@ from pki.services.issuing import listener_certificates
 from pki.services.looking import tallies
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
+from pki.services.renewing import superseding
 from pki.services.telling import deliveries, expiry, from_audit, kinds, notices, pruning
 from pki.services.transactions import alone, writing
 
@@ -55,7 +56,8 @@ def tasks() -> tuple[Task, ...]:
     return (
         Task("listener certificates", _renew_listeners, "renewed", everywhere=True),
         Task("OCSP responders", RESPONDERS.renew_due, "renewed", everywhere=True),
-        # superseding.supersede_due: before the lists that say so.
+        # Before the lists that say so.
+        Task("renewed certificates", superseding.supersede_due, "superseded"),
         # campaigns.step
         # bundle.publish_due
         Task("shards of CRLs", _publish_shards, "made"),

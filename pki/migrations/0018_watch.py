@@ -17,7 +17,7 @@ def begin_now(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0016_renewal_permissions'),
+        ('pki', '0017_crl_floor'),
     ]
 
     operations = [
