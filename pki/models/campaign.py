@@ -70,11 +70,30 @@ class Campaign(models.Model):
     gathered_up_to = models.BigIntegerField(
         null=True, blank=True, editable=False, help_text="The last device that was looked at; none: all were."
     )
+    elsewhere = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Devices that were left out: another campaign leads them."
+    )
+    position = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Members whose place is below this are asked: 0 to 1000000."
+    )
+    window_from = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the window began, as if never paused."
+    )
+    stepped_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Up to when it has done what was due."
+    )
+    swept_up_to = models.BigIntegerField(
+        default=0, editable=False, help_text="The last member that was looked at for having nothing to move."
+    )
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=160)
     started_at = models.DateTimeField(null=True, blank=True)
+    canaries_asked_at = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when all are asked.")
     paused_at = models.DateTimeField(null=True, blank=True)
+    resumed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it went on; failures before this are tried again."
+    )
     ended_at = models.DateTimeField(null=True, blank=True)
     resume_state = models.CharField(
         max_length=16, blank=True, editable=False, help_text="What a pause broke."
@@ -131,6 +150,15 @@ class CampaignMember(models.Model):
     canary = models.BooleanField(default=False)
     place = models.PositiveIntegerField(
         help_text="Where in the window it is asked: 0 to 999999, by a hash of its name and the campaign's."
+    )
+    old_issuer = models.ForeignKey(
+        Issuer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Who signed its certificate before; none if keys alone are rotated.",
     )
     asked_at = models.DateTimeField(null=True, blank=True)
     moved_at = models.DateTimeField(null=True, blank=True)
