@@ -18,6 +18,7 @@ from pki.core.errors import Refusal
 from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, LastSeen
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices, labels, rotation
+from pki.services.fleet.sightings import Sighting
 from pki.services.revoking import revocation
 from tests.console.browser import ONE_TOKEN, add, changelist, page
 from tests.console.conftest import browser, staff
@@ -402,7 +403,7 @@ def test_a_rotation_shows_its_progress_until_the_new_certificate_is_seen(ada, wo
     later = world.gate.rotation_requested_at + timedelta(seconds=1)
     new = Gadget("gate-1").enroll(shown.context["secret"], later).certificate
     assert "Waiting to be seen with it" in text(ada.get(page(world.gate)))
-    rotation.complete(world.gate.pk, new.pk, later)
+    rotation.complete([Sighting(world.gate.pk, new.pk, later, None, "TLSv1.3")])
     done = text(ada.get(page(world.gate)))
     assert "Rotation under way" not in done
     assert "Rotation done" in done

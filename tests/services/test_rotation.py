@@ -6,6 +6,7 @@ from pki.core import csr
 from pki.models import AuditEvent, Device, EnrollmentToken, Profile, Revocation
 from pki.services.enrolling import tokens
 from pki.services.fleet import rotation
+from pki.services.fleet.sightings import Sighting
 from pki.services.issuing import issuance
 from tests.services.cast import (
     SECOND,
@@ -30,6 +31,11 @@ def door(ca, now):
     return device
 
 
+def complete(device, certificate, at):
+    """The device shows a certificate."""
+    rotation.complete([Sighting(device.pk, certificate.pk, at, None, "TLSv1.3")])
+
+
 def is_rotating(device):
     return Device.objects.get(pk=device.pk).rotation_requested_at is not None
 
@@ -39,7 +45,7 @@ def test_a_rotation_comes_with_a_token_and_supersedes_the_old_certificate_once_s
     secret, _ = rotation.request_with_token(door, TESTER, now)
     new = Gadget("door-1").enroll(secret, now + SECOND).certificate
     assert not hasattr(old, "revocation")
-    rotation.complete(door.pk, new.pk, now + SECOND)
+    complete(door, new, now + SECOND)
     old.refresh_from_db()
     assert old.revocation.reason == "superseded"
     assert not is_rotating(door)
@@ -74,7 +80,7 @@ def test_a_rotation_is_called_off_once_and_the_old_certificate_stays(door, now):
     assert rotation.cancel(door, TESTER, now) is False
     assert AuditEvent.objects.filter(kind="rotation.cancelled").count() == 1
     new = Gadget("door-1").enroll(secret, now + SECOND).certificate
-    rotation.complete(door.pk, new.pk, now + SECOND)
+    complete(door, new, now + SECOND)
     old.refresh_from_db()
     assert not hasattr(old, "revocation")
     assert EnrollmentToken.objects.get().uses == 1
@@ -141,12 +147,12 @@ def test_a_certificate_for_the_old_key_ends_no_rotation(gadget, now):
     gate = Device.objects.get(name="gate-1")
     secret = rotated(gadget, now + SECOND)
     late, _ = issuance.issue(gate, csr.verify(gadget.csr), TESTER, now + 2 * SECOND)
-    rotation.complete(gate.pk, late.certificate.pk, now + 3 * SECOND)
+    complete(gate, late.certificate, now + 3 * SECOND)
     assert is_rotating(gate)
     assert not Revocation.objects.exists()
 
     new = Gadget("gate-1").enroll(secret, now + 4 * SECOND).certificate
-    rotation.complete(gate.pk, new.pk, now + 5 * SECOND)
+    complete(gate, new, now + 5 * SECOND)
     assert not is_rotating(gate)
     assert {each.certificate.spki_sha256 for each in Revocation.objects.all()} == {
         late.certificate.spki_sha256
@@ -155,7 +161,7 @@ def test_a_certificate_for_the_old_key_ends_no_rotation(gadget, now):
 
 def test_a_certificate_of_before_ends_no_rotation(door, now):
     rotation.request(door, TESTER, now)
-    rotation.complete(door.pk, door.certificates.get().pk, now + SECOND)
+    complete(door, door.certificates.get(), now + SECOND)
     assert is_rotating(door)
 
 

@@ -32,6 +32,18 @@ GROUPS: dict[str, dict[str, str]] = {
         "rotation.cancelled": "rotation called off",
         "rotation.completed": "rotation done",
     },
+    "Campaigns": {
+        "campaign.drafted": "campaign drafted",
+        "campaign.started": "campaign started",
+        "campaign.opened": "campaign opened to all",
+        "campaign.paused": "campaign paused",
+        "campaign.resumed": "campaign gone on with",
+        "campaign.stopped": "campaign stopped by itself",
+        "campaign.rolling_back": "campaign rolling back",
+        "campaign.rolled_back": "campaign rolled back",
+        "campaign.finished": "campaign finished",
+        "campaign.cancelled": "campaign cancelled",
+    },
     "Tokens": {
         "token.made": "token made",
         "token.cancelled": "token cancelled",

@@ -84,7 +84,7 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
 }
 
 # What an event is about, for those that have no sentence of their own.
-_ABOUT = ("name", "profile", "issuer", "user", "username")
+_ABOUT = ("name", "campaign", "profile", "issuer", "user", "username")
 
 _BAD = ("certificate.revoked", "device.retired", "device.suspended")
 _GOOD = (

@@ -3,18 +3,19 @@
 The old certificate stays good until the new one was seen at work.
 """
 
-import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-
-from django.db.models import Exists, OuterRef
+from typing import Any
 
 from pki.core.errors import Refusal
-from pki.models import Certificate, Device, EnrollmentToken, Revocation
+from pki.models import Campaign, CampaignMember, Certificate, Device, EnrollmentToken, Revocation
 from pki.services import audit
 from pki.services.audit import HATCHERY, Actor
 from pki.services.enrolling import tokens
 from pki.services.issuing import issuance
 from pki.services.revoking import revocation
+from pki.services.rotating.shown import Showing, Shown, by_device
 from pki.services.transactions import writing
 
 
@@ -63,28 +64,54 @@ def cancel(device: Device, actor: Actor, now: datetime) -> bool:
     return True
 
 
-def complete(device_id: int, certificate_id: int, now: datetime) -> None:
-    """End a device's rotation if the certificate that it just showed is for a key that is new since then."""
-    shown = Certificate.objects.select_related("device").get(pk=certificate_id)
-    had_before = Certificate.objects.filter(
-        device=OuterRef("pk"),
-        spki_sha256=shown.spki_sha256,
-        issued_at__lte=OuterRef("rotation_requested_at"),
-    )
-    rotating = Device.objects.filter(~Exists(had_before), rotation_requested_at__lt=shown.issued_at)
+def complete(sightings: Sequence[Showing]) -> None:
+    """End the rotations of devices that showed a certificate for a key that is new since they were asked.
+
+    Their other certificates are superseded. One query if none of the batch (500 at most) rotates; some more,
+    however many do.
+    """
+    numbers = {each.device_id for each in sightings}
+    rotating = Device.objects.filter(pk__in=numbers, rotation_requested_at__isnull=False)
+    if not (found := set(rotating.values_list("pk", flat=True))):
+        return
+    shown = by_device(each for each in sightings if each.device_id in found)
+    now = max(each.at for each in sightings)
     with writing():
-        ended = rotating.filter(pk=device_id).update(rotation_requested_at=None)
-        if not ended or shown.device is None:
-            return
-        others = list(revocation.living(shown.device, now).exclude(spki_sha256=shown.spki_sha256))
-        if others:
+        ended: dict[int, Shown] = {}
+        # In one order, so that two workers that write the same devices do not deadlock.
+        for device in rotating.order_by("pk").select_for_update(no_key=True):
+            for each in shown.get(device.pk, ()):
+                if device.rotation_requested_at and each.key_since > device.rotation_requested_at:
+                    ended[device.pk] = each
+        if ended:
+            Device.objects.filter(pk__in=ended).update(rotation_requested_at=None)
+            _record(ended, _supersede_others(ended, now), now)
+
+
+def _supersede_others(ended: Mapping[int, Shown], now: datetime) -> Counter[int]:
+    """Revoke what devices have for other keys than the one that they showed; how many, by device."""
+    living = Certificate.objects.filter(device__in=ended, revocation=None, not_after__gte=now)
+    others = [
+        each
+        for each in revocation.in_short(living)
+        if each.device_id is not None and each.spki_sha256 != ended[each.device_id].spki_sha256
+    ]
+    if others:
+        try:
             revocation.revoke(others, Revocation.Reason.SUPERSEDED, HATCHERY, now)
-        audit.record(
-            "rotation.completed",
-            HATCHERY,
-            now,
-            device=shown.device,
-            certificate=shown,
-            level=logging.INFO,
-            superseded=len(others),
-        )
+        except revocation.AlreadyRevoked:
+            return Counter()  # somebody else was quicker
+    return Counter(each.device_id for each in others if each.device_id is not None)
+
+
+def _record(ended: Mapping[int, Shown], superseded: Mapping[int, int], now: datetime) -> None:
+    """An event for each device, but for those of a campaign: it counts them."""
+    led = CampaignMember.objects.filter(device__in=ended, living=True, campaign__kind=Campaign.Kind.KEY)
+    counted = set(led.values_list("device", flat=True))
+    showed = Certificate.objects.filter(pk__in=[each.pk for each in ended.values()]).select_related("device")
+    entries: list[tuple[Device | Certificate, dict[str, Any]]] = [
+        (each, {"superseded": superseded.get(each.device_id, 0)})
+        for each in showed.defer("der").order_by("pk")
+        if each.device_id is not None and each.device_id not in counted
+    ]
+    audit.record_each("rotation.completed", HATCHERY, now, entries)

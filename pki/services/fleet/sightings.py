@@ -10,9 +10,10 @@ from datetime import datetime
 
 from django.db import DatabaseError
 
-from pki.models import Device, LastSeen
+from pki.models import LastSeen
 from pki.services.fleet import rotation
 from pki.services.renewing import first_use
+from pki.services.rotating import members
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.sightings")
@@ -88,14 +89,8 @@ def _write(sightings: list[Sighting]) -> None:
             update_fields=["at", "address", "tls_version", "certificate"],
         )
     first_use.note({each.certificate_id: each.at for each in sightings})
-    rotating = set(
-        Device.objects.filter(pk__in=[each.device_id for each in sightings])
-        .exclude(rotation_requested_at=None)
-        .values_list("pk", flat=True)
-    )
-    for each in sightings:
-        if each.device_id in rotating:
-            rotation.complete(each.device_id, each.certificate_id, each.at)
+    members.seen(sightings)
+    rotation.complete(sightings)
 
 
 # This process's sightings; the worker flushes them.

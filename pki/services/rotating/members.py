@@ -1,19 +1,123 @@
-"""What members of campaigns do, seen from outside: they show certificates, and are refused."""
+"""What members of campaigns do, seen from outside: they show certificates, and are refused.
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+A member has moved once it *showed* what it was asked for. To have been issued it is not enough: the answer
+may be lost, or the device may not be able to use it.
+"""
 
-from pki.models import Device
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-if TYPE_CHECKING:
-    # It calls this module.
-    from pki.services.fleet.sightings import Sighting
+from django.db.models import QuerySet
+
+from pki.models import Campaign, CampaignMember, Device
+from pki.services.rotating.shown import Showing, Shown, by_device
+from pki.services.transactions import writing
+
+State = CampaignMember.State
+
+# A device that has its new certificate for so long and still shows the one before cannot use the new one.
+PATIENCE = timedelta(minutes=10)
+NOT_USED = "new_certificate_not_used"
+# Refusals that say nothing about the move: somebody took the device out of service.
+NO_FAILURES = frozenset({"device_inactive", "device_suspended", "device_retired"})
 
 
-def seen(sightings: Sequence["Sighting"]) -> None:
-    """Note of a batch of sightings who has moved. One query if no member of a campaign is among them."""
+def seen(sightings: Sequence[Showing]) -> None:
+    """Note who of a batch (500 at most) has moved, or shows that it cannot use what it was given.
+
+    One query if no member that has not moved is among them; some more, however many they are, if so.
+    """
+    numbers = {each.device_id for each in sightings}
+    led = _unmoved().filter(device__in=numbers).order_by()
+    if not (members := list(led.values_list("pk", "device_id"))):
+        return
+    devices = {device for _, device in members}
+    shown = by_device(each for each in sightings if each.device_id in devices)
+    with writing():
+        # In one order, here and where they are asked: no deadlock.
+        held = _unmoved().filter(pk__in=[number for number, _ in members]).order_by("pk")
+        rows = list(held.select_related("campaign", "certificate").select_for_update(of=("self",)))
+        changed = [member for member in rows if _take_note(member, shown[member.device_id])]
+        fields = ["state", "moved_at", "asked_at", "failed_at", "code", "reason", "certificate"]
+        CampaignMember.objects.bulk_update(changed, fields)
+        _keep_moved(changed)
 
 
-def failed(device: Device, code: str, reason: str, now: datetime) -> None:
-    """Note that a device that was asked was refused a renewal; if it was not asked, nothing."""
+def failed(device: Device | int, code: str, reason: str, now: datetime) -> None:
+    """Note that a device (or its number) was refused a renewal; if no campaign asked for it, nothing."""
+    if code in NO_FAILURES:
+        return
+    asked = CampaignMember.objects.filter(
+        device=device, living=True, state__in=(State.ASKED, State.RENEWED, State.FAILED)
+    )
+    with writing():
+        asked.update(state=State.FAILED, failed_at=now, code=code[:64], reason=reason[:500])
+
+
+def _unmoved() -> QuerySet[CampaignMember]:
+    return CampaignMember.objects.filter(living=True).exclude(state=State.MOVED)
+
+
+def _take_note(member: CampaignMember, shown: Iterable[Shown]) -> bool:
+    """Change `member` by what its device showed; whether it is another one now."""
+    changed = False
+    for each in shown:
+        if _is_asked_for(member, each):
+            member.state, member.moved_at, member.certificate_id = State.MOVED, each.at, each.pk
+            return True
+        if _cannot_use(member, each):
+            member.state, member.failed_at, member.code = State.FAILED, each.at, NOT_USED
+            member.reason = (
+                "It was given a new certificate and shows the one before still, "
+                f"{int(PATIENCE.total_seconds() // 60)} minutes later."
+            )
+            changed = True
+        elif _is_to_come_back(member, each):
+            member.state, member.asked_at = State.ASKED, each.at
+            changed = True
+    return changed
+
+
+def _is_asked_for(member: CampaignMember, shown: Shown) -> bool:
+    campaign = member.campaign
+    if campaign.state == Campaign.State.ROLLING_BACK:
+        # Those that were left out show the old one all along.
+        has_come = shown.issuer_id == member.old_issuer_id and shown.at >= (member.asked_at or shown.at)
+        return has_come and member.state != State.LEFT
+    if campaign.kind == Campaign.Kind.ISSUER:
+        return shown.issuer_id == campaign.to_issuer_id
+    since = member.asked_at or campaign.started_at
+    return since is not None and shown.key_since > since
+
+
+def _cannot_use(member: CampaignMember, shown: Shown) -> bool:
+    new = member.certificate
+    return (
+        member.state == State.RENEWED
+        and new is not None
+        and shown.pk != new.pk
+        and shown.at >= new.issued_at + PATIENCE
+    )
+
+
+def _is_to_come_back(member: CampaignMember, shown: Shown) -> bool:
+    """Whether it got its new certificate at the very moment when the campaign was rolled back."""
+    campaign = member.campaign
+    return (
+        campaign.state == Campaign.State.ROLLING_BACK
+        and member.state == State.LEFT
+        and shown.issuer_id == campaign.to_issuer_id
+        and not member.reason  # for which it was left out
+    )
+
+
+def _keep_moved(changed: Iterable[CampaignMember]) -> None:
+    """Let who moved before it was asked, or after a pause, be renewed by the same issuer from now on."""
+    moved: dict[int, list[int]] = {}
+    for member in changed:
+        campaign = member.campaign
+        is_forward = member.state == State.MOVED and campaign.state != Campaign.State.ROLLING_BACK
+        if is_forward and campaign.to_issuer_id is not None:
+            moved.setdefault(campaign.to_issuer_id, []).append(member.device_id)
+    for issuer, numbers in moved.items():
+        Device.objects.filter(pk__in=numbers).exclude(issuer=issuer).update(issuer=issuer)

@@ -39,18 +39,19 @@ class Progress:
 def of(campaign: Campaign, now: datetime) -> Progress:
     """How far `campaign` is, with two queries over its members' index."""
     members = CampaignMember.objects.filter(campaign=campaign)
-    counts = dict(members.order_by().values_list("state").annotate(Count("pk")))
-    not_seen = _not_seen(members).count() if counts.get(State.ASKED) else 0
+    number = counts(campaign)
     return Progress(
-        total=sum(counts.values()),
-        waiting=counts.get(State.WAITING, 0),
-        asked=counts.get(State.ASKED, 0),
-        not_seen=not_seen,
-        renewed=counts.get(State.RENEWED, 0),
-        moved=counts.get(State.MOVED, 0),
-        failed=counts.get(State.FAILED, 0),
-        left=counts.get(State.LEFT, 0),
+        total=sum(number.values()),
+        not_seen=_not_seen(members).count() if number["asked"] else 0,
+        **number,
     )
+
+
+def counts(campaign: Campaign) -> dict[str, int]:
+    """How many members are in each state, by its name."""
+    members = CampaignMember.objects.filter(campaign=campaign).order_by()
+    found = dict(members.values_list("state").annotate(Count("pk")))
+    return {str(state): found.get(state, 0) for state in State}
 
 
 def laggards(campaign: Campaign) -> QuerySet[CampaignMember]:

@@ -1,0 +1,144 @@
+"""Asking members to renew, and taking it back: some at a time, each chunk in a transaction of its caller's.
+
+A device is asked by a column that `proving.status` reads anyway: `Device.issuer`, or
+`Device.rotation_requested_at`, which is then the member's `asked_at`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from pki.models import Campaign, CampaignMember, Certificate, Device, Issuer, Revocation
+from pki.services.rotating import pace
+
+State = CampaignMember.State
+
+# Members that are changed in one transaction.
+CHUNK = 1_000
+
+
+def ask(campaign: Campaign, now: datetime) -> bool:
+    """Ask members whose place has come; whether some may be left."""
+    members = CampaignMember.objects.filter(campaign=campaign)
+    due = members.filter(state=State.WAITING, place__lt=campaign.position).order_by("place")
+    held = _held(due)
+    able = _able([member.device_id for member in held], now)
+    left = [member.pk for member in held if member.device_id not in able]
+    members.filter(pk__in=[member.pk for member in held]).update(state=State.ASKED, asked_at=now)
+    members.filter(pk__in=left).update(state=State.LEFT)
+    # Also those that have nothing to move: who enrolls again is given what the others are.
+    _mark([member.device_id for member in held], campaign, now)
+    return len(held) == CHUNK
+
+
+def take_back(campaign: Campaign, now: datetime) -> bool:
+    """Let members that were asked and have not moved be as they were; whether some may be left.
+
+    Those that failed stay on record as failed, and those that have a new certificate are to show it.
+    """
+    asked = CampaignMember.objects.filter(
+        campaign=campaign, asked_at__isnull=False, state__in=(State.ASKED, State.FAILED, State.LEFT)
+    )
+    held = _held(asked)
+    release(held, campaign, now)
+    for member in held:
+        member.asked_at = None
+        if member.state == State.ASKED:
+            member.state = State.WAITING
+            _come_later(member, campaign, campaign.resume_state)
+    CampaignMember.objects.bulk_update(held, ["state", "asked_at", "place"])
+    return len(held) == CHUNK
+
+
+def try_again(campaign: Campaign) -> bool:
+    """Have members that failed before the campaign went on wait for their turn; whether some may be left."""
+    if campaign.resumed_at is None:
+        return False
+    failed = CampaignMember.objects.filter(
+        campaign=campaign, state=State.FAILED, failed_at__lte=campaign.resumed_at
+    )
+    held = _held(failed)
+    for member in held:
+        member.state, member.asked_at = State.WAITING, None
+        member.failed_at, member.code, member.reason = None, "", ""
+        _come_later(member, campaign, campaign.state)
+    fields = ["state", "asked_at", "failed_at", "code", "reason", "place"]
+    CampaignMember.objects.bulk_update(held, fields)
+    return len(held) == CHUNK
+
+
+def release(members: Sequence[CampaignMember], campaign: Campaign, now: datetime) -> None:
+    """Let the devices of members that were asked be as if they had not been."""
+    if campaign.kind == Campaign.Kind.ISSUER:
+        _give_back(members, campaign, now)
+        return
+    asked: dict[datetime, list[int]] = {}
+    for member in members:
+        if member.asked_at is not None:
+            asked.setdefault(member.asked_at, []).append(member.device_id)
+    for moment, numbers in asked.items():
+        # Not what a person asked for since then.
+        rotating = Device.objects.filter(pk__in=numbers, rotation_requested_at=moment)
+        rotating.update(rotation_requested_at=None)
+
+
+def able_issuers(now: datetime) -> set[int]:
+    """The numbers of the issuers that can sign."""
+    active = Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now)
+    return set(active.values_list("pk", flat=True))
+
+
+def _give_back(members: Sequence[CampaignMember], campaign: Campaign, now: datetime) -> None:
+    """Have devices signed for by who did before; by their profile's issuer if that is the same, or if the
+    one of before cannot sign any more.
+    """
+    able = able_issuers(now)
+    olds = {member.device_id: member.old_issuer_id for member in members}
+    devices = Device.objects.filter(pk__in=olds, issuer=campaign.to_issuer)
+    groups: dict[int | None, list[int]] = {}
+    for number, usual in devices.values_list("pk", "profile__issuer_id"):
+        old = olds[number]
+        groups.setdefault(old if old in able and old != usual else None, []).append(number)
+    for issuer, numbers in groups.items():
+        Device.objects.filter(pk__in=numbers).update(issuer=issuer)
+
+
+def unable(devices: Iterable[int], now: datetime) -> set[int]:
+    """Which of these devices have nothing to move: they are retired, or no certificate of theirs lives."""
+    numbers = set(devices)
+    return numbers - _able(numbers, now)
+
+
+def _come_later(member: CampaignMember, campaign: Campaign, state: str) -> None:
+    """Spread who is asked a second time over what is left of the window; canaries are asked at once."""
+    if state == Campaign.State.OPEN:
+        member.place = pace.later_place(campaign.position, member.place)
+
+
+def _able(devices: Iterable[int], now: datetime) -> set[int]:
+    # One on hold may come back.
+    gone = Revocation.objects.filter(certificate=OuterRef("pk")).exclude(
+        reason=Revocation.Reason.CERTIFICATE_HOLD
+    )
+    living = Certificate.objects.filter(~Exists(gone), device=OuterRef("pk"), not_after__gte=now)
+    found = Device.objects.filter(Exists(living), pk__in=list(devices)).exclude(state=Device.State.RETIRED)
+    return set(found.values_list("pk", flat=True))
+
+
+def _mark(devices: Sequence[int], campaign: Campaign, now: datetime) -> None:
+    chosen = Device.objects.filter(pk__in=devices)
+    # In one order, as all who hold several: no deadlock.
+    list(chosen.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    if campaign.kind == Campaign.Kind.ISSUER:
+        chosen.update(issuer=campaign.to_issuer)
+        return
+    earlier = Q(rotation_requested_at=None) | Q(rotation_requested_at__lt=now)
+    chosen.filter(earlier).update(rotation_requested_at=now)
+
+
+def _held(members: QuerySet[CampaignMember]) -> list[CampaignMember]:
+    """The first CHUNK of members as they are now; nobody else changes them until the transaction ends."""
+    numbers = list(members.values_list("pk", flat=True)[:CHUNK])
+    # Asked again: one may have moved in the meantime.
+    return list(members.filter(pk__in=numbers).order_by("pk").select_for_update(no_key=True))

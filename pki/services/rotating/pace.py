@@ -1,0 +1,62 @@
+"""How fast a campaign asks: each member has a place in the window, and a campaign a position that moves on.
+
+Members whose place is below the position are asked. The places are a hash's, so that they are spread evenly;
+the canaries are those with the lowest.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from pki.models import Campaign
+
+END = 1_000_000  # places are 0 to END - 1
+# What was missed while no step ran is caught up at twice the pace, and not all at once; a step counts for so
+# long at most.
+CATCH_UP = 2
+LONGEST_STEP = timedelta(minutes=5)
+# Who goes on near the end of the window has this much of it, for those who are asked again.
+_LEAST_LEFT = END // 10
+
+
+def place(campaign: Campaign, device: str) -> int:
+    """Where a device, by its name, is in the window of a campaign: the same always, another in each."""
+    digest = hashlib.sha256(f"{campaign.name}/{device}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % END
+
+
+def canaries_end(campaign: Campaign) -> int:
+    """Below which place members are canaries."""
+    return campaign.canary_percent * END // 100
+
+
+def next_position(campaign: Campaign, now: datetime) -> int:
+    """How far an open campaign is to ask now."""
+    if not campaign.window_seconds or campaign.window_from is None or campaign.stepped_at is None:
+        return END
+    start = canaries_end(campaign)
+    per_second = (END - start) / campaign.window_seconds
+    due = start + per_second * (now - campaign.window_from).total_seconds()
+    step = min(now - campaign.stepped_at, LONGEST_STEP).total_seconds()
+    most = campaign.position + CATCH_UP * per_second * step
+    return max(campaign.position, min(int(due), int(most), END))
+
+
+def stand_still(campaign: Campaign) -> None:
+    """Have part of the window left for who is asked again after a pause."""
+    if campaign.window_seconds:
+        campaign.position = min(campaign.position, END - _LEAST_LEFT)
+
+
+def move_on(campaign: Campaign, now: datetime) -> None:
+    """Count the window from where the campaign stood still: what was left of it then is left now."""
+    start = canaries_end(campaign)
+    passed = max(campaign.position - start, 0) / (END - start)
+    campaign.window_from = now - timedelta(seconds=campaign.window_seconds * passed)
+    campaign.stepped_at = now
+
+
+def later_place(position: int, place: int) -> int:
+    """Where a member that was asked before comes again: spread over what is left of the window."""
+    if place >= position:
+        return place
+    return min(position + place * (END - position) // position, END - 1)
