@@ -64,9 +64,11 @@ class _Step:
 
     def run(self) -> None:
         state = Campaign.objects.values_list("state", flat=True).get(pk=self._number)
-        if state in Campaign.ENDED:
-            self._each(Campaign.ENDED, lambda held: ending.let_go(held, self._now))
-            return
+        if state not in Campaign.ENDED:
+            self._go_on(state)
+        self._each(Campaign.ENDED, lambda held: ending.let_go(held, self._now))
+
+    def _go_on(self, state: str) -> None:
         self._note_renewed()
         if state in _ASKING:
             self._lead()
