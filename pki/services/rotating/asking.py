@@ -37,17 +37,13 @@ def take_back(campaign: Campaign, now: datetime) -> bool:
 
     Those that failed stay on record as failed, and those that have a new certificate are to show it.
     """
-    asked = CampaignMember.objects.filter(
-        campaign=campaign, asked_at__isnull=False, state__in=(State.ASKED, State.FAILED, State.LEFT)
-    )
-    held = _held(asked)
+    members = CampaignMember.objects.filter(campaign=campaign)
+    held = _held(members.filter(asked_at__isnull=False, state__in=(State.ASKED, State.FAILED, State.LEFT)))
     release(held, campaign, now)
-    for member in held:
-        member.asked_at = None
-        if member.state == State.ASKED:
-            member.state = State.WAITING
-            _come_later(member, campaign, campaign.resume_state)
-    CampaignMember.objects.bulk_update(held, ["state", "asked_at", "place"])
+    asked = members.filter(pk__in=[each.pk for each in held if each.state == State.ASKED])
+    _spread(asked, campaign, campaign.resume_state)
+    asked.update(state=State.WAITING)
+    members.filter(pk__in=[each.pk for each in held]).update(asked_at=None)
     return len(held) == CHUNK
 
 
@@ -58,14 +54,11 @@ def try_again(campaign: Campaign) -> bool:
     failed = CampaignMember.objects.filter(
         campaign=campaign, state=State.FAILED, failed_at__lte=campaign.resumed_at
     )
-    held = _held(failed)
-    for member in held:
-        member.state, member.asked_at = State.WAITING, None
-        member.failed_at, member.code, member.reason = None, "", ""
-        _come_later(member, campaign, campaign.state)
-    fields = ["state", "asked_at", "failed_at", "code", "reason", "place"]
-    CampaignMember.objects.bulk_update(held, fields)
-    return len(held) == CHUNK
+    numbers = [each.pk for each in _held(failed)]
+    again = CampaignMember.objects.filter(pk__in=numbers)
+    _spread(again, campaign, campaign.state)
+    again.update(state=State.WAITING, asked_at=None, failed_at=None, code="", reason="")
+    return len(numbers) == CHUNK
 
 
 def release(members: Sequence[CampaignMember], campaign: Campaign, now: datetime) -> None:
@@ -110,10 +103,11 @@ def unable(devices: Iterable[int], now: datetime) -> set[int]:
     return numbers - _able(numbers, now)
 
 
-def _come_later(member: CampaignMember, campaign: Campaign, state: str) -> None:
+def _spread(members: QuerySet[CampaignMember], campaign: Campaign, state: str) -> None:
     """Spread who is asked a second time over what is left of the window; canaries are asked at once."""
-    if state == Campaign.State.OPEN:
-        member.place = pace.later_place(campaign.position, member.place)
+    if state == Campaign.State.OPEN and campaign.position:
+        passed = members.filter(place__lt=campaign.position)
+        passed.update(place=pace.later_place(campaign.position))
 
 
 def _able(devices: Iterable[int], now: datetime) -> set[int]:

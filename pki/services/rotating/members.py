@@ -4,12 +4,12 @@ A member has moved once it *showed* what it was asked for. To have been issued i
 may be lost, or the device may not be able to use it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
-from pki.models import Campaign, CampaignMember, Device
+from pki.models import Campaign, CampaignMember, Certificate, Device
 from pki.services.rotating.shown import Showing, Shown, by_device
 from pki.services.transactions import writing
 
@@ -18,6 +18,10 @@ State = CampaignMember.State
 # A device that has its new certificate for so long and still shows the one before cannot use the new one.
 PATIENCE = timedelta(minutes=10)
 NOT_USED = "new_certificate_not_used"
+_NOT_USED = (
+    "It was given a new certificate and shows the one before still, "
+    f"{int(PATIENCE.total_seconds() // 60)} minutes later."
+)
 # Refusals that say nothing about the move: somebody took the device out of service.
 NO_FAILURES = frozenset({"device_inactive", "device_suspended", "device_retired"})
 
@@ -36,11 +40,13 @@ def seen(sightings: Sequence[Showing]) -> None:
     with writing():
         # In one order, here and where they are asked: no deadlock.
         held = _unmoved().filter(pk__in=[number for number, _ in members]).order_by("pk")
-        rows = list(held.select_related("campaign", "certificate").select_for_update(of=("self",)))
-        changed = [member for member in rows if _take_note(member, shown[member.device_id])]
-        fields = ["state", "moved_at", "asked_at", "failed_at", "code", "reason", "certificate"]
-        CampaignMember.objects.bulk_update(changed, fields)
-        _keep_moved(changed)
+        outcomes: dict[str, dict[int, CampaignMember]] = {}
+        rows = held.select_related("campaign", "certificate").defer("certificate__der")
+        for member in rows.select_for_update(of=("self",)):
+            for each in shown[member.device_id]:
+                if outcome := _outcome(member, each):
+                    outcomes.setdefault(outcome, {})[each.pk] = member
+        _store(outcomes, max(each.at for each in sightings))
 
 
 def failed(device: Device | int, code: str, reason: str, now: datetime) -> None:
@@ -58,24 +64,29 @@ def _unmoved() -> QuerySet[CampaignMember]:
     return CampaignMember.objects.filter(living=True).exclude(state=State.MOVED)
 
 
-def _take_note(member: CampaignMember, shown: Iterable[Shown]) -> bool:
-    """Change `member` by what its device showed; whether it is another one now."""
-    changed = False
-    for each in shown:
-        if _is_asked_for(member, each):
-            member.state, member.moved_at, member.certificate_id = State.MOVED, each.at, each.pk
-            return True
-        if _cannot_use(member, each):
-            member.state, member.failed_at, member.code = State.FAILED, each.at, NOT_USED
-            member.reason = (
-                "It was given a new certificate and shows the one before still, "
-                f"{int(PATIENCE.total_seconds() // 60)} minutes later."
-            )
-            changed = True
-        elif _is_to_come_back(member, each):
-            member.state, member.asked_at = State.ASKED, each.at
-            changed = True
-    return changed
+def _outcome(member: CampaignMember, shown: Shown) -> str | None:
+    """What a member has become by what its device showed; none if it stays what it is."""
+    if _is_asked_for(member, shown):
+        return State.MOVED
+    if _cannot_use(member, shown):
+        return State.FAILED
+    return State.ASKED if _is_to_come_back(member, shown) else None
+
+
+def _store(outcomes: Mapping[str, Mapping[int, CampaignMember]], at: datetime) -> None:
+    """Keep what members have become, by the certificates that they showed; to have moved is more than all."""
+    moved, failed, asked = (outcomes.get(each, {}) for each in (State.MOVED, State.FAILED, State.ASKED))
+    _members(asked).update(state=State.ASKED, asked_at=at)
+    _members(failed).update(state=State.FAILED, failed_at=at, code=NOT_USED, reason=_NOT_USED)
+    if moved:
+        new = Certificate.objects.filter(pk__in=moved, device=OuterRef("device")).order_by("-pk")
+        newest = Subquery(new.values("pk")[:1])
+        _members(moved).update(state=State.MOVED, moved_at=at, certificate=newest)
+        _keep_moved(moved.values())
+
+
+def _members(by_certificate: Mapping[int, CampaignMember]) -> QuerySet[CampaignMember]:
+    return CampaignMember.objects.filter(pk__in={member.pk for member in by_certificate.values()})
 
 
 def _is_asked_for(member: CampaignMember, shown: Shown) -> bool:
@@ -111,12 +122,12 @@ def _is_to_come_back(member: CampaignMember, shown: Shown) -> bool:
     )
 
 
-def _keep_moved(changed: Iterable[CampaignMember]) -> None:
+def _keep_moved(members: Iterable[CampaignMember]) -> None:
     """Let who moved before it was asked, or after a pause, be renewed by the same issuer from now on."""
     moved: dict[int, list[int]] = {}
-    for member in changed:
+    for member in members:
         campaign = member.campaign
-        is_forward = member.state == State.MOVED and campaign.state != Campaign.State.ROLLING_BACK
+        is_forward = campaign.state != Campaign.State.ROLLING_BACK
         if is_forward and campaign.to_issuer_id is not None:
             moved.setdefault(campaign.to_issuer_id, []).append(member.device_id)
     for issuer, numbers in moved.items():

@@ -7,6 +7,10 @@ the canaries are those with the lowest.
 import hashlib
 from datetime import datetime, timedelta
 
+from django.db.models import BigIntegerField, F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast
+
 from pki.models import Campaign
 
 END = 1_000_000  # places are 0 to END - 1
@@ -55,8 +59,7 @@ def move_on(campaign: Campaign, now: datetime) -> None:
     campaign.stepped_at = now
 
 
-def later_place(position: int, place: int) -> int:
-    """Where a member that was asked before comes again: spread over what is left of the window."""
-    if place >= position:
-        return place
-    return min(position + place * (END - position) // position, END - 1)
+def later_place(position: int) -> Combinable:
+    """Where members that were asked before, below `position` (not 0), come again: spread over the rest."""
+    # An int of PostgreSQL's has 32 bits.
+    return Cast(F("place"), BigIntegerField()) * (END - position) / position + position

@@ -24,16 +24,15 @@ def turn_round(campaign: Campaign, now: datetime) -> bool:
     rows = list(held.select_for_update(no_key=True))
     moved = _with_new(campaign, [member.device_id for member in rows], now)
     able = asking.able_issuers(now)
-    for member in rows:
-        member.moved_at = member.failed_at = member.certificate = None
-        member.code = member.reason = ""
-        if member.device_id in moved and member.old_issuer_id in able:
-            member.state, member.asked_at = State.ASKED, now
-        else:
-            member.state, member.asked_at = State.LEFT, None
-            member.reason = _CANNOT_SIGN if member.old_issuer_id not in able else ""
-    fields = ["state", "asked_at", "moved_at", "failed_at", "certificate", "code", "reason"]
-    CampaignMember.objects.bulk_update(rows, fields)
+    stuck = [member.pk for member in rows if member.old_issuer_id not in able]
+    back = [member.pk for member in rows if member.device_id in moved and member.pk not in set(stuck)]
+    held.update(
+        state=State.LEFT,
+        **dict.fromkeys(("asked_at", "moved_at", "failed_at", "certificate")),
+        **dict.fromkeys(("code", "reason"), ""),
+    )
+    held.filter(pk__in=back).update(state=State.ASKED, asked_at=now)
+    held.filter(pk__in=stuck).update(reason=_CANNOT_SIGN)
     _sign_with_old(rows, able)
     campaign.gathered_up_to = chunk[-1].device_id if len(chunk) == asking.CHUNK else None
     campaign.save(update_fields=["gathered_up_to"])

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from django.db.models import OuterRef, Subquery
+
 from pki.models import Campaign, CampaignMember, Certificate, LastSeen
 from pki.services.rotating import asking, members
 
@@ -21,13 +23,17 @@ def note_renewed(campaign: Campaign, after: int, now: datetime) -> int | None:
     chunk = list(issued.order_by("pk").defer("der")[: asking.CHUNK])
     newest = {each.device_id: each for each in chunk}
     asked = CampaignMember.objects.filter(campaign=campaign, state=State.ASKED, device__in=newest)
-    renewed = []
-    for member in asked.order_by("pk").select_for_update(no_key=True):
-        certificate = newest[member.device_id]
-        if _is_asked_for(campaign, member, certificate):
-            member.state, member.certificate = State.RENEWED, certificate
-            renewed.append(member)
-    CampaignMember.objects.bulk_update(renewed, ["state", "certificate"])
+    renewed = [
+        member
+        for member in asked.order_by("pk").select_for_update(no_key=True)
+        if _is_asked_for(campaign, member, newest[member.device_id])
+    ]
+    given = Certificate.objects.filter(
+        pk__in=[newest[member.device_id].pk for member in renewed], device=OuterRef("device")
+    )
+    CampaignMember.objects.filter(pk__in=[member.pk for member in renewed]).update(
+        state=State.RENEWED, certificate=Subquery(given.values("pk")[:1])
+    )
     return chunk[-1].pk if len(chunk) == asking.CHUNK else None
 
 
