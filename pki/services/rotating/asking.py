@@ -105,7 +105,7 @@ def unable(devices: Iterable[int], now: datetime) -> set[int]:
 
 def _spread(members: QuerySet[CampaignMember], campaign: Campaign, state: str) -> None:
     """Spread who is asked a second time over what is left of the window; canaries are asked at once."""
-    if state == Campaign.State.OPEN and campaign.position:
+    if state == Campaign.State.OPEN and 0 < campaign.position < pace.END:
         passed = members.filter(place__lt=campaign.position)
         passed.update(place=pace.later_place(campaign.position))
 

@@ -60,6 +60,9 @@ def move_on(campaign: Campaign, now: datetime) -> None:
 
 
 def later_place(position: int) -> Combinable:
-    """Where members that were asked before, below `position` (not 0), come again: spread over the rest."""
+    """Where members that were asked before come again, spread over the rest of the window.
+
+    They are those below `position`, which is neither 0 nor END.
+    """
     # An int of PostgreSQL's has 32 bits.
     return Cast(F("place"), BigIntegerField()) * (END - position) / position + position

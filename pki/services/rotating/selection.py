@@ -79,8 +79,7 @@ def preview(selection: Selection, now: datetime) -> Preview:
     counted = numbers[:MOST_COUNTED]
     elsewhere = 0
     if counted:
-        led = CampaignMember.objects.filter(living=True, device__gte=counted[0], device__lte=counted[-1])
-        elsewhere = len(set(counted).intersection(led.values_list("device", flat=True)))
+        elsewhere = CampaignMember.objects.filter(living=True, device__in=counted).count()
     sample = Device.objects.filter(pk__in=counted[:SAMPLE]).select_related("profile").order_by("pk")
     return Preview(len(counted), len(numbers) > MOST_COUNTED, elsewhere, tuple(sample))
 
