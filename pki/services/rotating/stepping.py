@@ -88,10 +88,12 @@ class _Step:
             self._once((State.CANARY,), self._watch_canaries)
 
     def _note_renewed(self) -> None:
-        after: int | None = 0
-        while after is not None:
+        since: datetime | None = None
+        while True:
             with self._held(_LIVING) as held:
-                after = watching.note_renewed(held, after, self._now) if held else None
+                since = watching.note_renewed(held, since, self._now) if held else None
+            if since is None:
+                return
 
     def _judge(self, held: Campaign) -> None:
         if why := judging.trouble(held, self._now):

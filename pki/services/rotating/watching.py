@@ -14,13 +14,16 @@ _SETTLED = timedelta(seconds=60)
 SWEPT = 1_000
 
 
-def note_renewed(campaign: Campaign, after: int, now: datetime) -> int | None:
+def note_renewed(campaign: Campaign, since: datetime | None, now: datetime) -> datetime | None:
     """Note which of those asked were issued a certificate since the last step, inside the caller's
-    transaction: of those with a number above `after`, the first some. The last one's number, or none.
+    transaction: of those issued after `since` (or the last step) the first some. When the last of these was
+    issued; none if there are no more.
     """
-    since = (campaign.stepped_at or now) - _SETTLED
-    issued = Certificate.objects.filter(issued_at__gt=since, pk__gt=after, device__isnull=False)
-    chunk = list(issued.order_by("pk").defer("der")[: asking.CHUNK])
+    if since is None:
+        since = (campaign.stepped_at or now) - _SETTLED
+    issued = Certificate.objects.filter(issued_at__gt=since, device__isnull=False)
+    # By their moment, for which there is an index: by their numbers PostgreSQL would begin with the oldest.
+    chunk = list(issued.order_by("issued_at").defer("der")[: asking.CHUNK])
     newest = {each.device_id: each for each in chunk}
     asked = CampaignMember.objects.filter(campaign=campaign, state=State.ASKED, device__in=newest)
     renewed = [
@@ -34,7 +37,7 @@ def note_renewed(campaign: Campaign, after: int, now: datetime) -> int | None:
     CampaignMember.objects.filter(pk__in=[member.pk for member in renewed]).update(
         state=State.RENEWED, certificate=Subquery(given.values("pk")[:1])
     )
-    return chunk[-1].pk if len(chunk) == asking.CHUNK else None
+    return chunk[-1].issued_at if len(chunk) == asking.CHUNK else None
 
 
 def sweep(campaign: Campaign, now: datetime) -> None:

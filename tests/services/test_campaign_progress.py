@@ -1,0 +1,86 @@
+"""How far a campaign is, and who is behind."""
+
+from datetime import timedelta
+
+import pytest
+
+from pki.models import CampaignMember, Device
+from pki.services.rotating import members, progress
+from pki.services.rotating.selection import Selection
+from tests.services.campaign_cast import Fleet, Member, drafted, new_issuer, old_issuer, started
+
+
+@pytest.fixture
+def fleet(ca, now):
+    return Fleet.of(6, now)
+
+
+@pytest.fixture
+def campaign(fleet, now):
+    return started(fleet, Selection(from_issuer=old_issuer()), new_issuer(now))
+
+
+def test_each_device_is_counted_once_by_what_it_is(fleet, campaign):
+    fleet.move("door-0")
+    fleet.renew("door-1")
+    members.failed(Device.objects.get(name="door-2"), "key_kind_refused", "No.", fleet.now)
+    CampaignMember.objects.filter(device__name="door-3").update(state=Member.LEFT)
+    CampaignMember.objects.filter(device__name="door-4").update(state=Member.WAITING)
+    fleet.step(seconds=1)
+    CampaignMember.objects.filter(device__name="door-4").update(state=Member.WAITING)
+    far = progress.of(campaign, fleet.now)
+    assert (far.waiting, far.asked, far.renewed, far.moved, far.failed, far.left) == (1, 1, 1, 1, 1, 1)
+    assert (far.total, far.behind, far.percent) == (6, 3, 20)
+
+
+def test_who_showed_itself_since_it_was_asked_is_not_unseen(fleet, campaign):
+    assert progress.of(campaign, fleet.now).not_seen == 6
+    fleet.pass_time(seconds=5)
+    fleet.show("door-0", "door-1")
+    assert progress.of(campaign, fleet.now).not_seen == 4
+
+
+def test_of_many_who_was_not_seen_is_estimated_from_a_sample(fleet, campaign, monkeypatch):
+    fleet.pass_time(seconds=5)
+    first = CampaignMember.objects.order_by("place").first()
+    fleet.show(first.device.name)
+    monkeypatch.setattr(progress, "SAMPLE", 2)
+    assert progress.of(campaign, fleet.now).not_seen == 3, "one of two was seen, of six three"
+
+
+def test_all_is_reached_when_all_have_moved_and_not_a_moment_before(fleet, campaign):
+    fleet.move(*list(fleet.shown)[:5])
+    assert progress.of(campaign, fleet.now).percent == 83
+    fleet.move("door-5")
+    assert progress.of(campaign, fleet.now).percent == 100
+
+
+def test_laggards_are_those_that_failed_and_then_those_that_are_asked(fleet, campaign):
+    fleet.move("door-0", "door-1", "door-2")
+    members.failed(Device.objects.get(name="door-3"), "key_kind_refused", "No.", fleet.now)
+    behind = [member.device.name for member in progress.laggards(campaign)]
+    assert behind[0] == "door-3"
+    assert set(behind) == {"door-3", "door-4", "door-5"}
+
+
+def test_progress_costs_two_queries_and_laggards_one(fleet, campaign, django_assert_num_queries):
+    with django_assert_num_queries(2):
+        progress.of(campaign, fleet.now)
+    with django_assert_num_queries(1):
+        for member in progress.laggards(campaign):
+            assert member.device.name
+            assert not hasattr(member.device, "last_seen")
+
+
+def test_a_draft_has_made_no_progress(fleet, now):
+    draft = drafted(fleet, Selection(from_issuer=old_issuer()), new_issuer(now, "Third CA"))
+    far = progress.of(draft, fleet.now)
+    assert (far.total, far.not_seen, far.percent) == (0, 0, 100)
+    assert progress.ends_at(draft) is None
+
+
+def test_when_the_last_is_asked_is_known_while_it_is_open(fleet, now):
+    running = started(
+        fleet, Selection(from_issuer=old_issuer()), new_issuer(now), name="slow", window_seconds=3600
+    )
+    assert progress.ends_at(running) == running.opened_at + timedelta(seconds=3600)
