@@ -142,6 +142,12 @@ def put_into_groups(name: str, *groups: str) -> None:
         DeviceGroup.objects.get_or_create(name=group)[0].devices.add(Device.objects.get(name=name))
 
 
+def group_those(begins: str, group: str) -> None:
+    """Put the devices whose names begin so into a group, made where there is none."""
+    found = Device.objects.filter(name__startswith=begins)
+    DeviceGroup.objects.get_or_create(name=group)[0].devices.add(*found)
+
+
 def change_profile(name: str, *changes: str) -> None:
     """Make a profile of this name like that of devices but for the changes (`grace_hours=2`), and put the
     devices of the same name into it, if there is one.

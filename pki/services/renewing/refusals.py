@@ -9,6 +9,7 @@ from pki.core.errors import Refusal
 from pki.services.audit import Actor
 from pki.services.proving.folding import Fold, FoldedLog
 from pki.services.proving.status import Identity
+from pki.services.rotating import members
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,4 @@ def note(identity: Identity, refusal: Refusal, address: str | None, now: datetim
     """Keep a refusal of the renewal that a device asked for."""
     REFUSED_RENEWALS.note(RefusedRenewal(identity, address, refusal.code, refusal.detail), now)
     if identity.asked:
-        _tell_campaign(identity, refusal, now)
-
-
-def _tell_campaign(identity: Identity, refusal: Refusal, now: datetime) -> None:
-    """The hook for `rotating.members.failed`: this device was asked to renew, and cannot."""
+        members.failed(identity.device_id, refusal.code, refusal.detail, now)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0016_renewal_permissions'),
+        ('pki', '0017_crl_floor'),
     ]
 
     operations = [
