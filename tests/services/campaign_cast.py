@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki.core import csr
+from pki.core import csr, renewals
 from pki.models import Campaign, CampaignMember, Certificate, Device, Issuer
 from pki.services.fleet import devices
 from pki.services.fleet.sightings import Sighting, SightingLog
@@ -81,14 +81,14 @@ class Fleet:
 
     def asked(self) -> set[str]:
         """Who would be told to renew now, by what it shows."""
-        told = set()
-        for name, certificate in self.shown.items():
-            device = Device.objects.get(name=name)
-            since = device.rotation_requested_at
-            by_issuer = device.issuer_id is not None and device.issuer_id != certificate.issuer_id
-            if by_issuer or (since is not None and certificate.issued_at <= since):
-                told.add(name)
-        return told
+        devices = Device.objects.filter(name__in=self.shown).values_list(
+            "name", "issuer_id", "rotation_requested_at"
+        )
+        return {
+            name
+            for name, issuer, since in devices
+            if renewals.is_asked(self.shown[name].issued_at, self.shown[name].issuer_id, issuer, since)
+        }
 
     def obey(self) -> set[str]:
         """All who are asked renew and show it; who did."""

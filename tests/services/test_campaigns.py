@@ -308,7 +308,7 @@ def test_it_goes_on_with_what_is_left_of_the_window(now):
     campaign = started(fleet, of_old(), new_issuer(now), window_seconds=3600)
     fleet.live(30)
     campaigns.pause(campaign, TESTER, fleet.now)
-    fleet.live(600)
+    fleet.step(hours=10)
     before = in_state(campaign, Member.MOVED)
     campaigns.go_on(campaign, TESTER, fleet.now)
     fleet.live(1)
