@@ -21,6 +21,7 @@ from pki.services.looking import tallies
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
 from pki.services.renewing import superseding
+from pki.services.rotating import campaigns
 from pki.services.telling import deliveries, expiry, from_audit, kinds, notices, pruning
 from pki.services.transactions import alone, writing
 
@@ -58,7 +59,7 @@ def tasks() -> tuple[Task, ...]:
         Task("OCSP responders", RESPONDERS.renew_due, "renewed", everywhere=True),
         # Before the lists that say so.
         Task("renewed certificates", superseding.supersede_due, "superseded"),
-        # campaigns.step
+        Task("campaigns", campaigns.step, "led"),
         # bundle.publish_due
         Task("shards of CRLs", _publish_shards, "made"),
         Task("full CRLs", publication.publish_full_lists, "made"),

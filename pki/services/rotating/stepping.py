@@ -33,18 +33,21 @@ PATIENCE = 30.0
 Chunk = Callable[[Campaign], bool]
 
 
-def step(now: datetime, patience: float = PATIENCE) -> None:
-    """Do what is due in all campaigns; with `patience` seconds to begin another chunk.
+def step(now: datetime, patience: float = PATIENCE) -> int:
+    """Do what is due in all campaigns, and say in how many; with `patience` seconds to begin another chunk.
 
     Several nodes may call it at once: one of them does it, and the others do not wait.
     """
     if not _due():
-        return
+        return 0
     with alone("campaigns") as free:
-        if free:
-            deadline = time.monotonic() + patience
-            for number in _due():
-                _Step(number, now, deadline).run()
+        if not free:
+            return 0
+        deadline = time.monotonic() + patience
+        due = _due()
+        for number in due:
+            _Step(number, now, deadline).run()
+        return len(due)
 
 
 def _due() -> list[int]:

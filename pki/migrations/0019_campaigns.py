@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0017_crl_floor'),
+        ('pki', '0018_watch'),
     ]
 
     operations = [
