@@ -1,8 +1,11 @@
-"""Files that nobody else may read, written whole or not at all."""
+"""Files that nobody else may read, written whole or not at all, and locks beside them."""
 
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 _MARK = 8  # random bytes in the name of a file that is being written
@@ -47,5 +50,24 @@ def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Whether this is the only thread of all processes in here for the lock file `path`.
+
+    With `wait` it is, in the end. The kernel drops the lock of a process that dies.
+    """
+    # Opened anew each time: the lock belongs to the open file, so that threads keep each other out as well.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            flock(descriptor, LOCK_EX if wait else LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(descriptor)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from django.db import DatabaseError, connection, transaction
 
+from pki.keystore.files import locked
+
 _thread = threading.local()
 
 
@@ -59,17 +61,8 @@ def alone(what: str) -> Iterator[bool]:
     path = _lock_path()
     if path is None:
         raise RuntimeError("A database in memory cannot be shared.")
-    # Opened anew each time: the lock belongs to the open file, so that threads keep each other out as well.
-    descriptor = os.open(path.with_name(f"{path.name}.{what}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+    with locked(path.with_name(f"{path.name}.{what}"), wait=False) as free:
+        yield free
 
 
 @contextmanager

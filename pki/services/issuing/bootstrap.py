@@ -5,11 +5,9 @@ Doing it again makes only what is missing.
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from django.contrib.auth.models import User
@@ -21,6 +19,7 @@ from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import devices
 from pki.services.issuing import authorities, listener_certificates
+from pki.services.node import alone
 from pki.services.publishing import revocation_lists
 from pki.services.transactions import writing
 
@@ -43,15 +42,6 @@ class Made:
 def password_file(data_dir: Path) -> Path:
     """Where a generated administrator's password is kept, 0600."""
     return data_dir / "secrets" / "admin-password"
-
-
-@contextmanager
-def alone(data_dir: Path) -> Iterator[None]:
-    """Let one bootstrap at a time work on a data directory."""
-    make_private_folder(data_dir)
-    with (data_dir / "bootstrap.lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        yield
 
 
 def bootstrap(

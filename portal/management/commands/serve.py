@@ -11,7 +11,7 @@ from gunicorn.app.base import BaseApplication
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services import complaints
-from pki.services.issuing.bootstrap import alone
+from pki.services.node import alone
 from portal import first_run, start
 
 

@@ -1,0 +1,1 @@
+"""What devices are told to trust, now and next."""

@@ -1,0 +1,79 @@
+"""Keys that are made ahead: the next of each listener and of a root, so that their pins are known before
+they are used (RFC 7469 4.3).
+
+A key is on the node that made it, so each node has its own of each purpose. One is used once: taking it is
+part of the transaction that stores its certificate, and who is killed in between has not taken it.
+"""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from pki.core import pins
+from pki.keystore import keystore
+from pki.models import StandbyKey
+from pki.services.transactions import alone, writing
+
+ROOT = "root"
+
+
+def of_listener(name: str) -> str:
+    """The purpose of a listener's next key."""
+    return f"listener-{name}"
+
+
+def waiting() -> QuerySet[StandbyKey]:
+    """Those of all nodes that are for no certificate yet: their pins are backups."""
+    return StandbyKey.objects.filter(used_at=None).order_by("purpose", "pk")
+
+
+def is_prepared(purpose: str, spec: str) -> bool:
+    """Whether a key of kind `spec` waits on this node. Raises KeystoreError."""
+    return bool(_here(purpose, spec))
+
+
+def prepare(purpose: str, spec: str, now: datetime) -> None:
+    """Make the next key for `purpose`, of kind `spec`, on this node, if none waits there.
+
+    Left for the next time if another process makes one at this moment. Raises KeystoreError.
+    """
+    if is_prepared(purpose, spec):
+        return
+    with alone(f"standby-{purpose}") as free:
+        if free and not is_prepared(purpose, spec):
+            _store(keystore().create(purpose, spec), purpose, spec, now, used_at=None)
+
+
+def take(purpose: str, spec: str, now: datetime) -> str:
+    """The reference of the key that waited longest on this node; a new one if there is none.
+
+    To be called in the transaction that stores the key's certificate. Where making a key takes long,
+    `prepare` it before that. Raises KeystoreError.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("A standby key is taken in the transaction that stores its certificate.")
+    for key in _here(purpose, spec):
+        if StandbyKey.objects.filter(pk=key.pk, used_at=None).update(used_at=now):
+            return key.key_reference
+    reference = keystore().create(purpose, spec)
+    _store(reference, purpose, spec, now, used_at=now)
+    return reference
+
+
+def _here(purpose: str, spec: str) -> list[StandbyKey]:
+    keys = waiting().filter(purpose=purpose, spec=spec)
+    return [key for key in keys if keystore().has(key.key_reference)]
+
+
+def _store(reference: str, purpose: str, spec: str, now: datetime, *, used_at: datetime | None) -> None:
+    spki_sha256 = pins.spki_sha256(keystore().public_key(reference))
+    with writing():
+        StandbyKey.objects.create(
+            purpose=purpose,
+            key_reference=reference,
+            spec=spec,
+            spki_sha256=spki_sha256,
+            made_at=now,
+            used_at=used_at,
+        )
