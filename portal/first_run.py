@@ -11,7 +11,7 @@ from pki.services.audit import Actor
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices
 from pki.services.issuing import bootstrap, demo
-from portal.listeners import Listener, TlsMode, all_listeners
+from portal.listeners import Listener, all_listeners, certified_listeners
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def run(*, with_demo: bool) -> Outcome:
     actor, now = Actor.shell(), timezone.now()
     made = bootstrap.bootstrap(
         settings.PORTAL_DATA_DIR,
-        [listener.name for listener in all_listeners().values() if listener.mode is not TlsMode.PLAIN],
+        certified_listeners(),
         settings.PORTAL_HOSTNAMES,
         settings.PORTAL_ADMIN_PASSWORD,
         actor,

@@ -1,5 +1,6 @@
 """What a worker does beside answering: writes what was noted in memory, tallies the audit trail, makes
-the CRLs that are due, renews the OCSP responders, and has maintenance done.
+the CRLs that are due, renews the OCSP responders, has maintenance done, and takes up the listeners' new
+certificates and new issuers.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services import maintenance
 from pki.services.complaints import COMPLAINTS, reason
@@ -25,6 +27,8 @@ from pki.services.proving.refused_proxies import REFUSED_PROXIES
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
 from pki.services.renewing.refusals import REFUSED_RENEWALS
+from portal import serving
+from portal.contexts import ListenerNotReady
 
 log = logging.getLogger("hatchery.housekeeping")
 
@@ -32,8 +36,11 @@ SIGHTINGS_SECONDS = 5.0
 TALLIES_SECONDS = 60.0
 RESPONDERS_SECONDS = 60.0
 MAINTENANCE_SECONDS = 60.0
+CONTEXTS_SECONDS = 2.0  # between two looks whether listeners have new certificates, or clients new issuers
 TICK_SECONDS = 1.0  # between two looks at what is due
 SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
+
+NO_LISTS = "CRLs cannot be made, and do not say what was revoked since"
 
 _FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES, REFUSED_RENEWALS)
 
@@ -43,9 +50,10 @@ class Housekeeping:
 
     def __init__(self) -> None:
         self._next = self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
-        self._maintenance_at = self._next
-        self._shards = Publisher(Shards().publish)
-        self._full_lists = OwnThread(Publisher(publication.publish_full_lists).run)
+        self._maintenance_at = self._contexts_at = self._next
+        self._contexts = Errand(serving.take_up, "Listeners go on with the certificates and issuers they had")
+        self._shards = Errand(Shards().publish, NO_LISTS)
+        self._full_lists = OwnThread(Errand(publication.publish_full_lists, NO_LISTS).run)
         self._maintenance = OwnThread(_maintain)
 
     def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
@@ -66,6 +74,9 @@ class Housekeeping:
         if now >= self._responders_at:
             self._responders_at = now + RESPONDERS_SECONDS
             submit(_renew_responders)
+        if now >= self._contexts_at:
+            self._contexts_at = now + CONTEXTS_SECONDS
+            submit(self._contexts.run)
         submit(self._shards.run)
         self._full_lists.ask()
         if now >= self._maintenance_at:
@@ -122,23 +133,27 @@ class Shards:
         publication.publish_shards(now)
 
 
-class Publisher:
-    """Makes the CRLs of a kind that are due; at most one thread of a worker at a time."""
+class Errand:
+    """Something that is done now and then, by at most one thread of a worker at a time."""
 
-    def __init__(self, publish: Callable[[datetime], object]) -> None:
-        self._publish = publish
+    def __init__(self, what: Callable[[datetime], object], complaint: str) -> None:
+        """`complaint` is what does not work when it fails: the reason is added."""
+        self._what = what
+        self._complaint = complaint
         self._busy = threading.Lock()
 
     def run(self) -> None:
-        """Do what is due. It may take longer than the second between two calls."""
+        """Do it, unless another thread still does. What is not done now is done next time."""
         if not self._busy.acquire(blocking=False):
             return
         try:
             close_old_connections()
-            self._publish(timezone.now())
-        except (DatabaseError, KeystoreError) as error:
-            # What is not made now is made next time.
-            COMPLAINTS.say(log, "CRLs cannot be made, and do not say what was revoked since", reason(error))
+            self._what(timezone.now())
+        except (DatabaseError, KeystoreError, Refusal, ListenerNotReady, OSError) as error:
+            COMPLAINTS.say(log, self._complaint, reason(error))
+        except Exception:
+            # The pool keeps it for somebody who asks, and nobody does.
+            log.exception("%s", self._complaint)
         finally:
             self._busy.release()
 

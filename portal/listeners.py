@@ -35,6 +35,11 @@ class Listener:
         return self.mode is TlsMode.MUTUAL
 
     @property
+    def asks_for_certificates(self) -> bool:
+        """Whether its clients are asked for theirs in the handshake."""
+        return self.mode in (TlsMode.MUTUAL, TlsMode.OPTIONAL)
+
+    @property
     def url(self) -> str:
         """Where it is reached under the first of PORTAL_HOSTNAMES, without a trailing slash."""
         return f"{self.scheme}://{url_host(settings.PORTAL_HOSTNAMES[0])}:{self.port}"
@@ -80,6 +85,11 @@ def all_listeners() -> dict[str, Listener]:
         Listener("status", settings.PORTAL_PORT_STATUS, TlsMode.PLAIN, "portal.urls.status", SMALL),
     )
     return {listener.name: listener for listener in listeners}
+
+
+def certified_listeners() -> list[str]:
+    """The names of those that have certificates of their own."""
+    return [listener.name for listener in all_listeners().values() if listener.mode is not TlsMode.PLAIN]
 
 
 def served_listeners() -> list[Listener]:

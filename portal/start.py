@@ -117,7 +117,7 @@ def check_or_exit() -> None:
 def prepare_or_exit() -> None:
     """For gunicorn: everything but the settings, which were judged when it read its configuration."""
     from portal import serving
-    from portal.tls import ListenerNotReady
+    from portal.contexts import ListenerNotReady
 
     try:
         # A new master that SIGUSR2 started is handed the sockets of the old one.

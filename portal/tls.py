@@ -1,4 +1,4 @@
-"""TLS by pyOpenSSL, in this module alone: contexts, handshakes, client certificates.
+"""TLS by pyOpenSSL, here and in `portal.contexts` alone: handshakes, and the certificates that clients show.
 
 A pyOpenSSL callback sees the certificate that is refused, so that we can say which device was turned
 away and why; the standard library's `ssl` tells only that one was.
@@ -17,19 +17,11 @@ from django.utils import timezone
 from OpenSSL import SSL, crypto
 
 from pki.core import pins
-from pki.keystore import keystore
-from pki.models import Certificate, Issuer
-from pki.services.issuing import authorities
 from pki.services.proving import status
 from portal.listeners import Listener, TlsMode
 from portal.sockets import DONE, READ, WRITE, ClientSocket
 
 log = logging.getLogger("hatchery.tls")
-
-# RFC 9325 4.2: TLS 1.2 with forward-secret AEAD suites only. TLS 1.3 has no others.
-TLS12_SUITES = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-TLS13_SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-SESSION_LIFETIME = 3600  # seconds
 
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 # X509_V_ERR_*, openssl/x509_vfy.h: our reason and a sentence for each that people meet.
@@ -66,10 +58,6 @@ _HANDSHAKE_ERRORS = {
 }
 
 
-class ListenerNotReady(Exception):
-    """A listener cannot be served; the message says what to do."""
-
-
 class HandshakeFailed(Exception):
     """A handshake that ended without a connection."""
 
@@ -90,42 +78,7 @@ class RefusedCertificate:
     ours: bool
 
 
-def make_context(listener: Listener, certificate: Certificate) -> SSL.Context:
-    """The TLS context of a listener that shows `certificate`. Made before the fork: workers share its
-    ticket keys, so that a session resumes on any of them.
-    """
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_cipher_list(TLS12_SUITES)
-    context.set_tls13_ciphersuites(TLS13_SUITES)
-    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-    # Sessions travel in tickets; nothing is kept here.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_timeout(SESSION_LIFETIME)
-    context.set_session_id(listener.name.encode())
-    context.use_certificate(certificate.parsed)
-    for intermediate in authorities.chain(certificate.issuer):
-        context.add_extra_chain_cert(intermediate)
-    keystore().install(certificate.key_reference, context)
-    context.check_privatekey()
-    if listener.mode in (TlsMode.MUTUAL, TlsMode.OPTIONAL):
-        _ask_for_client_certificates(context, required=listener.mode is TlsMode.MUTUAL)
-    return context
-
-
-def _ask_for_client_certificates(context: SSL.Context, *, required: bool) -> None:
-    store = context.get_cert_store()
-    if store is None:
-        raise ListenerNotReady("OpenSSL gave no certificate store.")
-    for issuer in Issuer.objects.exclude(state=Issuer.State.COMPROMISED).order_by("pk"):
-        authority = crypto.X509.from_cryptography(issuer.certificate)
-        store.add_cert(authority)
-        # RFC 8446 4.2.4: the names tell a client which of its certificates to send.
-        context.add_client_ca(authority)
-    context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0), _verify)
-
-
-def _verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:
+def verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:
     """OpenSSL's verdict on each certificate of the chain; ours on the client's own."""
     client: TlsSocket = connection.get_app_data()
     client.resumed = False  # a resumed session verifies nothing
@@ -181,12 +134,19 @@ def _standing_refusal(
 class TlsSocket(ClientSocket):
     """A connection of a TLS listener."""
 
-    def __init__(self, raw: socket.socket, listener: Listener, address: str, context: SSL.Context) -> None:
+    def __init__(
+        self, raw: socket.socket, listener: Listener, address: str, first: SSL.Context, current: SSL.Context
+    ) -> None:
+        """`first` and `current`: see `portal.serving.Tls`."""
         super().__init__(raw, listener, address)
-        self.resumed = listener.mode is TlsMode.MUTUAL  # until _verify is called
+        self.resumed = listener.mode is TlsMode.MUTUAL  # until `verify` is called
         self.refused: RefusedCertificate | None = None
         self.malformed = False  # whether a certificate came that cannot be read
-        self._connection = SSL.Connection(context, raw)
+        self._connection = SSL.Connection(first, raw)
+        if current is not first:
+            # OpenSSL goes on with the first one's ticket keys; certificate, key, chain, store of issuers and
+            # their names are the other's from now on (SSL_set_SSL_CTX).
+            self._connection.set_context(current)
         self._connection.set_app_data(self)
         self._connection.set_accept_state()
         self._peer_certificate: x509.Certificate | None = None

@@ -254,11 +254,11 @@ _STATUS_OF_PARSER_ERROR = {
 
 def _wrap(raw: socket.socket, client: Any) -> ClientSocket:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener, context = serving.at_port(raw.getsockname()[1])
+    listener, tls = serving.at_port(raw.getsockname()[1])
     address = client[0] if isinstance(client, tuple) else ""
-    if context is None or listener.mode is TlsMode.PLAIN:
+    if tls is None:
         return ClientSocket(raw, listener, address)
-    return TlsSocket(raw, listener, address, context)
+    return TlsSocket(raw, listener, address, tls.first, tls.current)
 
 
 def _timed_out(sock: ClientSocket) -> HandshakeFailed:

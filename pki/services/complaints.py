@@ -6,8 +6,6 @@ import time
 
 from django.db import DatabaseError
 
-from pki.keystore import KeystoreError
-
 SECONDS = 60.0  # between two lines that say the same
 # Different lines in that time.
 MOST = 50
@@ -40,9 +38,9 @@ class Complaints:
             self._said = {}
 
 
-def reason(error: DatabaseError | KeystoreError) -> str:
-    """One sentence on what cannot be used, in its own words."""
-    if isinstance(error, KeystoreError):
+def reason(error: Exception) -> str:
+    """One sentence on what does not work, in its own words."""
+    if not isinstance(error, DatabaseError):
         return str(error)
     # A driver's message goes over several lines and may end with a full stop.
     message = " ".join(str(error).split()).rstrip(".?")

@@ -167,15 +167,5 @@ def _publish_shards(now: datetime) -> int:
 
 
 def _renew_listeners(now: datetime) -> int:
-    # listener_certificates.renew_due
-    with alone("listener-certificates") as free:
-        return _renewed(now) if free else 0
-
-
-def _renewed(now: datetime) -> int:
-    renewed = 0
-    for listener in listener_certificates.certified(settings.PORTAL_LISTENERS):
-        before = listener_certificates.current(listener, now)
-        after = listener_certificates.ensure(listener, settings.PORTAL_HOSTNAMES, HATCHERY, now)
-        renewed += before != after
-    return renewed
+    listeners = listener_certificates.certified(settings.PORTAL_LISTENERS)
+    return listener_certificates.renew_due(listeners, settings.PORTAL_HOSTNAMES, HATCHERY, now)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
 
+from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
@@ -40,11 +41,12 @@ from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
 from pki.services.enrolling import waivers  # noqa: E402
 from pki.services.fleet import devices, rotation  # noqa: E402
-from pki.services.issuing import authorities, issuance  # noqa: E402
+from pki.services.issuing import authorities, issuance, listener_certificates  # noqa: E402
 from pki.services.people import logins  # noqa: E402
 from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
 from pki.services.telling import notices, webhooks  # noqa: E402
+from portal.listeners import certified_listeners  # noqa: E402
 
 ACTOR = Actor("shell:test")
 
@@ -192,6 +194,17 @@ def new_issuer(name: str) -> None:
     )
     above.pk, above.name, above.issuer, above._state.adding = None, name, issuer, True
     above.save()
+
+
+def replace_listener_certificates() -> None:
+    """Revoke the listeners' certificates, and have them renewed for that; each listener and its new serial."""
+    now, listeners = timezone.now(), certified_listeners()
+    revocation.revoke(
+        list(listener_certificates.shown(listeners, now).values()), Revocation.Reason.SUPERSEDED, ACTOR, now
+    )
+    listener_certificates.renew_due(listeners, settings.PORTAL_HOSTNAMES, ACTOR, now)
+    for listener, certificate in listener_certificates.shown(listeners, now).items():
+        print(listener, certificate.serial)
 
 
 def open_enrollment() -> None:

@@ -18,7 +18,7 @@ LOG = "hatchery.housekeeping"
 def publisher(ca, monkeypatch):
     # The test's own connection is in a transaction.
     monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
-    return housekeeping.Publisher(publish)
+    return housekeeping.Errand(publish, "CRLs cannot be made")
 
 
 def damage(folder, issuer):
@@ -56,13 +56,13 @@ def test_other_trouble_is_said_at_once(publisher, caplog):
         def fails(now, words=words):
             raise OperationalError(words)
 
-        publisher._publish = fails
+        publisher._what = fails
         publisher.run()
     first, second = lines(caplog)
     assert "no space left" in first
     assert "connection refused" in second
     assert all("see DATABASE_URL" in line for line in (first, second))
-    publisher._publish = publish
+    publisher._what = publish
     publisher.run()
     assert stored(issuing(), 1).number == 1
 
@@ -75,7 +75,7 @@ def test_it_does_not_begin_anew_before_it_has_ended(publisher):
         begun.set()
         go_on.wait(10)
 
-    publisher._publish = slow
+    publisher._what = slow
     thread = threading.Thread(target=publisher.run)
     thread.start()
     assert begun.wait(10)

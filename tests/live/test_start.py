@@ -193,9 +193,11 @@ def test_the_wrong_passphrase_is_named(fresh):
 def test_a_lost_key_file_is_named(fresh):
     fresh.start()
     fresh.stop()
-    (key,) = (fresh.data / "keys").glob("listener-hello-*.pem")
-    key.write_bytes(key.read_bytes()[:100])
-    assert f"{key} does not open" in start_and_fail(fresh)
+    keys = list((fresh.data / "keys").glob("listener-hello-*.pem"))  # its own, and its next
+    for key in keys:
+        key.write_bytes(key.read_bytes()[:100])
+    said = start_and_fail(fresh)
+    assert any(f"{key} does not open" in said for key in keys)
 
 
 def test_a_lost_demo_folder_is_made_again(fresh):

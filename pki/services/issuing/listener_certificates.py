@@ -3,7 +3,7 @@
 Each node has its own, with keys that it made; one process of a node makes them at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -22,17 +22,23 @@ from pki.services.trusting import standby_keys
 
 SERVER_PROFILE = "server"
 KEY_SPEC = "P-256"
-# A node looks through so many of a listener's certificates for one whose key it holds.
-_LATEST = 50
 
 
 def current(listener: str, now: datetime) -> Certificate | None:
     """The listener's newest certificate, of those that stand and whose key is on this node."""
-    candidates = _of(listener).filter(not_after__gt=now, revocation=None).select_related("issuer")
-    for certificate in candidates.order_by("-issued_at", "-pk")[:_LATEST]:
-        if keystore().has(certificate.key_reference):
-            return certificate
-    return None
+    return shown([listener], now).get(listener)
+
+
+def shown(listeners: Iterable[str], now: datetime) -> dict[str, Certificate]:
+    """The same of several listeners, by name, with one query; without those that have none."""
+    standing = Certificate.objects.filter(
+        listener__in=list(listeners), not_after__gt=now, revocation=None
+    ).exclude(listener="")
+    newest: dict[str, Certificate] = {}
+    for certificate in standing.select_related("issuer").order_by("-issued_at", "-pk"):
+        if certificate.listener not in newest and keystore().has(certificate.key_reference):
+            newest[certificate.listener] = certificate
+    return newest
 
 
 def certified(listeners: Sequence[str]) -> list[str]:
@@ -62,8 +68,9 @@ def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime)
 def renew_due(listeners: Sequence[str], hostnames: Sequence[str], actor: Actor, now: datetime) -> int:
     """Renew this node's certificates of those listeners that want it, and make their next keys; how many.
 
-    Left to another process of the node that is at it, and before `bootstrap`, to that. One that cannot be renewed does not keep the others
-    from it: raises NameRefused, IssuerExpired, IssuerInactive, KeystoreError or OSError at the end.
+    Left to another process of the node that is at it, and before `bootstrap` to that. One that cannot be
+    renewed does not keep the others from it: raises NameRefused, IssuerExpired, IssuerInactive, KeystoreError
+    or OSError at the end.
     """
     profile = Profile.objects.filter(name=SERVER_PROFILE).first()
     # Asked by each worker each minute: mostly there is nothing to do, and so no lock to take.
