@@ -35,6 +35,7 @@ def run(*, with_demo: bool) -> Outcome:
         settings.PORTAL_ADMIN_PASSWORD,
         actor,
         now,
+        two_roots=settings.PORTAL_TOPOLOGY == "two",
     )
     if not with_demo:
         return Outcome(made, None)

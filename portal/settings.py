@@ -145,6 +145,8 @@ if not any(PORTAL_HOSTNAMES):
 PORTAL_STATUS_URL: str = env.str(
     "PORTAL_STATUS_URL", default=f"http://{url_host(everywhere_valid(PORTAL_HOSTNAMES))}:{PORTAL_PORT_STATUS}"
 ).rstrip("/")
+# Read at the first run alone: one root for servers and clients, or two; docs/topologies.md.
+PORTAL_TOPOLOGY = choice("PORTAL_TOPOLOGY", "one", "two")
 
 # How long after a login what destroys something is done without asking for the password again.
 PORTAL_RECENT_LOGIN_SECONDS = number("PORTAL_RECENT_LOGIN_SECONDS", 900, 60, 86400, "a number of seconds")

@@ -197,7 +197,7 @@ def new_issuer(name: str) -> None:
 
 
 def replace_listener_certificates() -> None:
-    """Revoke the listeners' certificates, and have them renewed for that; each listener and its new serial."""
+    """Revoke the listeners' certificates, and have them renewed for that; their new serials."""
     now, listeners = timezone.now(), certified_listeners()
     revocation.revoke(
         list(listener_certificates.shown(listeners, now).values()), Revocation.Reason.SUPERSEDED, ACTOR, now
@@ -205,6 +205,15 @@ def replace_listener_certificates() -> None:
     listener_certificates.renew_due(listeners, settings.PORTAL_HOSTNAMES, ACTOR, now)
     for listener, certificate in listener_certificates.shown(listeners, now).items():
         print(listener, certificate.serial)
+
+
+def move_servers(root_name: str, issuing_name: str) -> None:
+    """Let another root vouch for the listeners, and its issuing CA make their certificates; its PEM."""
+    now = timezone.now()
+    root = authorities.make_root(root_name, "P-256", ACTOR, now)
+    issuing = authorities.make_subordinate(issuing_name, root, "P-256", ACTOR, now)
+    Profile.objects.filter(name=listener_certificates.SERVER_PROFILE).update(issuer=issuing)
+    print(bundles.pem([root.certificate]).decode())
 
 
 def open_enrollment() -> None:

@@ -51,45 +51,63 @@ def bootstrap(
     admin_password: str,
     actor: Actor,
     now: datetime,
+    *,
+    two_roots: bool = False,
 ) -> Made:
     """Make what is missing. An empty `admin_password` is generated and written to `password_file`.
 
-    Raises Refusal (a name or an expired issuer), KeystoreError or OSError.
+    With `two_roots` a new installation has one root for its servers and another for its clients; one that has
+    its profiles stays as it is. Raises Refusal (a name or an expired issuer), KeystoreError or OSError.
     """
     with alone(data_dir):
-        issuing, made = _issuers(actor, now)
+        made = () if _has_profiles() else _authorities(two_roots, actor, now)
         revocation_lists.ensure(now)
-        _profiles(issuing)
         for listener in listeners:
             listener_certificates.ensure(listener, hostnames, actor, now)
         administrator = _administrator(data_dir, admin_password, actor, now)
     return Made(made, administrator)
 
 
-def _issuers(actor: Actor, now: datetime) -> tuple[Issuer, tuple[str, ...]]:
-    made = []
-    root = Issuer.objects.filter(parent=None).order_by("pk").first()
+def _has_profiles() -> bool:
+    """Whether a first run has come so far; from then on issuers are the administrators' business."""
+    names = (devices.DEFAULT_PROFILE, listener_certificates.SERVER_PROFILE)
+    return Profile.objects.filter(name__in=names).count() == len(names)
+
+
+def _authorities(two_roots: bool, actor: Actor, now: datetime) -> tuple[str, ...]:
+    """Make issuers and profiles; the names of the issuers that were not there."""
+    before = set(Issuer.objects.values_list("name", flat=True))
+    # The mark keeps two installations' CAs apart in a browser's or a phone's trust store.
+    mark = secrets.token_hex(3).upper()
+    clients = _issuing_ca("Client " if two_roots else "", mark, actor, now)
+    servers = _issuing_ca("Server ", mark, actor, now) if two_roots else clients
+    _profiles(clients, servers)
+    made = Issuer.objects.exclude(name__in=before).order_by("pk")
+    return tuple(made.values_list("name", flat=True))
+
+
+def _issuing_ca(kind: str, mark: str, actor: Actor, now: datetime) -> Issuer:
+    """The issuing CA of a kind, with its root above it; "" is for all kinds."""
+    title = f"Hatchery {kind}Root CA"
+    roots = Issuer.objects.filter(parent=None, name__startswith=title if kind else "")
+    root = roots.order_by("pk").first()
     if root is None:
-        # The mark keeps two installations' CAs apart in a browser's or a phone's trust store.
-        mark = secrets.token_hex(3).upper()
-        root = authorities.make_root(f"Hatchery Root CA {mark}", ISSUER_KEY, actor, now)
-        made.append(root.name)
+        root = authorities.make_root(f"{title} {mark}", ISSUER_KEY, actor, now)
     issuing = Issuer.objects.filter(parent=root).order_by("pk").first()
     if issuing is None:
         name = root.name.replace("Root", "Issuing")
         if name == root.name:
             name = f"{root.name[:52]} Issuing CA"
         issuing = authorities.make_subordinate(name, root, ISSUER_KEY, actor, now)
-        made.append(issuing.name)
-    return issuing, tuple(made)
+    return issuing
 
 
-def _profiles(issuing: Issuer) -> None:
+def _profiles(clients: Issuer, servers: Issuer) -> None:
     with writing():
         Profile.objects.get_or_create(
             name=devices.DEFAULT_PROFILE,
             defaults={
-                "issuer": issuing,
+                "issuer": clients,
                 "lifetime_seconds": DEVICE_LIFETIME,
                 "extended_key_usages": [ExtendedKeyUsage.CLIENT_AUTH],
             },
@@ -97,7 +115,7 @@ def _profiles(issuing: Issuer) -> None:
         Profile.objects.get_or_create(
             name=listener_certificates.SERVER_PROFILE,
             defaults={
-                "issuer": issuing,
+                "issuer": servers,
                 "lifetime_seconds": SERVER_LIFETIME,
                 "extended_key_usages": [ExtendedKeyUsage.SERVER_AUTH],
             },

@@ -13,7 +13,7 @@ from pki.models import Certificate, Device, EnrollmentToken
 from pki.services.audit import Actor
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices
-from pki.services.issuing import authorities, issuance
+from pki.services.issuing import authorities, issuance, listener_certificates
 
 log = logging.getLogger("hatchery.demo")
 
@@ -33,11 +33,10 @@ def make(folder: Path, actor: Actor, now: datetime) -> None:
     device = Device.objects.select_related("profile__issuer").filter(name=DEVICE).first()
     if device is None:
         device = devices.register(DEVICE, profile, actor, now)
-    root = authorities.root_of(profile.issuer)
-    _write_if_new(folder / "ca.pem", bundles.pem([root.certificate]))
-    _write_if_new(
-        folder / "ca-chain.pem", bundles.pem([*authorities.chain(profile.issuer), root.certificate])
-    )
+    # What a client trusts, and what its own certificate leads to: two roots, if there are two.
+    _write_if_new(folder / "ca.pem", bundles.pem([listener_certificates.root().certificate]))
+    above = [*authorities.chain(profile.issuer), authorities.root_of(profile.issuer).certificate]
+    _write_if_new(folder / "ca-chain.pem", bundles.pem(above))
     if device.state == Device.State.ACTIVE and _is_worn(folder, now):
         try:
             _enroll(folder, device, actor, now)

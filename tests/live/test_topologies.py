@@ -1,0 +1,109 @@
+"""docs/topologies.md, as written, with one root and with two; no side's certificate is the other's."""
+
+import re
+import ssl
+import subprocess
+
+import pytest
+
+from tests.clients import run
+from tests.live.devices import Device
+from tests.live.pages import holds, steps
+from tests.server import ROOT, Server, free_ports, seen_within
+
+PAGE = (ROOT / "docs" / "topologies.md").read_text()
+NOT_TRUSTED, RECEIVE_FAILED = 60, 56  # curl
+TOPOLOGIES = ["one", "two"]
+SECTIONS = {"one": ("In both", "One root"), "two": ("In both", "Two roots")}
+
+
+@pytest.fixture(scope="module", params=TOPOLOGIES)
+def topology(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def built(topology, tmp_path_factory):
+    """What the first run makes in this topology."""
+    running = Server(tmp_path_factory.mktemp(topology), {"PORTAL_TOPOLOGY": topology}).start()
+    yield running
+    assert running.stop() == 0, running.output()
+
+
+def section(title: str) -> str:
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M)[1]
+
+
+def test_the_page_prints_what_it_says(built, topology):
+    shown = [step for title in SECTIONS[topology] for step in steps(section(title))]
+    # `make serve` is what the fixture did.
+    done = [step for step in shown if "make serve" not in step.command]
+    assert len(shown) == len(done) + 1
+    for step in done:
+        holds(step, built)
+
+
+def test_a_servers_certificate_is_no_clients(built, topology, tmp_path):
+    certificate, key = built.inside("sign_a_server", "a-server").split("#")
+    (tmp_path / "a-server.pem").write_text(certificate)
+    (tmp_path / "a-server.key").write_text(key)
+    assert Device("a-server", built, tmp_path).curl().returncode == RECEIVE_FAILED
+    assert built.logs('"reason": "wrong_purpose"' if topology == "one" else '"reason": "unknown_issuer"')
+
+
+@pytest.mark.parametrize("trusting", ["ca.pem", "ca-chain.pem"])
+def test_a_clients_certificate_is_no_servers(built, trusting):
+    """Whichever root the visitor trusts; in front of a name that the certificate has, too."""
+    (port,) = free_ports(1)
+    impostor = subprocess.Popen(
+        ["openssl", "s_server", "-accept", str(port), "-cert", "client.pem", "-key", "client.key", "-www"],
+        cwd=built.demo,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        name = f"demo-iphone:{port}"
+        words = ("curl", "-sS", "--cacert", trusting, "--connect-to", f"{name}:127.0.0.1:{port}")
+        refused = lambda: run(*words, f"https://{name}/", cwd=built.demo).returncode == NOT_TRUSTED  # noqa: E731
+        assert seen_within(20.0, refused)
+    finally:
+        impostor.kill()
+        impostor.wait(timeout=20)
+
+
+def test_the_setting_changes_nothing_where_there_is_an_installation(built, topology):
+    (other,) = set(TOPOLOGIES) - {topology}
+    before = (built.demo / "ca.pem").read_bytes()
+    done = Server.manage(
+        Server(built.data, {**built.settings, "PORTAL_TOPOLOGY": other}), "bootstrap", "--no-demo"
+    )
+    assert (done.returncode, done.stdout) == (0, b"Everything is there already.\n"), done.stderr
+    assert (built.demo / "ca.pem").read_bytes() == before
+
+
+def test_the_servers_move_to_a_new_root_without_a_restart(built, tmp_path):
+    """As the page says, in its last part: clients know the new root first."""
+    context = ssl.create_default_context(cafile=str(built.demo / "ca.pem"))
+    device = Device.enrolled(built, tmp_path, "witness")
+    open_already = device.connect()
+    assert open_already.get("/secure").status == 200
+    root = built.inside("move_servers", "Later Root CA", "Later Issuing CA")
+    context.load_verify_locations(cadata=root)
+    (tmp_path / "both.pem").write_bytes((built.demo / "ca.pem").read_bytes() + root.encode())
+    (tmp_path / "new.pem").write_text(root)
+
+    def shows(trusted: str, path: str = "/hello", *more: str) -> bool:
+        words = ("curl", "-sS", "--cacert", tmp_path / trusted, *more)
+        listener = "secure" if more else "hello"
+        done = [run(*words, built.url(listener, path), cwd=tmp_path).returncode for _ in range(8)]
+        assert trusted != "both.pem" or set(done) == {0}, "who knows both roots is always served"
+        return set(done) == {0}
+
+    own = ("--cert", "witness.pem", "--key", "witness.key")
+    assert shows("both.pem")
+    assert shows("both.pem", "/secure", *own)
+    assert seen_within(90.0, lambda: shows("new.pem"))
+    assert shows("both.pem", "/secure", *own)
+    assert shows("new.pem", "/secure", *own)
+    device.close()
