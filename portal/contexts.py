@@ -89,8 +89,7 @@ def _ask_for_client_certificates(
     if store is None:
         raise ListenerNotReady("OpenSSL gave no certificate store.")
     for issuer in issuers:
-        authority = crypto.X509.from_cryptography(issuer)
-        store.add_cert(authority)
+        store.add_cert(crypto.X509.from_cryptography(issuer))
         # RFC 8446 4.2.4: the names tell a client which of its certificates to send.
-        context.add_client_ca(authority)
+        context.add_client_ca(issuer)
     context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0), verify)

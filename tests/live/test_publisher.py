@@ -103,6 +103,7 @@ def test_a_full_list_that_takes_long_holds_up_no_shard_and_none_of_the_workers_t
     submit = lambda what: what()  # noqa: E731
     keeper._sightings_at = keeper._tallies_at = keeper._responders_at = float("inf")
     keeper._maintenance_at = float("inf")
+    keeper._contexts_at = float("inf")
     monkeypatch.setattr(housekeeping.revocation_lists, "roll", lambda now: None)
     monkeypatch.setattr(housekeeping, "_FOLDED", ())
     for _ in range(3):
