@@ -6,6 +6,7 @@ result.
 
 import json
 import os
+import signal
 import sys
 from datetime import datetime, timedelta
 
@@ -38,6 +39,7 @@ from pki.models import (  # noqa: E402
     StaleList,
 )
 from pki.models.immutable import make_triggers  # noqa: E402
+from pki.services import audit  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
 from pki.services.enrolling import waivers  # noqa: E402
 from pki.services.fleet import devices, rotation  # noqa: E402
@@ -46,6 +48,7 @@ from pki.services.people import logins  # noqa: E402
 from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
 from pki.services.telling import notices, webhooks  # noqa: E402
+from pki.services.trusting import standby_keys  # noqa: E402
 from portal.listeners import certified_listeners  # noqa: E402
 
 ACTOR = Actor("shell:test")
@@ -196,15 +199,40 @@ def new_issuer(name: str) -> None:
     above.save()
 
 
+def renew_listeners() -> None:
+    """Renew the listeners' certificates that are due, as the workers do each minute."""
+    listener_certificates.renew_due(certified_listeners(), settings.PORTAL_HOSTNAMES, ACTOR, timezone.now())
+
+
 def replace_listener_certificates() -> None:
     """Revoke the listeners' certificates, and have them renewed for that; their new serials."""
     now, listeners = timezone.now(), certified_listeners()
     revocation.revoke(
         list(listener_certificates.shown(listeners, now).values()), Revocation.Reason.SUPERSEDED, ACTOR, now
     )
-    listener_certificates.renew_due(listeners, settings.PORTAL_HOSTNAMES, ACTOR, now)
+    renew_listeners()
     for listener, certificate in listener_certificates.shown(listeners, now).items():
         print(listener, certificate.serial)
+
+
+def renew_for_ever() -> None:
+    """Renew a listener's certificate, and never come to the end of its transaction."""
+
+    def record(*args: object, **kwargs: object) -> None:
+        print("in the middle", flush=True)
+        signal.pause()
+
+    shown = listener_certificates.shown(["hello"], timezone.now())
+    revocation.revoke(list(shown.values()), Revocation.Reason.SUPERSEDED, ACTOR, timezone.now())
+    audit.record = record
+    renew_listeners()
+
+
+def standby_key(listener: str) -> None:
+    """The pin of a listener's next key, and that of the one it has, as hex."""
+    now = timezone.now()
+    print(standby_keys.waiting().get(purpose=standby_keys.of_listener(listener)).spki_sha256)
+    print(listener_certificates.shown([listener], now)[listener].spki_sha256)
 
 
 def move_servers(root_name: str, issuing_name: str) -> None:

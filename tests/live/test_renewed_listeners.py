@@ -1,6 +1,8 @@
 """Listeners take up new certificates and issuers while they serve: nobody is refused or dropped."""
 
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +12,7 @@ import pytest
 
 from tests.clients import run
 from tests.live.devices import Connection, Device
-from tests.server import Server, seen_within
+from tests.server import ROOT, Server, seen_within
 
 WORKERS = 2
 SOON = 20.0  # seconds, generous: a worker looks every two
@@ -217,3 +219,25 @@ def test_a_new_issuer_is_accepted_with_no_restart_and_a_compromised_one_is_dropp
         SOON, lambda: not any("Passing Issuing CA" in accepted_names(renewing) for _ in range(8))
     )
     assert device.curl().returncode == 56
+
+
+# --- Killed ---------------------------------------------------------------------------------------
+
+
+def test_a_renewal_that_is_killed_in_the_middle_leaves_key_and_listener_as_they_were(renewing):
+    before, _ = renewing.inside("standby_key", "hello").split()
+    serving = shown(renewing, "hello")
+    renewal = subprocess.Popen(
+        [sys.executable, "-m", "tests.live.inside", "renew_for_ever"],
+        cwd=ROOT,
+        env=renewing.environment,
+        stdout=subprocess.PIPE,
+    )
+    assert renewal.stdout.readline() == b"in the middle\n"
+    renewal.kill()
+    renewal.communicate(timeout=20)
+    assert shown(renewing, "hello") == serving
+    renewing.inside("renew_listeners")
+    after, current = renewing.inside("standby_key", "hello").split()
+    assert current == before != after
+    assert seen_within(SOON, lambda: shown(renewing, "hello") != serving)
