@@ -1,4 +1,4 @@
-"""Pages of docs/ as written: their shell lines, in their order, and what they say that these print."""
+"""Pages of docs/ that can be typed along: their lines, in their order, and what they say that these print."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tests.server import LISTENERS, ROOT, Server, seen_within
 
 DEFAULT_PORTS = dict(zip(("8443", "8444", "8445", "8446", "8080"), LISTENERS, strict=True))
-SOON = 20.0  # seconds, generous: what takes its time is a list, and the page says how long
+SOON = 20.0  # seconds, generous: what takes its time is said on the page
 
 
 @dataclass
@@ -20,7 +20,12 @@ class Step:
     status: int = 0
 
 
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
 def steps(page: str) -> list[Step]:
+    """The lines of a page's blocks of shell."""
     found: list[Step] = []
     for line in "".join(re.findall(r"^```sh\n(.*?)^```", page, re.S | re.M)).splitlines():
         if line.startswith("# exit "):
@@ -39,6 +44,7 @@ def here(text: str, server: Server) -> str:
 
 
 def said(server: Server, *command: str, stdin: str = "") -> tuple[int, str]:
+    """A command's exit status and output, in the folder of the demo device."""
     done = subprocess.run(
         command,
         cwd=server.demo,
@@ -52,13 +58,14 @@ def said(server: Server, *command: str, stdin: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def holds(step: Step, server: Server) -> None:
-    """Whether a step prints what the page says, soon."""
-    heard = []
+def walk(server: Server, page: str) -> None:
+    """Type a page's lines, and hold what they print against what it says; a line may take SOON to be true."""
+    for step in steps(page):
+        heard: list[object] = []
 
-    def does() -> bool:
-        status, output = said(server, "sh", "-c", here(step.command, server))
-        heard[:] = [status, output]
-        return status == step.status and all(here(line, server) in output for line in step.prints)
+        def does(step: Step = step, heard: list[object] = heard) -> bool:
+            status, output = said(server, "sh", "-c", here(step.command, server))
+            heard[:] = [status, output]
+            return status == step.status and all(here(line, server) in output for line in step.prints)
 
-    assert seen_within(SOON, does), (step, *heard)
+        assert seen_within(SOON, does), (step, *heard)

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from tests.clients import needs
-from tests.live.pages import here, holds, said, steps
-from tests.server import ROOT, Server
+from tests.live.pages import here, page, said, steps, walk
+from tests.server import Server
 
-PAGE = (ROOT / "docs" / "status.md").read_text()
+PAGE = page("status.md")
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,7 @@ def fresh(tmp_path_factory):
 
 
 def test_the_shell_lines_of_the_page_print_what_it_says(fresh):
-    for step in steps(PAGE):
-        holds(step, fresh)
+    walk(fresh, PAGE)
 
 
 def test_the_python_of_the_page_reads_lists_and_cas(fresh):
