@@ -19,9 +19,9 @@ from pki import keystore
 from pki.core import pins
 from pki.keystore import keystore_of
 from pki.keystore.files import make_private_folder, temporaries, write_private
+from pki.services import node
 from pki.services.audit import Actor
 from pki.services.complaints import reason
-from pki.services.issuing import bootstrap
 from pki.services.keeping import aftermath, archive, databases, manifest, passphrase
 from pki.services.keeping.aftermath import Settled
 from pki.services.keeping.manifest import BackupRefused, Manifest, SealedManifest
@@ -60,7 +60,7 @@ def restore(source: Path, actor: Actor, now: datetime, *, keep_tokens: bool = Fa
 
     Raises BackupRefused, KeystoreError if a key does not open, DatabaseError.
     """
-    with bootstrap.alone(settings.PORTAL_DATA_DIR), _staging() as folder:
+    with node.alone(settings.PORTAL_DATA_DIR), _staging() as folder:
         try:
             found = archive.unpack(source, folder)
         except OSError as error:
