@@ -168,8 +168,8 @@ def _overdue_listeners(now: datetime) -> Iterator[Warning]:
     for listener in overview.overdue_listeners(listeners, now):
         yield Warning(
             "danger",
-            f"The listener {listener} has no certificate on this node that is good for long: "
-            "run manage.py bootstrap, then restart.",
+            f"The listener {listener} has no certificate on this node that is good for long, and was not given "
+            "one within a minute, as it should be: the log says why.",
             link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
             "Look at its certificates",
         )
