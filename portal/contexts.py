@@ -8,8 +8,9 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from pki.keystore import keystore
-from pki.services.issuing import authorities, listener_certificates
+from pki.services.issuing import listener_certificates
 from pki.services.proving.client_issuers import client_issuers
+from pki.services.trusting import cross_certificates
 from portal.listeners import Listener, TlsMode
 from portal.tls import verify
 
@@ -46,7 +47,7 @@ def materials(listeners: Iterable[Listener], now: datetime) -> dict[str, Materia
         name: Material(
             certificate.parsed,
             certificate.key_reference,
-            tuple(authorities.chain(certificate.issuer)),
+            tuple(cross_certificates.chain(certificate.issuer, now)),
             clients if by_name[name].asks_for_certificates else (),
         )
         for name, certificate in shown.items()

@@ -8,6 +8,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from pki.core import keys
 from pki.core.errors import Refusal
 from pki.core.keys import CertifiedKey
 from pki.core.profiles import Grant, Rules
@@ -17,6 +18,10 @@ BACKDATED = timedelta(minutes=5)
 _ONE_SECOND = timedelta(seconds=1)
 # The subject of OCSP responders; they are known by their keys.
 RESPONDER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "OCSP responder")])
+# The subject of who signs trust bundles. No device's name may have a space (names.DEVICE_NAME).
+BUNDLE_SIGNER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Trust bundle signer")])
+# RFC 9608 2: NULL, which says that no revocation of this certificate is ever told.
+_NO_REVOCATION = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.56"), b"\x05\x00")
 
 
 class IssuerExpired(Refusal):
@@ -123,6 +128,42 @@ def subordinate(
     """A CA certificate under `authority` that may sign end entities only, unsigned. Raises IssuerExpired."""
     builder = _base(subject, key, authority, validity(lifetime, now, authority.certificate))
     return _as_ca(builder, path_length=0)
+
+
+def cross(
+    subject: x509.Certificate, lifetime: timedelta, authority: Authority, now: datetime
+) -> x509.CertificateBuilder:
+    """A root's name and key, certified by another root (RFC 4158 1.5.2), unsigned. Raises IssuerExpired.
+
+    It outlives neither of the two, and one CA may follow below it: who needs to cross several times is given
+    a certificate for each way.
+    """
+    if subject.not_valid_after_utc <= now:
+        raise IssuerExpired("The root that would be certified has expired.")
+    not_before, not_after = validity(lifetime, now, authority.certificate)
+    _, key = keys.certified(subject.public_key())
+    builder = _base(
+        subject.subject, key, authority, (not_before, min(not_after, subject.not_valid_after_utc))
+    )
+    return _as_ca(builder, path_length=1)
+
+
+def bundle_signer(
+    key: CertifiedKey, lifetime: timedelta, issuer: x509.Certificate, now: datetime
+) -> x509.CertificateBuilder:
+    """The certificate of who signs trust bundles, unsigned. Raises IssuerExpired.
+
+    Its extended key usage is the one that `openssl cms -verify` asks for unless told otherwise, and that no
+    profile can give (profiles.ExtendedKeyUsage): a device's certificate signs nothing that passes. Its life
+    is short, and so nobody need ask whether it is revoked (RFC 9608).
+    """
+    return (
+        _bare(BUNDLE_SIGNER, key, issuer, validity(lifetime, now, issuer))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(_NO_REVOCATION, critical=False)
+    )
 
 
 def ocsp_responder(

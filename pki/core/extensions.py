@@ -90,7 +90,9 @@ def name_of(oid: x509.ObjectIdentifier) -> str:
     return _NAMES.get(oid) or ("unknown extension" if known == "Unknown OID" else known)
 
 
+_NO_REVOCATION = "2.5.29.56"  # RFC 9608
 _NAMES = {
+    x509.ObjectIdentifier(_NO_REVOCATION): "noRevAvail",
     ExtensionOID.AUTHORITY_INFORMATION_ACCESS: "authorityInfoAccess",
     ExtensionOID.CERTIFICATE_POLICIES: "certificatePolicies",
     ExtensionOID.CRL_DISTRIBUTION_POINTS: "cRLDistributionPoints",
@@ -102,6 +104,8 @@ def _sentences(value: x509.ExtensionType) -> Iterator[str]:
     words = next((words for kind, words in _WORDS.items() if isinstance(value, kind)), None)
     if words is not None:
         yield from words(value)
+    elif isinstance(value, x509.UnrecognizedExtension) and value.oid.dotted_string == _NO_REVOCATION:
+        yield "Whether it is revoked is told nowhere: its life is short."
     elif isinstance(value, x509.UnrecognizedExtension):
         yield f"Hatchery does not know it. Its value, hex: {value.value.hex() or 'empty'}"
     else:

@@ -20,7 +20,12 @@ def spki_sha256(key: PublicKeyTypes) -> str:
 
 def spki_pin(key: PublicKeyTypes) -> str:
     """The same digest as a pin (RFC 7469 2.4), base64: what curl's `--pinnedpubkey sha256//…` takes."""
-    return base64.b64encode(bytes.fromhex(spki_sha256(key))).decode()
+    return as_base64(spki_sha256(key))
+
+
+def as_base64(digest: str) -> str:
+    """A digest in hex as pins write it."""
+    return base64.b64encode(bytes.fromhex(digest)).decode()
 
 
 def fingerprint(certificate_der: bytes) -> str:

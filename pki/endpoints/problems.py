@@ -23,6 +23,7 @@ from pki.services.issuing import issuance
 from pki.services.proving import proxies, status
 from pki.services.publishing import publication
 from pki.services.renewing import renewal
+from pki.services.trusting import bundle, bundle_signers
 
 log = logging.getLogger("hatchery.endpoint")
 
@@ -93,6 +94,9 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     status.NotStanding: HTTPStatus.FORBIDDEN,
     publication.PublicationBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     publication.NotPublishable: HTTPStatus.SERVICE_UNAVAILABLE,
+    bundle.NoTrustBundle: HTTPStatus.SERVICE_UNAVAILABLE,
+    bundle_signers.NoBundleSigner: HTTPStatus.SERVICE_UNAVAILABLE,
+    bundle.BundleBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     # nginx's auth_request knows 401 and 403 alone, and a 401 would have to name a way to authenticate (RFC
     # 9110 15.5.2), of which HTTP has none for certificates: what is wrong with one, or a proxy, is a 403.
     chains.ChainRefused: HTTPStatus.FORBIDDEN,
@@ -145,7 +149,7 @@ def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
 def refused(refusal: Refusal) -> HttpResponse:
     """The answer to a refusal."""
     response = problem(status_of(refusal), refusal.code, refusal.detail)
-    if isinstance(refusal, publication.PublicationBusy):
+    if isinstance(refusal, publication.PublicationBusy | bundle.BundleBusy):
         response["Retry-After"] = str(_RETRY_SOON)
     if isinstance(refusal, renewal.TooManyRenewals):
         response["Retry-After"] = str(math.ceil(refusal.pause.total_seconds()))

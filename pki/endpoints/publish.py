@@ -5,11 +5,12 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from pki.core import bundles
+from pki.core import bundles, pins
 from pki.endpoints.problems import NotFound, endpoint
 from pki.endpoints.versions import PEM, Version, answer, tag_of
 from pki.models import Issuer
 from pki.services.issuing import authorities
+from pki.services.trusting import cross_certificates
 
 # A CA certificate never changes, but it may be withdrawn.
 CA_MAX_AGE = 86400  # seconds
@@ -30,16 +31,20 @@ def ca_certificate(request: HttpRequest, key_identifier: str) -> HttpResponse:
 
 @endpoint("GET")
 def ca_chain(request: HttpRequest, key_identifier: str) -> HttpResponse:
-    """An issuer's certificate and those above it but for the root, PEM; of a root, itself."""
-    issuer = _find(key_identifier)
-    chain = [issuer.certificate] if issuer.is_root else authorities.chain(issuer)
+    """An issuer's certificate and those above it but for the root, then the cross-certificates that stand,
+    PEM; of a root, itself.
+    """
+    issuer, now = _find(key_identifier), timezone.now()
+    chain = [issuer.certificate] if issuer.is_root else cross_certificates.chain(issuer, now)
     version = Version(
-        tag=f"{issuer.fingerprint}-chain",
+        tag=f"{tag_of(pins.fingerprint_of(each) for each in chain)}-chain",
         changed_at=issuer.created_at,
+        # Cross-certificates come and go within its life.
+        by_date=False,
         content_type=PEM,
-        max_age=CA_MAX_AGE,
+        max_age=settings.PORTAL_STATUS_MAX_AGE,
     )
-    return answer(request, version, lambda: bundles.pem(chain), timezone.now())
+    return answer(request, version, lambda: bundles.pem(chain), now)
 
 
 @endpoint("GET")

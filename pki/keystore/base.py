@@ -1,5 +1,6 @@
 """What every keystore can do. A PKCS#11 token will be another one of these."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from cryptography import x509
@@ -56,6 +57,19 @@ class Keystore(Protocol):
         """Sign a certificate, a CRL or an OCSP answer, with the hash that belongs to the key.
 
         Raises KeystoreError, or TypeError for anything else: it would be handed the key.
+        """
+        ...
+
+    def sign_message(
+        self,
+        reference: str,
+        content: bytes,
+        signer: x509.Certificate,
+        others: Sequence[x509.Certificate] = (),
+    ) -> bytes:
+        """CMS SignedData (RFC 5652 5) around `content`, DER, by the key of `signer`, and with `others` in it.
+
+        Raises KeystoreError, or ValueError unless `signer` is that key's, is no CA, and the key is EC or RSA.
         """
         ...
 

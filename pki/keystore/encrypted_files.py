@@ -5,13 +5,17 @@ import re
 import secrets
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
-from pki.core import keys
+from pki.core import extensions, keys
 from pki.keystore import holding, pkcs8
 from pki.keystore.base import Builder, KeystoreError, Signed
 from pki.keystore.files import make_private_folder, write_private
@@ -80,6 +84,28 @@ class EncryptedFiles:
         if type(to_be_signed) not in _BUILDERS:
             raise TypeError("The keystore signs certificates, CRLs and OCSP answers only.")
         return to_be_signed.sign(key, keys.signature_hash(key))
+
+    def sign_message(
+        self,
+        reference: str,
+        content: bytes,
+        signer: x509.Certificate,
+        others: Sequence[x509.Certificate] = (),
+    ) -> bytes:
+        key = self._open(reference)
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            raise ValueError("Messages are signed with EC and RSA keys only.")
+        if key.public_key() != signer.public_key():
+            raise ValueError("The signer's certificate is for another key.")
+        constraints = extensions.value_of(signer, x509.BasicConstraints)
+        if constraints is None or constraints.ca:
+            raise ValueError("A CA's key signs no messages.")
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
+        builder = builder.add_signer(signer, key, keys.signature_hash(key) or hashes.SHA256())
+        for other in others:
+            builder = builder.add_certificate(other)
+        # As the bytes are: text would have its line ends changed.
+        return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities])
 
     def install(self, reference: str, context: SSL.Context) -> None:
         context.use_privatekey(self._open(reference))

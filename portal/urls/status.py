@@ -1,6 +1,7 @@
 from django.urls import path, re_path
 
 from pki.endpoints import crl, ocsp, publish
+from pki.endpoints.ca_bundle import ca_bundle
 from portal.urls.authorize import asked_by_proxies
 
 # Each address in one writing only: caches and ETags go by it.
@@ -13,6 +14,7 @@ urlpatterns = [
     re_path(r"^ocsp/?\Z", ocsp.post),
     # Whatever the path has, a line break too: what is no base64 gets an OCSP error.
     re_path(r"^ocsp/(?P<encoded>[\s\S]+)\Z", ocsp.get),
+    path("ca-bundle", ca_bundle),
     path("ca/bundle.pem", publish.trust_bundle),
     path("ca/all.pem", publish.verifiers_bundle),
     path("ca/<slug:key_identifier>.crt", publish.ca_certificate),

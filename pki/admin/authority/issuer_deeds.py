@@ -86,6 +86,18 @@ class NewIssuerForm(forms.Form):
     )
 
 
+class ConfirmedByNameForm(forms.Form):
+    """What retiring an issuer that is in use asks for."""
+
+    confirmed_name = forms.CharField(
+        max_length=64,
+        required=False,
+        label="Its name",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Only if something depends on it: its name, exactly.",
+    )
+
+
 class IssuerDeeds(ReadOnlyAdmin):
     """The pages that make an issuer or change its state."""
 
@@ -138,8 +150,14 @@ class IssuerDeeds(ReadOnlyAdmin):
         """Change an issuer's state."""
         issuer: Issuer = found(self, request, str(pk), may=self.has_deed_permission)
 
-        def act(_: dict[str, Any]) -> str:
-            changed = authorities.change_state(issuer, deed.after, administrator(request), timezone.now())
+        def act(cleaned: dict[str, Any]) -> str:
+            changed = authorities.change_state(
+                issuer,
+                deed.after,
+                administrator(request),
+                timezone.now(),
+                confirmed_name=cleaned.get("confirmed_name", ""),
+            )
             return f"{issuer} is now {deed.after}." if changed else f"{issuer} was {deed.after} already."
 
         return ask_first(
@@ -150,6 +168,7 @@ class IssuerDeeds(ReadOnlyAdmin):
             items=[issuer],
             button=deed.words,
             act=act,
+            form_class=ConfirmedByNameForm if deed.after == _STATE.RETIRED else forms.Form,
             impact=partial(_impact, deed=deed) if deed.after != _STATE.ACTIVE else None,
             destructive=True,
             back=page_url(self, issuer),

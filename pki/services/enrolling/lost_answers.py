@@ -7,8 +7,9 @@ from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.models import EnrollmentRequest, EnrollmentToken, Revocation
 from pki.services.enrolling import tokens
-from pki.services.issuing import authorities, issuance
+from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
+from pki.services.trusting import cross_certificates
 
 
 class CertificateRevoked(Refusal):
@@ -83,4 +84,4 @@ def given_again(found: EnrollmentRequest, now: datetime, request: VerifiedReques
         raise CertificateExpired("The certificate of this enrollment has expired; ask for a new token.")
     issuance.require_active_device(device)
     issuance.require_new_key(device, certificate.issued_at)
-    return Issued(certificate, authorities.chain(certificate.issuer))
+    return Issued(certificate, cross_certificates.chain(certificate.issuer, now))

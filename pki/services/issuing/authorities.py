@@ -15,6 +15,7 @@ from pki.keystore import keystore
 from pki.models import FULL, Issuer
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.issuing.dependence import dependents
 from pki.services.publishing import revocation_lists
 from pki.services.transactions import writing
 
@@ -108,10 +109,19 @@ class CompromisedForGood(Refusal):
     code = "issuer_compromised"
 
 
-def change_state(issuer: Issuer, state: Issuer.State, actor: Actor, now: datetime) -> bool:
+class IssuerInUse(Refusal):
+    """Something that lives depends on the issuer, and it is to be retired."""
+
+    code = "issuer_in_use"
+
+
+def change_state(
+    issuer: Issuer, state: Issuer.State, actor: Actor, now: datetime, confirmed_name: str = ""
+) -> bool:
     """Retire an issuer, take it back, or declare it compromised; whether it was in another state before.
 
-    It takes effect at the next request. Raises CompromisedForGood.
+    It takes effect at the next request. `confirmed_name` is the issuer's, from who knows that something
+    depends on it and retires it nevertheless. Raises CompromisedForGood or IssuerInUse.
     """
     with writing():
         held = Issuer.objects.select_for_update().get(pk=issuer.pk)
@@ -119,6 +129,8 @@ def change_state(issuer: Issuer, state: Issuer.State, actor: Actor, now: datetim
             return False
         if held.state == Issuer.State.COMPROMISED:
             raise CompromisedForGood(f"{issuer} is compromised, and stays so; make another issuer.")
+        if state == Issuer.State.RETIRED and confirmed_name != held.name:
+            _require_unused(held, now)
         compromised_at = now if state == Issuer.State.COMPROMISED else None
         Issuer.objects.filter(pk=issuer.pk).update(state=state, compromised_at=compromised_at)
         revocation_lists.note_issuer(held, now)
@@ -129,42 +141,77 @@ def change_state(issuer: Issuer, state: Issuer.State, actor: Actor, now: datetim
     return True
 
 
+def _require_unused(issuer: Issuer, now: datetime) -> None:
+    depending = dependents(issuer, now)
+    if depending:
+        raise IssuerInUse(
+            f"{issuer} is in use: {depending}. Move what depends on it to its successor first; or give its "
+            "name, exactly, to retire it nevertheless."
+        )
+
+
 def make_root(name: str, spec: str, actor: Actor, now: datetime) -> Issuer:
     """Make a root CA with a new key of kind `spec`.
 
     Raises IssuerExists, NameRefused, KeyRefused or KeystoreError.
     """
-    subject = _new_name(name)
-    reference = keystore().create("issuer", spec)
-    key = keystore().public_key(reference)
-    signed = keystore().sign(reference, certificates.root(subject, key, ROOT_LIFETIME, now))
-    return _store(name, None, reference, signed, actor, now)
+    require_free(name)
+    return root_with(name, keystore().create("issuer", spec), actor, now)
 
 
 def make_subordinate(name: str, parent: Issuer, spec: str, actor: Actor, now: datetime) -> Issuer:
     """Make an issuing CA under `parent`. Raises as `make_root`, and ParentInactive or IssuerExpired."""
-    if parent.state != Issuer.State.ACTIVE:
-        raise ParentInactive(f"{parent} is {parent.state}; choose an active root.")
-    subject = _new_name(name)
-    reference = keystore().create("issuer", spec)
+    require_active(parent)
+    require_free(name)
+    return subordinate_with(name, parent, keystore().create("issuer", spec), actor, now)
+
+
+def root_with(
+    name: str, reference: str, actor: Actor, now: datetime, predecessor: Issuer | None = None
+) -> Issuer:
+    """Make a root CA with the key of this reference. Raises NameRefused or KeystoreError."""
+    key = keystore().public_key(reference)
+    to_be_signed = certificates.root(names.subject({"CN": name}), key, ROOT_LIFETIME, now)
+    signed = keystore().sign(reference, to_be_signed)
+    return _store(name, None, predecessor, reference, signed, actor, now)
+
+
+def subordinate_with(
+    name: str, parent: Issuer, reference: str, actor: Actor, now: datetime, predecessor: Issuer | None = None
+) -> Issuer:
+    """Make an issuing CA under `parent` with the key of this reference. Raises as `root_with`, and
+    IssuerExpired.
+    """
     key = keystore().public_key(reference)
     # CA certificates are few: they name the full list.
     above = Authority(parent.certificate, pointers(parent, FULL))
-    to_be_signed = certificates.subordinate(subject, key, SUBORDINATE_LIFETIME, above, now)
+    to_be_signed = certificates.subordinate(
+        names.subject({"CN": name}), key, SUBORDINATE_LIFETIME, above, now
+    )
     signed = keystore().sign(parent.key_reference, to_be_signed)
-    return _store(name, parent, reference, signed, actor, now)
+    return _store(name, parent, predecessor, reference, signed, actor, now)
 
 
-def _new_name(name: str) -> x509.Name:
-    # Asked before a key is made for nothing; the database holds it too.
+def require_active(parent: Issuer) -> None:
+    """Raise ParentInactive unless `parent` may sign CAs below it."""
+    if parent.state != Issuer.State.ACTIVE:
+        raise ParentInactive(f"{parent} is {parent.state}; choose an active root.")
+
+
+def require_free(name: str) -> None:
+    """Raise IssuerExists or NameRefused unless a new issuer may have this name.
+
+    Asked before a key is made for nothing; the database holds it too.
+    """
     if Issuer.objects.filter(name=name).exists():
         raise IssuerExists(f"There is an issuer {name!r} already; choose another name.")
-    return names.subject({"CN": name})
+    names.subject({"CN": name})
 
 
 def _store(
     name: str,
     parent: Issuer | None,
+    predecessor: Issuer | None,
     reference: str,
     signed: x509.Certificate,
     actor: Actor,
@@ -174,6 +221,7 @@ def _store(
         issuer = Issuer.objects.create(
             name=name,
             parent=parent,
+            predecessor=predecessor,
             key_reference=reference,
             key_identifier=certificates.key_identifier(signed),
             certificate_der=signed.public_bytes(Encoding.DER),
@@ -189,6 +237,7 @@ def _store(
             now,
             issuer=name,
             parent=parent.name if parent else None,
+            predecessor=predecessor.name if predecessor else None,
             key=keys.describe(signed.public_key()),
             fingerprint=issuer.fingerprint,
         )

@@ -16,6 +16,7 @@ from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.issuing import authorities
 from pki.services.transactions import one_at_a_time, writing
+from pki.services.trusting import cross_certificates
 
 
 class IssuerInactive(Refusal):
@@ -98,7 +99,7 @@ def issue(
             spki_sha256=request.spki_sha256,
             renews=renews,
         )
-    return Issued(certificate, authorities.chain(issuer)), granted
+    return Issued(certificate, cross_certificates.chain(issuer, now)), granted
 
 
 def require_own_key(device: Device | None, spki_sha256: str) -> None:

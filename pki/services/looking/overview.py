@@ -6,32 +6,16 @@ Every query here is bounded, however large the tables are.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
-
 from pki.models import Certificate, Device, EnrollmentRequest, Issuer
+from pki.services.counting import Bounded, bounded
 from pki.services.issuing import listener_certificates
 from pki.services.revoking import revocation
 
-# Of more than this, nobody needs the exact number.
-MOST_COUNTED = 10_000
 # Times that lists are narrowed to, as addresses write them.
 SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 # An issuer is close to its end in the last tenth of its life, or its last ninety days if those are more.
 LAST_TENTH = 10
 LAST_DAYS = timedelta(days=90)
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """A number that was counted up to MOST_COUNTED."""
-
-    number: int
-
-    def __str__(self) -> str:
-        return f"{MOST_COUNTED:,}+" if self.number > MOST_COUNTED else f"{self.number:,}"
-
-    def __bool__(self) -> bool:
-        return self.number > 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +31,7 @@ class IssuerLife:
 def expiring(now: datetime) -> dict[str, Bounded]:
     """How many certificates that are not revoked end within each of SPANS."""
     return {
-        name: _bounded(
+        name: bounded(
             Certificate.objects.filter(revocation.unrevoked(), not_after__gt=now, not_after__lte=now + span)
         )
         for name, span in SPANS.items()
@@ -56,7 +40,7 @@ def expiring(now: datetime) -> dict[str, Bounded]:
 
 def waiting() -> Bounded:
     """How many enrollments wait for approval."""
-    return _bounded(EnrollmentRequest.objects.filter(state=EnrollmentRequest.State.WAITING))
+    return bounded(EnrollmentRequest.objects.filter(state=EnrollmentRequest.State.WAITING))
 
 
 def latest_requests(state: EnrollmentRequest.State, number: int) -> list[EnrollmentRequest]:
@@ -70,7 +54,7 @@ def latest_requests(state: EnrollmentRequest.State, number: int) -> list[Enrollm
 
 def rotating() -> Bounded:
     """How many devices are to have a new key and have not shown it yet."""
-    return _bounded(Device.objects.filter(rotation_requested_at__isnull=False))
+    return bounded(Device.objects.filter(rotation_requested_at__isnull=False))
 
 
 def issuers(now: datetime) -> list[IssuerLife]:
@@ -99,7 +83,3 @@ def _life(issuer: Issuer, now: datetime) -> IssuerLife:
         percent_left=max(0, min(100, round(100 * (left / whole)))),
         near_end=left <= max(min(LAST_DAYS, whole / 3), whole / LAST_TENTH),
     )
-
-
-def _bounded(rows: QuerySet[Certificate] | QuerySet[EnrollmentRequest] | QuerySet[Device]) -> Bounded:
-    return Bounded(rows.order_by()[: MOST_COUNTED + 1].count())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pki.core import ocsp
-from pki.models import Issuer
+from pki.models import CrossCertificate, Issuer
 
 # A new issuer is known so soon, and who asks about strangers costs one look into the database in that time.
 READ_AGAIN_SECONDS = 1.0
@@ -18,7 +18,7 @@ READ_AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class KnownIssuer:
-    """An issuer, and the CA certificates that it signed."""
+    """An issuer, and the issuers whose keys it certified, by the serials of those certificates."""
 
     pk: int
     # A database that was restored may give a number to another issuer.
@@ -68,6 +68,10 @@ def _read() -> dict[tuple[str, bytes, bytes], KnownIssuer]:
         # A root signed itself.
         signer = known[each.pk if each.parent_id is None else each.parent_id]
         signer.below[each.certificate.serial_number] = known[each.pk]
+    for subject, signed_by, serial in CrossCertificate.objects.values_list("subject", "signer", "serial"):
+        # An issuer that was made since is read the next time.
+        if subject in known and signed_by in known:
+            known[signed_by].below[int(serial, 16)] = known[subject]
     return {key: known[each.pk] for each in issuers for key in ocsp.hashes_of(each.certificate)}
 
 

@@ -44,9 +44,13 @@ def note(certificates: Iterable[Certificate], now: datetime) -> None:
 
 
 def note_issuer(issuer: Issuer, now: datetime) -> None:
-    """Note that an issuer's own certificate was revoked, inside the caller's transaction."""
+    """Note that an issuer's own certificate was revoked, with those by which other roots certify its key,
+    inside the caller's transaction.
+    """
+    signers = set(issuer.cross_certificates.values_list("signer", flat=True))
     if issuer.parent_id is not None:
-        StaleList.objects.create(issuer_id=issuer.parent_id, shard=FULL, at=now)
+        signers.add(issuer.parent_id)
+    StaleList.objects.bulk_create(StaleList(issuer_id=each, shard=FULL, at=now) for each in sorted(signers))
 
 
 def ensure(now: datetime) -> None:

@@ -22,13 +22,13 @@ _CHUNK = 10_000  # rows read at once
 _ISSUER, _FINGERPRINT, _SERIAL = -1, "fingerprint", "serial"
 # Since when an issuer is compromised, if it is; older databases may not know.
 _SINCE = Coalesce("compromised_at", "created_at")
-_PARENT_SINCE = Coalesce("parent__compromised_at", "parent__created_at")
 
 
 def entries(issuer: Issuer, shard: int, ended_since: datetime | None) -> Iterator[Entry]:
     """What stands on a list of an issuer: of one shard of its certificates, or of all (FULL).
 
-    The full list has the CAs below it too, because their certificates name it. Certificates that had ended
+    The full list has the CAs below it too, and the roots whose keys it certified, because their certificates
+    name it. Certificates that had ended
     before `ended_since` are passed over.
     """
     yield from _certificates(issuer, shard, ended_since)
@@ -58,6 +58,13 @@ def _authorities(issuer: Issuer, ended_since: datetime | None) -> Iterator[Entry
     for authority in below.annotate(compromised_since=_SINCE).order_by("pk"):
         serial = authority.certificate.serial_number
         yield Entry(serial, authority.compromised_since, x509.ReasonFlags.ca_compromise)
+    # Whoever has a root's key would be believed by who trusts only the root that certified it.
+    crossed = issuer.cross_signed.filter(subject__state=Issuer.State.COMPROMISED)
+    if ended_since is not None:
+        crossed = crossed.filter(not_after__gte=ended_since)
+    since: Any = Coalesce("subject__compromised_at", "subject__created_at")
+    for serial, revoked_at in crossed.order_by("pk").values_list("serial", since):
+        yield Entry(int(serial, 16), revoked_at, x509.ReasonFlags.ca_compromise)
 
 
 class IssuerGone(Exception):
@@ -72,7 +79,7 @@ def of_serial(issuer: KnownIssuer, serial: int) -> Status:
     """
     authority = issuer.below.get(serial)
     if authority is not None:
-        return _of_authority(authority)
+        return _of_authority(authority, issuer)
     state, since, certificate, responder, reason, revoked_at = _row(issuer, f"{serial:x}")
     compromised = state == Issuer.State.COMPROMISED
     # What was revoked for good stays so; of what is on hold, the compromise says more.
@@ -84,16 +91,17 @@ def of_serial(issuer: KnownIssuer, serial: int) -> Status:
     return ocsp.UNKNOWN if certificate is None and responder is None else ocsp.GOOD
 
 
-def _of_authority(authority: KnownIssuer) -> Status:
-    rows = Issuer.objects.filter(pk=authority.pk, fingerprint=authority.fingerprint).values_list(
-        "state", _SINCE, "parent__state", _PARENT_SINCE
-    )
-    row = rows.first()
-    if row is None:
-        raise IssuerGone
-    for state, since in (row[:2], row[2:]):
-        if state == Issuer.State.COMPROMISED:
-            return ocsp.revoked(since, "cACompromise")
+def _of_authority(authority: KnownIssuer, signer: KnownIssuer) -> Status:
+    """The status of a CA certificate, or of a cross-certificate: revoked with either of the two keys."""
+    asked = (authority, signer)
+    rows = Issuer.objects.filter(pk__in={each.pk for each in asked}).annotate(compromised_since=_SINCE)
+    found = {(row.pk, row.fingerprint): row for row in rows.defer("certificate_der")}
+    for each in asked:
+        row = found.get((each.pk, each.fingerprint))
+        if row is None:
+            raise IssuerGone
+        if row.state == Issuer.State.COMPROMISED:
+            return ocsp.revoked(row.compromised_since, "cACompromise")
     return ocsp.GOOD
 
 

@@ -1,0 +1,32 @@
+"""`GET /ca-bundle`: what devices are to trust, signed, on every listener that they reach."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from pki.core import pins
+from pki.endpoints.problems import endpoint
+from pki.endpoints.versions import Version, answer
+from pki.services.trusting import bundle
+
+# RFC 8551 3.2.2 has signed-data for CMS with its content in it.
+CMS = "application/pkcs7-mime; smime-type=signed-data"
+
+
+@endpoint("GET")
+def ca_bundle(request: HttpRequest) -> HttpResponse:
+    """The trust bundle, CMS SignedData, DER. It proves itself: who asks need not have proven anything."""
+    now = timezone.now()
+    found = bundle.current(now)
+    signed = bytes(found.signed)
+    version = Version(
+        tag=pins.fingerprint(signed),
+        changed_at=found.signed_at,
+        # It may be signed twice in one second.
+        by_date=False,
+        content_type=CMS,
+        max_age=settings.PORTAL_STATUS_MAX_AGE,
+    )
+    response = answer(request, version, lambda: signed, now)
+    response["Hatchery-Bundle-Version"] = str(found.version)
+    return response

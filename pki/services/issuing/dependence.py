@@ -1,0 +1,59 @@
+"""What depends on an issuer, and so stands in the way of retiring it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pki.models import Certificate, Device, Issuer, Profile
+from pki.services.counting import Bounded, bounded
+from pki.services.revoking import revocation
+
+
+@dataclass(frozen=True)
+class Dependents:
+    """What depends on an issuer and on those below it. False if nothing does; `str()` says what, in words."""
+
+    certificates: Bounded  # that have not ended and are not revoked
+    devices: Bounded  # not retired ones, whose next certificate it would sign
+    profiles: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.certificates or self.devices or self.profiles)
+
+    def __str__(self) -> str:
+        counts = [
+            _count(self.certificates, "certificate of it is good", "certificates of it are good"),
+            _count(self.devices, "device would get its next one", "devices would get their next one"),
+        ]
+        if self.profiles:
+            counts.append(f"profiles that use it: {', '.join(self.profiles)}")
+        return "; ".join(count for count in counts if count) or "nothing depends on it"
+
+
+def dependents(issuer: Issuer, now: datetime) -> Dependents:
+    """What depends on an issuer, or on one below it, in a few bounded queries."""
+    numbers = with_those_below(issuer)
+    living = Certificate.objects.filter(revocation.unrevoked(), issuer__in=numbers, not_after__gte=now)
+    active = Device.objects.exclude(state=Device.State.RETIRED)
+    return Dependents(
+        certificates=bounded(living),
+        devices=bounded(
+            active.filter(issuer__in=numbers), active.filter(issuer=None, profile__issuer__in=numbers)
+        ),
+        profiles=tuple(
+            Profile.objects.filter(issuer__in=numbers).order_by("name").values_list("name", flat=True)
+        ),
+    )
+
+
+def with_those_below(issuer: Issuer) -> list[int]:
+    """The numbers of an issuer and of all CAs below it."""
+    found = [issuer.pk]
+    # Whoever was signed was made after who signed it.
+    for number, parent in Issuer.objects.order_by("pk").values_list("pk", "parent"):
+        if parent in found:
+            found.append(number)
+    return found
+
+
+def _count(number: Bounded, one: str, several: str) -> str:
+    return f"{number} {one if number.number == 1 else several}" if number else ""

@@ -1,0 +1,65 @@
+"""The roots that devices are to trust: those by which they check our listeners, now and after a rollover."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from pki.models import Certificate, Issuer, Profile
+from pki.services.issuing.listener_certificates import SERVER_PROFILE
+from pki.services.revoking import revocation
+
+
+def anchors(now: datetime) -> list[Issuer]:
+    """The roots that devices are to trust, the oldest first; none if none of them stands.
+
+    They are those above the listeners' certificates and the listeners' profile, with the roots that came
+    before and after them. Roots that are for clients alone are not among them: whoever had such a key could
+    play our server. A compromised root is none, and a retired one only while a listener's certificate hangs
+    on it.
+    """
+    issuers = {issuer.pk: issuer for issuer in Issuer.objects.order_by("pk")}
+    shown = {_root(number, issuers) for number in _of_listeners(now).values_list("issuer", flat=True)}
+    profiles = Profile.objects.filter(name=SERVER_PROFILE)
+    named = {_root(number, issuers) for number in profiles.values_list("issuer", flat=True)}
+    return [
+        issuers[number]
+        for number in sorted(_with_relatives(shown | named, issuers.values()))
+        if _stands(issuers[number], now) and (issuers[number].state == Issuer.State.ACTIVE or number in shown)
+    ]
+
+
+def listener_keys(now: datetime) -> list[tuple[str, str]]:
+    """The keys of the listeners' certificates that stand, of all nodes: listener and SPKI's SHA-256, hex."""
+    rows = _of_listeners(now).values_list("listener", "spki_sha256").order_by("listener", "spki_sha256")
+    return list(rows.distinct())
+
+
+def _of_listeners(now: datetime) -> QuerySet[Certificate]:
+    living = Certificate.objects.filter(revocation.unrevoked(), listener__gt="", not_after__gt=now)
+    # The index leaves out all that are of no listener: SQLite takes it only if that is said as well.
+    return living.exclude(listener="")
+
+
+def _root(number: int, issuers: dict[int, Issuer]) -> int:
+    parent = issuers[number].parent_id
+    return number if parent is None else _root(parent, issuers)
+
+
+def _with_relatives(roots: Iterable[int], issuers: Iterable[Issuer]) -> set[int]:
+    """These roots, and those that came before and after them."""
+    links = [
+        (issuer.pk, issuer.predecessor_id)
+        for issuer in issuers
+        if issuer.is_root and issuer.predecessor_id is not None
+    ]
+    found = set(roots)
+    while True:
+        joined = {number for link in links if found & set(link) for number in link}
+        if joined <= found:
+            return found
+        found |= joined
+
+
+def _stands(root: Issuer, now: datetime) -> bool:
+    return root.state != Issuer.State.COMPROMISED and root.not_after > now

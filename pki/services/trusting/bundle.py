@@ -1,0 +1,159 @@
+"""The trust bundle: made when what it says changes, signed anew before its signer ends, served as stored."""
+
+from datetime import datetime
+
+from django.db import IntegrityError
+
+from pki.core import certificates, pins, trust_bundles
+from pki.core.errors import Refusal
+from pki.core.trust_bundles import Pin, Root
+from pki.keystore import KeystoreError, keystore
+from pki.models import Issuer, TrustBundle
+from pki.services import audit
+from pki.services.audit import HATCHERY
+from pki.services.transactions import alone, writing
+from pki.services.trusting import bundle_signers, cross_certificates, standby_keys
+from pki.services.trusting.anchors import anchors, listener_keys
+
+
+class NoTrustBundle(Refusal):
+    """No root stands that devices could be told to trust."""
+
+    code = "no_trust_bundle"
+
+
+class BundleBusy(Refusal):
+    """Another process makes the bundle at this moment."""
+
+    code = "bundle_busy"
+
+
+def current(now: datetime) -> TrustBundle:
+    """The bundle as it is stored; made here if there is none, if its signature is due, or if an issuer was
+    declared compromised since it was signed.
+
+    Raises NoTrustBundle, NoBundleSigner, BundleBusy or KeystoreError.
+    """
+    newest = _newest()
+    if newest is not None and not _is_due(newest, now):
+        return newest
+    # What names no key that was stolen since is no lie, and better than nothing: a device sees whether its
+    # signature has ended.
+    usable = newest if newest is not None and not _is_outdated(newest) else None
+    try:
+        with alone("trust-bundle") as free:
+            if not free and usable is None:
+                raise BundleBusy("The trust bundle is being made at this moment; try again in a few seconds.")
+            return _publish(now) if free else usable  # type: ignore[return-value]  # one of both is there
+    except (bundle_signers.NoBundleSigner, KeystoreError):
+        if usable is None:
+            raise
+        return usable
+
+
+def publish_due(now: datetime) -> bool:
+    """Make a new version if what it says has changed, or sign it anew if that is due; whether it was done.
+
+    Left to another process that is at it, and to the first run before there is an issuer. Raises
+    NoTrustBundle, NoBundleSigner or KeystoreError.
+    """
+    if not Issuer.objects.exists():
+        return False
+    newest = _newest()
+    if newest is not None and not _is_due(newest, now) and _says(newest) == _body(anchors(now), now):
+        return False
+    with alone("trust-bundle") as free:
+        return free and _publish(now) != newest
+
+
+def newest_version() -> int | None:
+    """The version of the bundle, if there is one; one query by its key."""
+    return TrustBundle.objects.order_by("-version").values_list("version", flat=True).first()
+
+
+def _newest() -> TrustBundle | None:
+    return TrustBundle.objects.order_by("-version").first()
+
+
+def _is_due(bundle: TrustBundle, now: datetime) -> bool:
+    return now >= bundle.sign_again_at or _is_outdated(bundle)
+
+
+def _is_outdated(bundle: TrustBundle) -> bool:
+    """Whether an issuer was declared compromised since it was signed: it may tell devices to trust that."""
+    return Issuer.objects.filter(compromised_at__gte=bundle.signed_at).exists()
+
+
+def _says(bundle: TrustBundle) -> str:
+    return trust_bundles.body_of(bundle.contents)
+
+
+def _publish(now: datetime) -> TrustBundle:
+    """The bundle as it is to be now, for who is alone."""
+    roots = anchors(now)
+    if not roots:
+        raise NoTrustBundle("No root stands that devices could trust; an administrator must make one.")
+    newest, says = _newest(), _body(roots, now)
+    if newest is not None and _says(newest) == says:
+        return _signed_anew(newest, roots, now) if _is_due(newest, now) else newest
+    version = trust_bundles.version_at(now, newest.version if newest else 0)
+    contents = trust_bundles.text(version, now, says)
+    bundle = TrustBundle(
+        version=version,
+        contents=contents,
+        fingerprint=pins.fingerprint(contents.encode()),
+        made_at=now,
+        **_signature(contents, roots, now),
+    )
+    try:
+        with writing():
+            bundle.save(force_insert=True)
+            audit.record(
+                "trust_bundle.made",
+                HATCHERY,
+                now,
+                version=version,
+                roots=[root.name for root in roots],
+                fingerprint=bundle.fingerprint,
+            )
+    except IntegrityError:
+        # Who lost the database in between is not alone any more.
+        raise BundleBusy("The trust bundle was made by another node just now; ask again.") from None
+    return bundle
+
+
+def _signed_anew(bundle: TrustBundle, roots: list[Issuer], now: datetime) -> TrustBundle:
+    with writing():
+        TrustBundle.objects.filter(pk=bundle.pk).update(**_signature(bundle.contents, roots, now))
+    bundle.refresh_from_db()
+    return bundle
+
+
+def _signature(contents: str, roots: list[Issuer], now: datetime) -> dict[str, bytes | datetime]:
+    signer = bundle_signers.usable(roots, now)
+    signed = keystore().sign_message(
+        signer.key_reference,
+        contents.encode(),
+        certificates.parsed(bytes(signer.certificate_der)),
+        cross_certificates.chain(signer.issuer, now),
+    )
+    return {"signed": signed, "signed_at": now, "sign_again_at": bundle_signers.sign_until(signer)}
+
+
+def _body(roots: list[Issuer], now: datetime) -> str:
+    below = Issuer.objects.filter(parent__in=roots, not_after__gt=now).exclude(state=Issuer.State.COMPROMISED)
+    backups: dict[str, list[Pin]] = {}
+    for key in standby_keys.waiting():
+        backups.setdefault(key.purpose, []).append(Pin(key.purpose, True, key.spki_sha256))
+    pinned = [Pin("root", False, _spki(root), root.name) for root in roots]
+    pinned += backups.pop(standby_keys.ROOT, [])
+    pinned += [Pin("issuer", False, _spki(issuer), issuer.name) for issuer in below.order_by("pk")]
+    pinned += [
+        Pin(standby_keys.of_listener(listener), False, digest) for listener, digest in listener_keys(now)
+    ]
+    pinned += [pin for purpose in sorted(backups) for pin in backups[purpose]]
+    return trust_bundles.body(pinned, [Root(root.name, root.state, root.certificate) for root in roots])
+
+
+def _spki(issuer: Issuer) -> str:
+    return pins.spki_sha256(issuer.certificate.public_key())
