@@ -82,7 +82,10 @@ def test_a_retired_issuer_signs_nothing_until_it_is_taken_back(carol, world, now
     asked = carol.get(deed(world.issuer, "retire"))
     assert "device, server" in asked.content.decode()
     assert state_of(world.issuer) == "active", "asked first"
-    carol.post(deed(world.issuer, "retire"), confirmed="yes")
+    refused = carol.post(deed(world.issuer, "retire"), confirmed="yes").content.decode()
+    assert "is in use" in refused
+    assert state_of(world.issuer) == "active", "something depends on it"
+    carol.post(deed(world.issuer, "retire"), confirmed="yes", confirmed_name=world.issuer.name)
     secret = token_for(world.gate, now)
     with pytest.raises(issuance.IssuerInactive):
         Gadget("gate-1").enroll(secret, now)

@@ -119,7 +119,7 @@ def test_an_issuer_that_has_ended_gets_no_list_and_no_error(now):
 
 def test_a_retired_issuer_goes_on_to_say_what_it_revoked(certificate, now):
     publish(now)
-    authorities.change_state(issuing(), Issuer.State.RETIRED, TESTER, now)
+    authorities.change_state(issuing(), Issuer.State.RETIRED, TESTER, now, confirmed_name=issuing().name)
     revoke(certificate, "superseded", now)
     publish(now)
     assert said(issuing()) == {certificate.serial: "superseded"}
@@ -137,7 +137,7 @@ def test_a_compromised_issuer_is_on_the_list_of_the_one_above(now):
 
 
 def test_a_retired_issuer_is_not_on_the_list_of_the_one_above(now):
-    authorities.change_state(issuing(), Issuer.State.RETIRED, TESTER, now)
+    authorities.change_state(issuing(), Issuer.State.RETIRED, TESTER, now, confirmed_name=issuing().name)
     publish(now)
     assert said(root()) == {}
 

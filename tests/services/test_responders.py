@@ -171,7 +171,7 @@ def test_one_that_ends_with_its_issuer_is_not_renewed_again_and_again(node, issu
 @pytest.mark.parametrize("state", [Issuer.State.RETIRED, Issuer.State.COMPROMISED])
 def test_an_issuer_that_issues_no_more_still_has_its_responder_renewed(node, issuer, now, state):
     first = node.of(known(issuer), now)
-    authorities.change_state(issuer, state, TESTER, now)
+    authorities.change_state(issuer, state, TESTER, now, confirmed_name=issuer.name)
     assert node.renew_due(due_at(first) + SECOND) == 1
 
 

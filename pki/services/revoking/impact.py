@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pki.models import Certificate, LastSeen, Revocation
+from django.db.models import Exists, OuterRef
+
+from pki.models import Certificate, Device, Issuer, LastSeen, Revocation
+from pki.services.counting import Bounded, bounded
+from pki.services.issuing.dependence import with_those_below
+from pki.services.revoking import revocation
 from pki.services.revoking.revocation import HOLD
 
 # Devices that are named, those that were seen last.
@@ -46,6 +51,33 @@ def of_revoking(certificates: Sequence[Certificate], now: datetime) -> Impact:
         seen=_seen(list(keys)),
         keep_another_key=len(another),
         keep_the_same_key=len(same),
+    )
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What a compromise of an issuer, and so of those below it, would stop."""
+
+    devices: Bounded  # all of whose certificates that stand are of these issuers
+    keep_another: Bounded  # that have one of these, and another that stands, of other issuers
+    listeners: tuple[str, ...]  # our own, with a certificate of these
+
+
+def of_compromise(issuer: Issuer, now: datetime) -> Stopped:
+    """What declaring an issuer compromised would stop, in a few bounded queries."""
+    numbers = with_those_below(issuer)
+    standing = Certificate.objects.filter(revocation.unrevoked(), not_after__gte=now)
+    lost = standing.filter(issuer__in=numbers)
+    of_device = standing.filter(device=OuterRef("pk"))
+    holders = Device.objects.exclude(state=Device.State.RETIRED).filter(
+        Exists(of_device.filter(issuer__in=numbers))
+    )
+    elsewhere = Exists(of_device.exclude(issuer__in=numbers))
+    ours = lost.exclude(listener="").order_by("listener").values_list("listener", flat=True)
+    return Stopped(
+        devices=bounded(holders.filter(~elsewhere)),
+        keep_another=bounded(holders.filter(elsewhere)),
+        listeners=tuple(ours.distinct()),
     )
 
 

@@ -1,0 +1,131 @@
+"""`GET /ca-bundle` on every listener that devices reach: the same bytes, kept by caches, and no lie."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from pki.models import BundleSigner, Issuer, TrustBundle
+from pki.services.issuing import authorities, succession
+from pki.services.trusting import bundle
+from tests.endpoints.conftest import ListenerClient
+from tests.services.bundles_cast import the_root, verified
+from tests.services.cast import SECOND, TESTER
+
+CMS = "application/pkcs7-mime; smime-type=signed-data"
+
+
+@pytest.mark.parametrize("listener", ["secure", "provisioning", "status"])
+def test_it_is_served_to_everybody_with_its_version(ca, listener, tmp_path):
+    answer = ListenerClient(listener).get("/ca-bundle")
+    stored = TrustBundle.objects.get()
+    assert (answer.status_code, answer["Content-Type"]) == (200, CMS)
+    assert answer.content == bytes(stored.signed)
+    assert answer["Hatchery-Bundle-Version"] == str(stored.version)
+    read, said = verified(tmp_path, answer.content, [the_root().certificate])
+    assert read == stored.contents, said
+
+
+@pytest.mark.parametrize("listener", ["hello", "console"])
+def test_elsewhere_there_is_none(ca, listener):
+    assert ListenerClient(listener).get("/ca-bundle").status_code in (302, 404)
+    assert not TrustBundle.objects.exists()
+
+
+def test_it_is_kept_and_asked_after(status, settings):
+    first = status.get("/ca-bundle")
+    assert f"max-age={settings.PORTAL_STATUS_MAX_AGE}" in first["Cache-Control"]
+    again = status.get("/ca-bundle", headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again["Hatchery-Bundle-Version"] == first["Hatchery-Bundle-Version"]
+    head = status.head("/ca-bundle")
+    assert (head.status_code, head.content, head["ETag"]) == (200, b"", first["ETag"])
+
+
+def test_a_new_version_and_a_new_signature_are_new_to_caches(status, now):
+    first = status.get("/ca-bundle")
+    stored = TrustBundle.objects.get()
+    bundle.publish_due(stored.sign_again_at)
+    signed_anew = status.get("/ca-bundle", headers={"If-None-Match": first["ETag"]})
+    assert signed_anew.status_code == 200
+    assert signed_anew["Hatchery-Bundle-Version"] == first["Hatchery-Bundle-Version"]
+    succession.make_next(the_root(), "P-256", TESTER, now)
+    bundle.publish_due(now)
+    newer = status.get("/ca-bundle", headers={"If-None-Match": signed_anew["ETag"]})
+    assert newer.status_code == 200
+    assert int(newer["Hatchery-Bundle-Version"]) > int(first["Hatchery-Bundle-Version"])
+
+
+def test_if_modified_since_hides_nothing(status):
+    first = status.get("/ca-bundle")
+    again = status.get("/ca-bundle", headers={"If-Modified-Since": first["Last-Modified"]})
+    assert again.status_code == 200
+
+
+def test_a_compromise_is_in_the_next_answer(status, now):
+    old = the_root()
+    new = succession.make_next(old, "P-256", TESTER, now)
+    before = status.get("/ca-bundle")
+    authorities.change_state(old, Issuer.State.COMPROMISED, TESTER, now + timedelta(minutes=1))
+    after = status.get("/ca-bundle")
+    assert int(after["Hatchery-Bundle-Version"]) > int(before["Hatchery-Bundle-Version"])
+    contents = TrustBundle.objects.latest("version").contents
+    assert old.fingerprint not in contents
+    assert new.fingerprint in contents
+
+
+def test_where_no_root_stands_it_is_a_503_that_says_so(status, now):
+    status.get("/ca-bundle")
+    authorities.change_state(the_root(), Issuer.State.COMPROMISED, TESTER, now + SECOND)
+    answer = status.get("/ca-bundle")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_trust_bundle")
+    assert answer["Retry-After"]
+    assert b"BEGIN" not in answer.content
+
+
+def test_a_node_without_any_key_says_so(status, ca, now):
+    for path in (ca / "keys").iterdir():
+        path.rename(ca / path.name)
+    answer = status.get("/ca-bundle")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_bundle_signer")
+    assert not BundleSigner.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete"])
+def test_other_methods_are_refused(status, method):
+    answer = getattr(status, method)("/ca-bundle")
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+
+
+def test_an_answer_takes_two_queries_and_signs_nothing(status):
+    status.get("/ca-bundle")
+    before = TrustBundle.objects.values().get()
+    with CaptureQueriesContext(connection) as queries:
+        status.get("/ca-bundle")
+    assert len(queries) == 2
+    assert TrustBundle.objects.values().get() == before
+
+
+def test_the_chain_of_an_issuing_ca_has_the_bridge_and_another_tag_than_without(status, now):
+    issuing = the_root().subordinates.get()
+    before = status.get(f"/ca/{issuing.key_identifier}.pem")
+    succession.make_next(the_root(), "P-256", TESTER, now)
+    after = status.get(f"/ca/{issuing.key_identifier}.pem", headers={"If-None-Match": before["ETag"]})
+    assert after.status_code == 200
+    assert before.content.count(b"BEGIN CERTIFICATE") == 1
+    assert after.content.startswith(before.content)
+    assert after.content.count(b"BEGIN CERTIFICATE") == 2
+
+
+def test_trust_stores_have_both_roots_and_no_bridge(status, now):
+    old = the_root()
+    new = succession.make_next(old, "P-256", TESTER, now)
+    roots = status.get("/ca/bundle.pem").content
+    assert roots.count(b"BEGIN CERTIFICATE") == 2
+    everything = status.get("/ca/all.pem").content
+    assert everything.count(b"BEGIN CERTIFICATE") == 4
+    authorities.change_state(old, Issuer.State.COMPROMISED, TESTER, now)
+    assert status.get("/ca/bundle.pem").content.count(b"BEGIN CERTIFICATE") == 1
+    assert status.get("/ca/all.pem").content.count(b"BEGIN CERTIFICATE") == 2
+    assert new.fingerprint

@@ -1,0 +1,139 @@
+"""An issuer that something depends on is retired only by who gives its name; and what a compromise stops."""
+
+import pytest
+
+from pki.models import AuditEvent, Device, Issuer, Profile
+from pki.services import counting
+from pki.services.issuing import authorities, succession
+from pki.services.revoking import impact, revocation
+from tests.services.bundles_cast import the_issuing, the_root
+from tests.services.cast import DAY, TESTER, everything, issue, registered
+
+_STATE = Issuer.State
+
+
+@pytest.fixture
+def spare(ca, now):
+    """An issuing CA that nothing depends on."""
+    return succession.make_next(the_issuing(), "P-256", TESTER, now)
+
+
+def retire(issuer, now, name=""):
+    return authorities.change_state(issuer, _STATE.RETIRED, TESTER, now, confirmed_name=name)
+
+
+def moved(name, issuer, now):
+    device = registered(name, now)
+    device.issuer = issuer
+    device.save()
+    return device
+
+
+def test_one_that_nothing_depends_on_is_retired_unasked(spare, now):
+    assert not succession.dependents(spare, now)
+    assert str(succession.dependents(spare, now)) == "nothing depends on it"
+    assert retire(spare, now)
+
+
+def test_a_living_certificate_keeps_it_and_one_that_ended_or_was_revoked_does_not(spare, now):
+    device = moved("door-1", spare, now)
+    certificate = issue(device, now)
+    Device.objects.update(issuer=None)
+    with pytest.raises(authorities.IssuerInUse, match="1 certificate of it is good"):
+        retire(spare, now)
+    assert retire(spare, certificate.not_after + DAY)
+    authorities.change_state(spare, _STATE.ACTIVE, TESTER, now)
+    revocation.revoke([certificate], revocation.Revocation.Reason.SUPERSEDED, TESTER, now)
+    assert retire(spare, now)
+
+
+def test_a_device_that_would_get_its_next_one_from_it_keeps_it_and_a_retired_one_does_not(spare, now):
+    device = moved("door-1", spare, now)
+    with pytest.raises(authorities.IssuerInUse, match="1 device would get its next one"):
+        retire(spare, now)
+    Device.objects.filter(pk=device.pk).update(state=Device.State.RETIRED)
+    assert retire(spare, now)
+
+
+def test_a_device_of_a_profile_that_was_moved_elsewhere_does_not_count(ca, now, spare):
+    moved("door-1", spare, now)
+    assert succession.dependents(the_issuing(), now).devices.number == 0
+    registered("door-2", now)
+    assert succession.dependents(the_issuing(), now).devices.number == 1
+
+
+def test_a_profile_keeps_it(spare, now):
+    Profile.objects.filter(name="device").update(issuer=spare)
+    with pytest.raises(authorities.IssuerInUse, match="profiles that use it: device"):
+        retire(spare, now)
+
+
+def test_what_depends_on_those_below_it_keeps_a_root(ca, now):
+    depending = succession.dependents(the_root(), now)
+    assert depending.certificates.number == 2, "the listeners'"
+    assert depending.profiles == ("device", "server")
+    with pytest.raises(authorities.IssuerInUse):
+        retire(the_root(), now)
+
+
+@pytest.mark.parametrize("name", ["", "yes", "hatchery", " "])
+def test_another_name_confirms_nothing(ca, now, name):
+    before = everything()
+    for wrong in (name, the_issuing().name.lower(), the_issuing().name + " "):
+        with pytest.raises(authorities.IssuerInUse):
+            retire(the_issuing(), now, wrong)
+    assert everything() == before
+
+
+def test_its_name_confirms_and_the_trail_has_it(ca, now):
+    assert retire(the_issuing(), now, the_issuing().name)
+    assert AuditEvent.objects.filter(kind="issuer.retired").count() == 1
+
+
+def test_a_compromise_waits_for_no_name(ca, now):
+    assert authorities.change_state(the_issuing(), _STATE.COMPROMISED, TESTER, now)
+
+
+def test_very_many_are_counted_up_to_a_bound(ca, now, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_COUNTED", 3)
+    for number in range(5):
+        issue(registered(f"door-{number}", now), now)
+    depending = succession.dependents(the_issuing(), now)
+    assert (str(depending.certificates), str(depending.devices)) == ("3+", "3+")
+
+
+def test_it_takes_few_queries(ca, now, django_assert_max_num_queries):
+    root = the_root()
+    with django_assert_max_num_queries(5):
+        succession.dependents(root, now)
+
+
+# --- Compromise -----------------------------------------------------------------------------------
+
+
+def test_a_compromise_stops_the_devices_that_have_no_certificate_from_elsewhere(spare, now):
+    stays, stops = registered("stays", now), registered("stops", now)
+    for device in (stays, stops):
+        issue(device, now)
+        issue(device, now)
+    stays.issuer = spare
+    stays.save()
+    issue(stays, now)
+    registered("never-enrolled", now)
+    told = impact.of_compromise(the_issuing(), now)
+    assert (told.devices.number, told.keep_another.number) == (1, 1)
+    assert told.listeners == ("hello", "secure")
+    both = impact.of_compromise(the_root(), now)
+    assert (both.devices.number, both.keep_another.number) == (2, 0)
+    unused = impact.of_compromise(spare, now)
+    assert (unused.devices.number, unused.keep_another.number, unused.listeners) == (0, 1, ())
+
+
+def test_ended_revoked_and_retired_ones_are_not_stopped_by_it(spare, now):
+    ended = issue(registered("ended", now), now)
+    revoked = issue(registered("revoked", now), now)
+    issue(registered("retired", now), now)
+    revocation.revoke([revoked], revocation.Revocation.Reason.SUPERSEDED, TESTER, now)
+    Device.objects.filter(name="retired").update(state=Device.State.RETIRED)
+    assert impact.of_compromise(the_issuing(), now).devices.number == 1
+    assert impact.of_compromise(the_issuing(), ended.not_after + DAY).devices.number == 0

@@ -1,0 +1,496 @@
+"""The trust bundle: versions that only grow, signatures that every device can check, and no lie.
+
+What a device does is what docs/rollover.md says, with openssl.
+"""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from pki.core import bundles, certificates, keys, names, pins
+from pki.core.profiles import ExtendedKeyUsage
+from pki.keystore import KeystoreError, keystore
+from pki.models import AuditEvent, BundleSigner, Certificate, Issuer, Profile, TrustBundle
+from pki.services.issuing import authorities, listener_certificates, succession
+from pki.services.revoking import revocation
+from pki.services.trusting import anchors, bundle, bundle_signers, cross_certificates, standby_keys
+from tests.clients import run
+from tests.services.bundles_cast import VERIFY, forged, the_issuing, the_root, verified
+from tests.services.cast import DAY, SECOND, TESTER, Gadget, at_once, everything, registered, token_for
+
+_STATE = Issuer.State
+LISTENERS, HOSTS = ["hello", "secure"], ["localhost", "127.0.0.1"]
+
+
+@pytest.fixture
+def roots(ca, now):
+    """The old root and the new one, with the listeners still under the old."""
+    old = the_root()
+    return old, succession.make_next(old, "P-256", TESTER, now)
+
+
+def move_listeners(issuer, now):
+    Profile.objects.filter(name=listener_certificates.SERVER_PROFILE).update(issuer=issuer)
+    listener_certificates.renew_due(LISTENERS, HOSTS, TESTER, now)
+
+
+def lose(issuer, now):
+    authorities.change_state(issuer, _STATE.COMPROMISED, TESTER, now)
+
+
+def roots_in(text):
+    return [pins.fingerprint_of(each) for each in x509.load_pem_x509_certificates(text.encode())]
+
+
+def fingerprints(issuers):
+    return [issuer.fingerprint for issuer in issuers]
+
+
+def pinned(text):
+    """Role and word → pins."""
+    found = {}
+    for role, word, pin in re.findall(r"^# pin (\S+) (current|backup) sha256//(\S+)", text, re.MULTILINE):
+        found.setdefault((role, word), set()).add(pin)
+    return found
+
+
+def pin(certificate):
+    return pins.spki_pin(certificate.public_key())
+
+
+# --- What it says ---------------------------------------------------------------------------------
+
+
+def test_it_names_its_version_its_roots_and_the_pins_of_each_role(roots, now):
+    standby_keys.prepare(standby_keys.ROOT, "P-256", now)
+    text = bundle.current(now).contents
+    assert re.match(r"# Hatchery trust bundle\n# version: [0-9]+\n# made-at: \S+Z\n#\n", text)
+    assert roots_in(text) == fingerprints(roots)
+    found = pinned(text)
+    assert found["root", "current"] == {pin(root.certificate) for root in roots}
+    below = Issuer.objects.exclude(parent=None)
+    assert found["issuer", "current"] == {pin(issuer.certificate) for issuer in below}
+    (waiting,) = standby_keys.waiting().filter(purpose=standby_keys.ROOT)
+    assert found["root", "backup"] == {pins.as_base64(waiting.spki_sha256)}
+    for listener in LISTENERS:
+        shown = listener_certificates.current(listener, now)
+        assert found[f"listener-{listener}", "current"] == {pin(shown.parsed)}
+        (next_key,) = standby_keys.waiting().filter(purpose=f"listener-{listener}")
+        assert found[f"listener-{listener}", "backup"] == {pins.as_base64(next_key.spki_sha256)}
+
+
+def test_the_backup_pin_is_the_current_one_after_the_listeners_renewal(ca, now):
+    before = pinned(bundle.current(now).contents)
+    later = now + 61 * DAY
+    listener_certificates.renew_due(LISTENERS, HOSTS, TESTER, later)
+    assert bundle.publish_due(later)
+    after = pinned(bundle.current(later).contents)
+    for listener in LISTENERS:
+        role = f"listener-{listener}"
+        assert before[role, "backup"] < after[role, "current"]
+        assert before[role, "current"] < after[role, "current"], "nodes may show the old one for a while"
+        assert not before[role, "backup"] & after[role, "backup"]
+
+
+def test_a_cross_certificate_is_never_among_the_roots(roots, now):
+    found = x509.load_pem_x509_certificates(bundle.current(now).contents.encode())
+    assert all(each.subject == each.issuer for each in found)
+
+
+def test_a_name_cannot_write_lines_of_its_own(ca, now):
+    """No name with a line break is taken today; a database may hold one that was."""
+    authorities.make_root("Good", "P-256", TESTER, now)
+    text = bundle.trust_bundles.body(
+        [],
+        [bundle.Root("Evil\n# version: 999999999\u2028x", "active", the_root().certificate)],
+    )
+    assert "# root: Evil?# version: 999999999?x\n" in text
+
+
+def test_roots_for_clients_alone_are_not_told_to_devices(ca, now):
+    authorities.make_root("Clients' Root CA", "P-256", TESTER, now)
+    assert roots_in(bundle.current(now).contents) == [the_root().fingerprint]
+
+
+def test_every_program_that_reads_pem_reads_it_as_trusted_roots(roots, now, tmp_path):
+    (tmp_path / "ca.pem").write_text(bundle.current(now).contents)
+    for root in roots:
+        (tmp_path / "it.pem").write_bytes(bundles.pem([root.subordinates.get().certificate]))
+        assert run("openssl", "verify", "-CAfile", "ca.pem", "it.pem", cwd=tmp_path).returncode == 0
+
+
+# --- Versions -------------------------------------------------------------------------------------
+
+
+def test_a_version_is_made_when_what_it_says_changes_and_only_then(ca, now):
+    assert bundle.publish_due(now)
+    assert not bundle.publish_due(now)
+    assert not bundle.publish_due(now + DAY)
+    first = TrustBundle.objects.get()
+    root = succession.make_next(the_root(), "P-256", TESTER, now + DAY)
+    assert bundle.publish_due(now + DAY)
+    assert not bundle.publish_due(now + DAY)
+    second = bundle.current(now + DAY)
+    assert second.version > first.version
+    assert root.fingerprint in roots_in(second.contents)
+    assert second.contents != first.contents
+    assert TrustBundle.objects.count() == 2
+    assert AuditEvent.objects.filter(kind="trust_bundle.made").count() == 2
+    assert bundle.newest_version() == second.version
+
+
+def test_versions_grow_within_a_minute_and_after_the_database_was_put_back():
+    at = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+    first = bundle.trust_bundles.version_at(at, 0)
+    second = bundle.trust_bundles.version_at(at + SECOND, first)
+    assert first < second
+    restored = bundle.trust_bundles.version_at(at + DAY, 0)  # the database remembers none of them
+    assert second < restored
+    assert bundle.trust_bundles.version_at(at - 400 * DAY, second) == second + 1, "and with a clock put back"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nodes_that_publish_at_once_make_one_version(ca, now):
+    jobs = [lambda: bundle.publish_due(now)] * 4 + [lambda: bundle.current(now)] * 4
+    outcomes = at_once(*jobs)
+    assert TrustBundle.objects.count() == 1
+    version = TrustBundle.objects.get().version
+    for outcome in outcomes[4:]:
+        assert isinstance(outcome, bundle.BundleBusy) or outcome.version == version
+
+
+def test_before_there_is_an_issuer_nothing_is_due(db, now):
+    assert not bundle.publish_due(now)
+
+
+def test_a_look_at_it_writes_nothing(ca, now, django_assert_num_queries):
+    bundle.current(now)
+    before = everything()
+    with django_assert_num_queries(2):
+        bundle.current(now + SECOND)
+    assert everything() == before
+
+
+# --- Its signature --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "Ed25519", "RSA-2048"])
+@pytest.mark.parametrize("trusts", ["old", "new", "both"])
+@pytest.mark.parametrize("moved", [False, True], ids=["listeners under the old", "listeners under the new"])
+def test_a_device_verifies_it_whichever_root_it_trusts(ca, now, tmp_path, kind, trusts, moved):
+    old = the_root()
+    new = succession.make_next(old, kind, TESTER, now)
+    if moved:
+        move_listeners(new.subordinates.get(), now)
+    made = bundle.current(now)
+    anchored = {"old": [old], "new": [new], "both": [old, new]}[trusts]
+    read, said = verified(tmp_path, bytes(made.signed), [root.certificate for root in anchored])
+    assert read == made.contents, said
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "Ed25519", "RSA-2048"])
+def test_under_a_root_of_any_kind_and_without_a_rollover_it_verifies(ca, now, tmp_path, kind):
+    root = authorities.make_root("Other Root", kind, TESTER, now)
+    issuing = authorities.make_subordinate("Other Issuing", root, kind, TESTER, now)
+    move_listeners(issuing, now)
+    lose(the_root(), now)
+    made = bundle.current(now)
+    assert roots_in(made.contents) == [root.fingerprint]
+    read, said = verified(tmp_path, bytes(made.signed), [root.certificate])
+    assert read == made.contents, said
+
+
+def test_a_device_that_trusts_neither_root_refuses_it(roots, now, tmp_path):
+    stranger = authorities.make_root("Stranger", "P-256", TESTER, now)
+    assert verified(tmp_path, bytes(bundle.current(now).signed), [stranger.certificate])[0] is None
+
+
+def test_once_the_old_root_is_retired_the_new_one_signs_and_who_trusts_only_the_old_one_still_takes_it(
+    roots, now, tmp_path
+):
+    old, new = roots
+    move_listeners(new.subordinates.get(), now)
+    revocation.revoke(
+        Certificate.objects.filter(issuer=the_issuing()), revocation.Revocation.Reason.SUPERSEDED, TESTER, now
+    )
+    for issuer in (the_issuing(), old):
+        authorities.change_state(issuer, _STATE.RETIRED, TESTER, now, confirmed_name=issuer.name)
+    made = bundle.current(now)
+    assert roots_in(made.contents) == [new.fingerprint]
+    for root in roots:
+        assert verified(tmp_path, bytes(made.signed), [root.certificate])[0] == made.contents
+
+
+def test_a_retired_root_stays_while_a_listener_shows_a_certificate_under_it(ca, now):
+    root = the_root()
+    authorities.change_state(root, _STATE.RETIRED, TESTER, now, confirmed_name=root.name)
+    assert roots_in(bundle.current(now).contents) == [root.fingerprint]
+
+
+def test_it_is_signed_anew_in_time_by_a_new_signer_under_the_same_version(ca, now):
+    first = bundle.current(now)
+    signer = BundleSigner.objects.get()
+    lasts = signer.not_after - signer.not_before
+    assert first.sign_again_at == signer.not_before + lasts * 2 / 3
+    assert not bundle.publish_due(first.sign_again_at - SECOND)
+    assert bundle.publish_due(first.sign_again_at)
+    again = bundle.current(first.sign_again_at)
+    assert (again.version, again.contents) == (first.version, first.contents)
+    assert bytes(again.signed) != bytes(first.signed)
+    assert BundleSigner.objects.count() == 2
+    assert not bundle.publish_due(first.sign_again_at)
+
+
+def test_whoever_asks_late_gets_it_signed_anew(ca, now):
+    first = bundle.current(now)
+    late = now + 30 * DAY
+    again = bundle.current(late)
+    assert again.version == first.version
+    assert BundleSigner.objects.latest("pk").not_after > late
+
+
+def test_a_node_without_keys_serves_what_is_stored_and_makes_nothing(ca, now, settings, tmp_path):
+    first = bundle.current(now)
+    settings.PORTAL_DATA_DIR = tmp_path / "elsewhere"
+    keystore.cache_clear()
+    assert bundle.current(now) == first
+    assert bundle.current(first.sign_again_at).signed_at == first.signed_at
+    with pytest.raises(bundle_signers.NoBundleSigner):
+        bundle.publish_due(first.sign_again_at)
+
+
+def test_the_key_of_a_signer_signs_nothing_as_a_ca_and_a_cas_key_no_message(ca, now):
+    bundle.current(now)
+    signer = BundleSigner.objects.get()
+    certificate = certificates.parsed(bytes(signer.certificate_der))
+    issuing = the_issuing()
+    with pytest.raises(ValueError, match="no messages"):
+        keystore().sign_message(issuing.key_reference, b"x", issuing.certificate)
+    with pytest.raises(ValueError, match="another key"):
+        keystore().sign_message(issuing.key_reference, b"x", certificate)
+    ed25519 = keystore().create("bundle", "Ed25519")
+    with pytest.raises(ValueError, match="EC and RSA"):
+        keystore().sign_message(ed25519, b"x", certificate)
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.digital_signature
+    assert not usage.key_cert_sign
+
+
+def test_its_certificates_lead_to_the_roots_without_a_circle(roots, now):
+    shown = pkcs7.load_der_pkcs7_certificates(bytes(bundle.current(now).signed))
+    edges = {each.subject: each.issuer for each in shown}
+    assert len(edges) == len(shown)
+    for start in edges:
+        seen, current = [], start
+        while current in edges:
+            assert current not in seen
+            seen.append(current)
+            current = edges[current]
+
+
+# --- Forgeries ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evil(ca, now):
+    """What a forger wants devices to trust."""
+    key = keys.generate("P-256")
+    subject = names.subject({"CN": "Evil Root"})
+    root = certificates.root(subject, key.public_key(), 1000 * DAY, now).sign(key, keys.signature_hash(key))
+    return key, root, f"# version: 999999999\n{bundles.pem([root]).decode()}".encode()
+
+
+def ours():
+    return [the_root().certificate]
+
+
+def chain_of(issuer, now):
+    return cross_certificates.chain(issuer, now)
+
+
+def test_a_device_cannot_sign_one(ca, now, tmp_path, evil):
+    gadget = Gadget("door-1")
+    issued = gadget.enroll(token_for(registered("door-1", now), now), now)
+    signed = forged(evil[2], issued.certificate.parsed, gadget.key, issued.chain)
+    read, said = verified(tmp_path, signed, ours())
+    assert read is None
+    assert "unsuitable certificate purpose" in said
+
+
+def test_without_that_check_it_could(ca, now, tmp_path, evil):
+    """What makes the difference is that the documented command names no other purpose."""
+    gadget = Gadget("door-1")
+    issued = gadget.enroll(token_for(registered("door-1", now), now), now)
+    verified(tmp_path, forged(evil[2], issued.certificate.parsed, gadget.key, issued.chain), ours())
+    assert run(*VERIFY, "-purpose", "any", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("usages", [[each] for each in ExtendedKeyUsage] + [list(ExtendedKeyUsage)], ids=str)
+def test_no_profile_gives_a_certificate_that_could(ca, now, tmp_path, evil, usages):
+    assert ExtendedKeyUsageOID.EMAIL_PROTECTION not in [usage.oid for usage in ExtendedKeyUsage]
+    Profile.objects.filter(name="device").update(extended_key_usages=usages)
+    gadget = Gadget("door-1")
+    device = registered("door-1", now)
+    device.sans = ["DNS:door.example"]
+    device.save()
+    issued = gadget.enroll(token_for(device, now), now)
+    signed = forged(evil[2], issued.certificate.parsed, gadget.key, issued.chain)
+    assert verified(tmp_path, signed, ours())[0] is None
+
+
+def test_neither_a_listeners_key_nor_a_cas_signs_one_that_passes(ca, now, tmp_path, evil):
+    for certificate, reference in (
+        (listener_certificates.current("secure", now).parsed, None),
+        (the_issuing().certificate, the_issuing().key_reference),
+        (the_root().certificate, the_root().key_reference),
+    ):
+        reference = reference or listener_certificates.current("secure", now).key_reference
+        key = keystore()._open(reference)
+        signed = forged(evil[2], certificate, key, chain_of(the_issuing(), now))
+        assert verified(tmp_path, signed, ours())[0] is None
+
+
+def test_a_signer_of_another_ca_is_refused(ca, now, tmp_path, evil):
+    key, root, content = evil
+    signer_key = keys.generate("P-256")
+    signer = certificates.bundle_signer(signer_key.public_key(), DAY, root, now).sign(
+        key, keys.signature_hash(key)
+    )
+    signed = forged(content, signer, signer_key, [root])
+    read, said = verified(tmp_path, signed, ours())
+    assert read is None
+    assert "unable to get local issuer certificate" in said or "self-signed certificate in" in said
+    # Even where the forger's root stands among the system's, as a public CA for mail does.
+    folder = tmp_path / "system"
+    folder.mkdir()
+    (folder / "evil.pem").write_bytes(bundles.pem([root]))
+    assert run("openssl", "rehash", folder).returncode == 0
+    with_system = ("env", f"SSL_CERT_DIR={folder}", *VERIFY)
+    assert run(*with_system, cwd=tmp_path).returncode != 0
+    careless = [word for word in with_system if word not in ("-no-CApath", "-no-CAstore")]
+    assert run(*careless, cwd=tmp_path).returncode == 0, "and that is why they are not to be left out"
+
+
+def test_an_issuing_ca_that_is_made_by_a_device_is_none(ca, now, tmp_path, evil):
+    """A device's certificate is no CA: what it signs as one leads nowhere."""
+    gadget = Gadget("door-1")
+    issued = gadget.enroll(token_for(registered("door-1", now), now), now)
+    signer_key = keys.generate("P-256")
+    signer = certificates.bundle_signer(signer_key.public_key(), DAY, issued.certificate.parsed, now).sign(
+        gadget.key, keys.signature_hash(gadget.key)
+    )
+    others = [issued.certificate.parsed, *issued.chain]
+    assert verified(tmp_path, forged(evil[2], signer, signer_key, others), ours())[0] is None
+
+
+def test_changed_contents_and_a_cut_file_are_refused(ca, now, tmp_path):
+    signed = bytes(bundle.current(now).signed)
+    digits = re.search(rb"# version: ([0-9]+)", signed)
+    higher = signed.replace(digits[0], b"# version: 9" + digits[1][1:])
+    assert len(higher) == len(signed)
+    for wrong in (higher, signed[:-1], signed[: len(signed) // 2], b"", b"# version: 9\n"):
+        assert verified(tmp_path, wrong, ours())[0] is None
+
+
+def test_an_old_version_is_told_by_its_number(ca, now, tmp_path):
+    """Its signature is good for days: the device compares what it has with what it reads."""
+    old = bundle.current(now)
+    succession.make_next(the_root(), "P-256", TESTER, now)
+    bundle.publish_due(now)
+    new = bundle.current(now)
+    read, _ = verified(tmp_path, bytes(old.signed), ours())
+    (tmp_path / "ca.pem").write_text(new.contents)
+    (tmp_path / "ca.pem.new").write_text(read)
+    read, had = (
+        int(run("sed", "-n", "s/^# version: //p", name, cwd=tmp_path).stdout)
+        for name in ("ca.pem.new", "ca.pem")
+    )
+    assert read < had
+
+
+def test_a_signature_that_has_ended_is_refused(ca, now, tmp_path):
+    signed = bytes(bundle.current(now).signed)
+    (tmp_path / "ca.pem").write_bytes(bundles.pem(ours()))
+    (tmp_path / "ca-bundle").write_bytes(signed)
+    late = int((now + bundle_signers.LIFETIME + DAY).timestamp())
+    assert run(*VERIFY, "-attime", str(late), cwd=tmp_path).returncode != 0
+
+
+# --- Compromise -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["old", "new"])
+def test_a_compromised_root_is_out_at_once_in_a_version_that_the_other_one_signs(roots, now, tmp_path, lost):
+    old, new = roots
+    first = bundle.current(now)
+    gone, left = (old, new) if lost == "old" else (new, old)
+    lose(gone, now + SECOND)
+    made = bundle.current(now + 2 * SECOND)
+    assert made.version > first.version
+    assert roots_in(made.contents) == [left.fingerprint]
+    assert pin(gone.certificate) not in made.contents
+    assert verified(tmp_path, bytes(made.signed), [left.certificate])[0] == made.contents
+    assert verified(tmp_path, bytes(made.signed), [gone.certificate])[0] is None
+    signer = BundleSigner.objects.latest("pk")
+    assert signer.issuer.parent == left
+
+
+def test_a_compromised_issuing_ca_signs_no_bundle_more(roots, now, tmp_path):
+    old, new = roots
+    first = bundle.current(now)
+    lose(the_issuing(), now + SECOND)
+    made = bundle.current(now + 2 * SECOND)
+    assert made.version > first.version
+    assert pin(the_issuing().certificate) not in made.contents
+    assert BundleSigner.objects.latest("pk").issuer == new.subordinates.get()
+    assert verified(tmp_path, bytes(made.signed), [old.certificate])[0] == made.contents
+
+
+def test_if_no_root_stands_it_says_so_and_serves_nothing(ca, now):
+    bundle.current(now)
+    lose(the_root(), now + SECOND)
+    for ask in (bundle.current, bundle.publish_due):
+        with pytest.raises(bundle.NoTrustBundle):
+            ask(now + 2 * SECOND)
+    assert TrustBundle.objects.count() == 1
+
+
+def test_if_the_keys_are_elsewhere_when_a_root_is_lost_the_old_bundle_is_not_served(
+    roots, now, settings, tmp_path
+):
+    bundle.current(now)
+    lose(roots[0], now + SECOND)
+    settings.PORTAL_DATA_DIR = tmp_path / "elsewhere"
+    keystore.cache_clear()
+    with pytest.raises((bundle_signers.NoBundleSigner, KeystoreError)):
+        bundle.current(now + 2 * SECOND)
+
+
+def test_a_root_that_is_lost_and_was_not_in_it_costs_one_more_signature_and_no_version(ca, now):
+    other = authorities.make_root("Clients' Root CA", "P-256", TESTER, now)
+    first = bundle.current(now)
+    lose(other, now + SECOND)
+    again = bundle.current(now + 2 * SECOND)
+    assert (again.version, again.signed_at) == (first.version, now + 2 * SECOND)
+    assert bundle.current(now + 3 * SECOND).signed_at == again.signed_at
+
+
+def test_an_ended_root_is_no_anchor(ca, now):
+    root = the_root()
+    assert anchors.anchors(root.not_after) == []
+    assert anchors.anchors(root.not_after - SECOND) == [root]
+
+
+def test_the_signer_is_one_by_its_certificate(ca, now):
+    bundle.current(now)
+    certificate = certificates.parsed(bytes(BundleSigner.objects.get().certificate_der))
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.EMAIL_PROTECTION]
+    assert certificate.subject.rfc4514_string() == "CN=Trust bundle signer"
+    assert names.DEVICE_NAME.fullmatch("Trust bundle signer") is None, "no device is called so"
+    with pytest.raises(x509.ExtensionNotFound):
+        certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints)
