@@ -1,5 +1,6 @@
 import java.io.FileInputStream;
 import java.io.IOException;
+import java.security.GeneralSecurityException;
 import java.security.cert.CertPathValidator;
 import java.security.cert.CertPathValidatorException;
 import java.security.cert.Certificate;
@@ -13,6 +14,7 @@ import java.security.cert.TrustAnchor;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
 import java.util.EnumSet;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
@@ -29,14 +31,17 @@ public class Validate {
             stop(USAGE);
         }
         List<Certificate> roots = read(words[1]);
-        List<Certificate> chain = read(words[2]);
+        List<Certificate> chain = upToTheRoot(read(words[2]), roots);
         CertPathValidator validator = CertPathValidator.getInstance("PKIX");
         PKIXRevocationChecker checker = (PKIXRevocationChecker) validator.getRevocationChecker();
         // Without NO_FALLBACK it would try the other of the two, and hide that the first does not work.
         checker.setOptions(
             words[0].equals("crl") ? EnumSet.of(Option.PREFER_CRLS, Option.NO_FALLBACK) : EnumSet.of(Option.NO_FALLBACK));
-        TrustAnchor root = new TrustAnchor((X509Certificate) roots.get(0), null);
-        PKIXParameters parameters = new PKIXParameters(Set.of(root));
+        Set<TrustAnchor> anchors = new HashSet<>();
+        for (Certificate root : roots) {
+            anchors.add(new TrustAnchor((X509Certificate) root, null));
+        }
+        PKIXParameters parameters = new PKIXParameters(anchors);
         parameters.addCertPathChecker(checker);
         try {
             validator.validate(CertificateFactory.getInstance("X.509").generateCertPath(chain), parameters);
@@ -49,6 +54,21 @@ public class Validate {
                 System.out.println(found.getReason() + " " + found.getMessage());
             }
         }
+    }
+
+    /** While a root is replaced, a cross-certificate follows the chain: it is for who trusts only the other root. */
+    private static List<Certificate> upToTheRoot(List<Certificate> chain, List<Certificate> roots) {
+        for (int i = 0; i < chain.size(); i++) {
+            for (Certificate root : roots) {
+                try {
+                    chain.get(i).verify(root.getPublicKey());
+                    return chain.subList(0, i + 1);
+                } catch (GeneralSecurityException anotherSignedIt) {
+                    continue;
+                }
+            }
+        }
+        return chain;
     }
 
     private static List<Certificate> read(String file) {

@@ -10,6 +10,8 @@ from tests.clients import run
 from tests.core.cast import DAY, MOMENT, POINTERS, SECOND, ca, private_key, sign
 from tests.core.test_strangers import ISSUER_KINDS, pkilint
 
+STRICTLY = ("openssl", "verify", "-x509_strict", "-attime", str(int(MOMENT.timestamp())))
+
 
 def root(name, kind, lifetime=7000 * DAY):
     key = private_key(kind)

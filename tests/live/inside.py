@@ -43,7 +43,7 @@ from pki.services import audit  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
 from pki.services.enrolling import waivers  # noqa: E402
 from pki.services.fleet import devices, rotation  # noqa: E402
-from pki.services.issuing import authorities, issuance, listener_certificates  # noqa: E402
+from pki.services.issuing import authorities, issuance, listener_certificates, succession  # noqa: E402
 from pki.services.people import logins  # noqa: E402
 from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
@@ -253,6 +253,25 @@ def make_root(name: str, spec: str) -> None:
     """A root with a key of this kind; its certificate, PEM."""
     root = authorities.make_root(name, spec, ACTOR, timezone.now())
     print(bundles.pem([root.certificate]).decode())
+
+
+def next_root() -> None:
+    """The next root, bridged to the first one; its certificate, PEM."""
+    first = Issuer.objects.filter(parent=None).order_by("pk")[0]
+    print(bundles.pem([succession.make_next(first, "P-384", ACTOR, timezone.now()).certificate]).decode())
+
+
+def move_to_next_issuer(*profiles: str) -> None:
+    """Let profiles issue from the successors of their issuers, and the listeners show such certificates."""
+    for profile in Profile.objects.filter(name__in=profiles).select_related("issuer"):
+        Profile.objects.filter(pk=profile.pk).update(issuer=profile.issuer.successors.get())
+    listener_certificates.renew_due(certified_listeners(), settings.PORTAL_HOSTNAMES, ACTOR, timezone.now())
+
+
+def declare_first_root_compromised() -> None:
+    """Declare the first root compromised."""
+    first = Issuer.objects.filter(parent=None).order_by("pk")[0]
+    authorities.change_state(first, Issuer.State.COMPROMISED, ACTOR, timezone.now())
 
 
 def declare_compromised(name: str) -> None:
