@@ -27,15 +27,25 @@ from pki.core.findings import Finding, Severity
 from pki.core.parts import MOST_PARTS, Kind
 from pki.core.profiles import ExtendedKeyUsage
 from pki.keystore import keystore
-from pki.models import Certificate, Issuer, Revocation, RevocationList
-from pki.services.issuing import authorities, issuance
+from pki.models import BundleSigner, Certificate, CrossCertificate, Issuer, Revocation, RevocationList
+from pki.services.issuing import authorities, issuance, succession
 from pki.services.looking import inspection
 from pki.services.publishing import publication
 from pki.services.revoking import revocation
+from pki.services.trusting import bundle
 from tests.clients import make_csr
 from tests.core import cast as core
 from tests.core.test_hostile_bytes import damaged
-from tests.services.cast import DAY, SECOND, TESTER, Gadget, change_state, everything, registered
+from tests.services.cast import (
+    DAY,
+    SECOND,
+    TESTER,
+    Gadget,
+    change_state,
+    everything,
+    registered,
+    responder_of,
+)
 from tests.services.lists import publish
 
 SERVER = ExtendedKeyUsage.SERVER_AUTH
@@ -764,3 +774,20 @@ def test_an_ocsp_request_about_several_is_one_too(certificate, now):
         length = len(several)
         several = bytes([0x30, 0x81, length]) + several if length > 127 else bytes([0x30, length]) + several
     assert [each.part.kind for each in look(several, now).parts] == [Kind.OCSP_REQUEST]
+
+
+def test_what_hatchery_made_for_its_own_work_is_known(certificate, now):
+
+    root = authorities.root_of(certificate.issuer)
+    succession.make_next(root, "P-256", TESTER, now)
+    bundle.current(now)
+    signer = x509.load_der_x509_certificate(bytes(BundleSigner.objects.get().certificate_der))
+    responder = responder_of(certificate.issuer, now).certificate
+    crosses = [each.certificate for each in CrossCertificate.objects.all()]
+    for shown in (signer, responder, *crosses):
+        inspected = look(pem(shown), now)
+        assert "ours" in codes(inspected)
+        assert "not_on_record" not in codes(inspected)
+    authorities.change_state(root, Issuer.State.COMPROMISED, TESTER, now)
+    for shown in crosses:
+        assert "issuer_compromised" in refusals(look(pem(shown), now))

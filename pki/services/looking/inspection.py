@@ -19,7 +19,7 @@ from pki.core.identifiers import LONGEST_SERIAL
 from pki.core.parts import Kind, Part, Recognised
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Certificate, Issuer, Revocation
-from pki.services.looking import list_inspection, standings
+from pki.services.looking import list_inspection, own_certificates, standings
 from pki.services.looking.standings import Word
 
 log = logging.getLogger("hatchery.inspection")
@@ -209,6 +209,10 @@ def _not_ours(
     shown: x509.Certificate, same_key: list[Certificate], issuers: list[Issuer], number: int
 ) -> Iterator[Finding]:
     signer = next((each for each in issuers if chains.signed_by(shown, each.certificate)), None)
+    own = list(own_certificates.findings(shown, number)) if signer is not None else []
+    if own:
+        yield from own
+        return
     namesake = _of_the_same_serial(shown, issuers)
     if namesake is not None or signer is not None:
         other = f" Our certificate of that serial is another one, {namesake}." if namesake else ""
