@@ -8,12 +8,13 @@ from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, Renewal
 from pki.services.audit import Actor
-from pki.services.issuing import authorities, issuance
+from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
 from pki.services.proving import status
 from pki.services.proving.status import Identity
 from pki.services.renewing import refusals, windows
 from pki.services.transactions import writing
+from pki.services.trusting import cross_certificates
 
 # So often in one life of its certificate a device may renew without a pause: one that loses what it is given
 # must not fill the database.
@@ -124,7 +125,7 @@ def _given_before(
     certificate.device = device
     if request.spki_sha256 == shown.spki_sha256 and now >= windows.of_certificate(certificate).window.start:
         return None  # the key says nothing of which of the two is meant: here it is the next renewal
-    return Issued(certificate, authorities.chain(certificate.issuer))
+    return Issued(certificate, cross_certificates.chain(certificate.issuer, now))
 
 
 def _require_pause(device: Device, shown: Certificate, now: datetime) -> None:
