@@ -168,6 +168,11 @@ def profile_form(profile, **fields):
         "extended_key_usages": ["clientAuth"],
         "subject_from_request": [],
         "sans_from_request": [],
+        "supersede_after_minutes_number": "",
+        "supersede_after_minutes_unit": "minutes",
+        "grace_hours_number": "0",
+        "grace_hours_unit": "hours",
+        "warn_days": "30, 7, 1",
         **fields,
     }
 
@@ -200,17 +205,28 @@ def test_a_profile_is_made_with_what_was_ticked(ada, door):
     assert made.rules.lifetime == made.lifetime, "it is a profile that issuance understands"
 
 
+SPANS = ("lifetime_seconds", "supersede_after_minutes", "grace_hours")
+
+
+def spans(shown):
+    """What a browser sends of the fields that are a number and a unit."""
+    sent = {}
+    for name in SPANS:
+        number, unit = shown.fields[name].widget.decompress(shown.initial[name])
+        sent |= {f"{name}_number": "" if number is None else str(number), f"{name}_unit": unit}
+    return sent
+
+
 @pytest.mark.parametrize("seconds", [86_400, 90_000, 2_592_000, 5_400, 305])
 def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(ada, door, seconds):
     Profile.objects.filter(pk=profile().pk).update(lifetime_seconds=seconds)
     before = Profile.objects.filter(pk=profile().pk).values().get()
     shown = ada.get(page(profile())).context["adminform"].form
-    number, unit = shown.fields["lifetime_seconds"].widget.decompress(shown.initial["lifetime_seconds"])
     posted = profile_form(
         profile(),
-        **{name: shown.initial[name] for name in shown.fields.keys() - {"lifetime_seconds", "knows_open"}},
-        lifetime_seconds_number=str(number),
-        lifetime_seconds_unit=unit,
+        **{name: shown.initial[name] for name in shown.fields.keys() - {*SPANS, "knows_open", "warn_days"}},
+        **spans(shown),
+        warn_days=shown["warn_days"].value(),
     )
     assert ada.post(page(profile()), **posted).status_code == 302
     assert Profile.objects.filter(pk=profile().pk).values().get() == before
@@ -240,6 +256,24 @@ BAD_PROFILES = {
     "a life in a unit that there is not": {"lifetime_seconds_unit": "moons"},
     "no life": {"lifetime_seconds_number": ""},
     "a name with a blank": {"name": "my device"},
+    "two years until it is superseded": {
+        "supersede_after_minutes_number": "732",
+        "supersede_after_minutes_unit": "days",
+    },
+    "less than no time until it is superseded": {"supersede_after_minutes_number": "-1"},
+    "superseded after a number without a unit": {
+        "supersede_after_minutes_number": "5",
+        "supersede_after_minutes_unit": "",
+    },
+    "a grace in words": {"grace_hours_number": "a while"},
+    "a grace in seconds": {"grace_hours_number": "1", "grace_hours_unit": "seconds"},
+    "a grace of two years": {"grace_hours_number": "732", "grace_hours_unit": "days"},
+    "warned in words": {"warn_days": "soon"},
+    "warned after the end": {"warn_days": "30, -1"},
+    "warned on the day itself": {"warn_days": "0"},
+    "warned years ahead": {"warn_days": "367"},
+    "warned every day": {"warn_days": ", ".join(map(str, range(1, 12)))},
+    "warned in digits that are no numbers": {"warn_days": "²"},
 }
 
 
@@ -250,6 +284,48 @@ def test_a_bad_profile_shows_an_error_at_its_field(ada, door, fields):
     (field,) = {name.replace("_number", "").replace("_unit", "") for name in fields}
     assert set(response.context["adminform"].form.errors) == {field}
     assert Profile.objects.filter(pk=profile().pk).values().get() == before
+
+
+def test_how_a_profile_renews_is_stored_told_in_words_and_on_record(ada, door):
+    renewal = {
+        "renew_same_key": "on",
+        "supersede_after_minutes_number": "2",
+        "supersede_after_minutes_unit": "hours",
+        "grace_hours_number": "3",
+        "grace_hours_unit": "days",
+        "warn_days": "1 14,5, 14",
+    }
+    posted = profile_form(profile(), enrollment_policy="token", **renewal)
+    assert ada.post(page(profile()), **posted).status_code == 302
+    stored = profile()
+    assert (stored.renew_same_key, stored.supersede_after_minutes) == (True, 120)
+    assert (stored.grace_hours, stored.warn_days) == (72, [14, 5, 1])
+    html = ada.get(page(profile())).content.decode()
+    for said in (
+        "with a new key or with the one that it has",
+        "superseded 2 hours after the new one is first seen",
+        "it may still renew for 3 days",
+        "warned 14, 5 and 1 days before",
+        'value="14, 5, 1"',
+    ):
+        assert said in html, said
+    detail = events("profile.saved").get().detail
+    assert {*renewal} - {"warn_days"} != set(detail["changed"]), "fields, and not parts of them"
+    assert "grace_hours: 0 → 72" in detail["values"]
+    assert "supersede_after_minutes: None → 120" in detail["values"]
+    assert "warn_days: [30, 7, 1] → [14, 5, 1]" in detail["values"]
+
+
+def test_a_profile_whose_fields_of_renewal_are_left_empty_does_none_of_it(ada, door):
+    Profile.objects.update(supersede_after_minutes=5, grace_hours=1, renew_same_key=True)
+    empty = {"grace_hours_number": "", "warn_days": ""}
+    assert ada.post(page(profile()), **profile_form(profile(), **empty)).status_code == 302
+    stored = profile()
+    assert (stored.supersede_after_minutes, stored.grace_hours, stored.warn_days) == (None, 0, [])
+    assert stored.renew_same_key is False
+    html = ada.get(page(profile())).content.decode()
+    for said in ("it needs a new token", "Nobody is warned", "stays good until it ends"):
+        assert said in html, said
 
 
 def test_the_page_of_an_open_profile_warns_and_a_closed_one_does_not(ada, door):

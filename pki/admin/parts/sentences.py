@@ -48,6 +48,9 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     "device.labelled": _change("Labels"),
     "device.grouped": _change("Groups"),
     "group.saved": lambda detail: f"Group {_named(detail, 'group')} saved",
+    "profile.saved": lambda detail: (
+        f"Profile {_named(detail, 'profile')} saved: {_list(detail.get('changed', 'nothing changed'))}"
+    ),
     "token.made": lambda detail: (
         f"Token made for {_uses(detail)}, until {_named(detail, 'expires_at')[:16].replace('T', ' ')} UTC"
     ),

@@ -19,10 +19,16 @@ GONE_BY_NAME = (devices.DEFAULT_PROFILE, listener_certificates.SERVER_PROFILE)
 
 
 def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) -> None:
-    """Store a new or a changed profile, with an audit event that says what changed."""
+    """Store a new or a changed profile, with an audit event that says what changed, from what to what.
+
+    `changed` are names of its fields.
+    """
     is_open = profile.enrollment_policy == Profile.Policy.OPEN
     with writing():
+        stored = Profile.objects.filter(pk=profile.pk).values(*changed) if changed else Profile.objects.none()
+        before = stored.first() or {}
         profile.save()
+        after = stored.all().first() or {}
         audit.record(
             "profile.saved",
             actor,
@@ -31,6 +37,7 @@ def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) 
             profile=profile.name,
             changed=list(changed),
             enrollment_policy=profile.enrollment_policy,
+            values=[f"{name}: {was} → {after[name]}" for name, was in before.items()],
         )
     if is_open:
         warn_of_open_enrollment()
