@@ -2,7 +2,15 @@
 
 # Importing a module registers its pages.
 from pki.admin import audit  # noqa: F401
-from pki.admin.authority import certificates, issuers, profiles, responders, revocation_lists  # noqa: F401
+from pki.admin.authority import (  # noqa: F401
+    certificates,
+    cross_certificates,
+    issuers,
+    profiles,
+    responders,
+    revocation_lists,
+    trust_bundles,
+)
 from pki.admin.fleet import devices, groups, tokens  # noqa: F401
 from pki.admin.inbox import requests  # noqa: F401
 from pki.admin.people import users  # noqa: F401

@@ -29,6 +29,13 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "pki.view_revocationlist",
         ),
         ("OCSP responders", "contact_support", "pki_responder_changelist", "pki.view_responder"),
+        ("Trust bundle", "verified_user", "pki_trustbundle_changelist", "pki.view_trustbundle"),
+        (
+            "Cross-certificates",
+            "compare_arrows",
+            "pki_crosscertificate_changelist",
+            "pki.view_crosscertificate",
+        ),
         ("Profiles", "rule", "pki_profile_changelist", "pki.view_profile"),
         ("Audit log", "history", "pki_auditevent_changelist", "pki.view_auditevent"),
     ),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pki.models import Profile
 from pki.services import audit
@@ -25,10 +26,9 @@ def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) 
     """
     is_open = profile.enrollment_policy == Profile.Policy.OPEN
     with writing():
-        stored = Profile.objects.filter(pk=profile.pk).values(*changed) if changed else Profile.objects.none()
-        before = stored.first() or {}
+        before = _stored(profile, changed)
         profile.save()
-        after = stored.all().first() or {}
+        after = _stored(profile, changed)
         audit.record(
             "profile.saved",
             actor,
@@ -41,6 +41,12 @@ def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) 
         )
     if is_open:
         warn_of_open_enrollment()
+
+
+def _stored(profile: Profile, fields: Sequence[str]) -> dict[str, Any]:
+    # Without a name, `values` would give all of them.
+    rows = Profile.objects.filter(pk=profile.pk).values(*fields) if fields else ()
+    return next(iter(rows), {})
 
 
 def open_profiles() -> list[str]:

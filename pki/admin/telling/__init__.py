@@ -1,0 +1,1 @@
+"""What administrators and their systems were told of: notices, webhooks, and what arrived."""
