@@ -11,6 +11,7 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("Dashboard", "monitoring", "index", ""),
         ("Devices", "devices", "pki_device_changelist", "pki.view_device"),
         ("Groups", "workspaces", "pki_devicegroup_changelist", "pki.view_devicegroup"),
+        ("Campaigns", "sync_alt", "pki_campaign_changelist", "pki.view_campaign"),
         ("Inbox", "inbox", "pki_enrollmentrequest_changelist", "pki.view_enrollmentrequest"),
         ("Tokens", "key", "pki_enrollmenttoken_changelist", "pki.view_enrollmenttoken"),
     ),

@@ -13,7 +13,19 @@ register = template.Library()
 NOTHING = "-"
 
 _COLOURS = {
-    "success": ("active", "valid", "issued", "usable", "good", "yes", "current"),
+    "success": (
+        "canary",
+        "open",
+        "moved",
+        "delivered",
+        "active",
+        "valid",
+        "issued",
+        "usable",
+        "good",
+        "yes",
+        "current",
+    ),
     "warning": (
         "waiting",
         "suspended",
@@ -24,6 +36,11 @@ _COLOURS = {
         "warning",
         "overdue",
         "not made yet",
+        "paused",
+        "rolling back",
+        "asked",
+        "renewed",
+        "pending",
     ),
     "danger": (
         "revoked",
@@ -37,6 +54,9 @@ _COLOURS = {
         "danger",
         "out of date",
         "from the future",
+        "stopped",
+        "failed",
+        "given up",
     ),
 }
 _COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}

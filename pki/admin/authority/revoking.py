@@ -8,14 +8,13 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from pki.admin.parts import reaching
 from pki.admin.parts.asking import administrator, ask_first
+from pki.admin.parts.choices import ExplainedChoice
 from pki.admin.parts.objects import found, list_url, page_url, url_name
 from pki.admin.parts.pages import ConsoleAdmin
 from pki.admin.parts.shown import ago, counted
@@ -28,7 +27,7 @@ Reason = Revocation.Reason
 LOOKED_AT = 500
 
 # RFC 5280 5.3.1, as an administrator thinks of it: what it means, when to choose it, what follows.
-REASONS = {
+REASONS: dict[str, str] = {
     Reason.KEY_COMPROMISE: "The key, or the device that holds it, is in wrong hands, or may be: lost, "
     "stolen, broken into. This key is never certified again; the device needs a new one.",
     Reason.CESSATION_OF_OPERATION: "The device is gone for good: broken, sold or thrown away. Nothing is "
@@ -46,24 +45,12 @@ REASONS = {
 }
 
 
-class ReasonChoice(forms.RadioSelect):
-    """The reasons, each with what it means."""
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        context = self.get_context(name, value, attrs)
-        for _, options, _ in context["widget"]["optgroups"]:
-            for option in options:
-                option["sentence"] = REASONS[Reason(option["value"])]
-        # Of the project's templates: the form renderer knows those of installed apps alone.
-        return render_to_string("console/parts/reasons.html", context)
-
-
 class RevocationForm(forms.Form):
     """Why certificates are revoked."""
 
     reason = forms.ChoiceField(
-        choices=[(reason.value, reason.value) for reason in REASONS],
-        widget=ReasonChoice,
+        choices=[(str(reason), str(reason)) for reason in REASONS],
+        widget=ExplainedChoice("Reason", REASONS),
         error_messages={"required": "Choose why: the reason goes into the revocation list."},
         help_text="The reason goes into the revocation lists, for everybody to read.",
     )

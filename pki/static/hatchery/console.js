@@ -169,3 +169,50 @@ if (window.htmx) {
     }
   });
 })();
+
+// A page that shows something at work: <p data-refreshes="5"> brings its parts, <section id="…" data-live>,
+// up to date so often, in seconds, from the page's own address, until that says no more that it refreshes.
+(() => {
+  "use strict";
+  const PATIENCE = 12; // a server that does not answer is asked that much more seldom
+  const latest = new Map();
+
+  const exchange = (fresh) => {
+    for (const shown of document.querySelectorAll("[data-live]")) {
+      const part = fresh.getElementById(shown.id);
+      const html = part ? part.outerHTML : "";
+      // What did not change, or is being read out or pressed at this moment, is left alone.
+      if (html === latest.get(shown.id) || shown.contains(document.activeElement)) continue;
+      latest.set(shown.id, html);
+      if (!part) continue;
+      const made = document.importNode(part, true);
+      shown.replaceWith(made);
+      document.dispatchEvent(new CustomEvent("shown", { detail: made }));
+    }
+  };
+
+  const refresh = (note, seconds) => {
+    const again = (times = 1) => setTimeout(ask, seconds * 1000 * times);
+    const end = (words) => { note.textContent = words; };
+    const ask = async () => {
+      if (document.hidden) return again();
+      let answer;
+      try {
+        answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      } catch {
+        return again(PATIENCE);
+      }
+      if (answer.status >= 500) return again(PATIENCE);
+      if (!answer.ok || answer.redirected) return end("This is brought up to date no more: load the page again.");
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      exchange(fresh);
+      return fresh.querySelector("[data-refreshes]") ? again() : end("");
+    };
+    again();
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const note = document.querySelector("[data-refreshes]");
+    if (note) refresh(note, Number(note.dataset.refreshes));
+  });
+})();

@@ -1,0 +1,1 @@
+"""Campaigns: a fleet led to another issuer or to new keys."""
