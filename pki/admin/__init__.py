@@ -15,3 +15,4 @@ from pki.admin.fleet import devices, groups, tokens  # noqa: F401
 from pki.admin.inbox import requests  # noqa: F401
 from pki.admin.people import users  # noqa: F401
 from pki.admin.rotating import campaigns, members  # noqa: F401
+from pki.admin.telling import deliveries, notices, webhooks  # noqa: F401

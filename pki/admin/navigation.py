@@ -40,6 +40,11 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("Profiles", "rule", "pki_profile_changelist", "pki.view_profile"),
         ("Audit log", "history", "pki_auditevent_changelist", "pki.view_auditevent"),
     ),
+    "Notices": (
+        ("Notices", "notifications", "pki_notice_changelist", "pki.view_notice"),
+        ("Deliveries", "outgoing_mail", "pki_delivery_changelist", "pki.view_delivery"),
+        ("Webhooks", "webhook", "pki_webhook_changelist", "pki.view_webhook"),
+    ),
     "People": (
         ("Users", "person", "auth_user_changelist", "auth.view_user"),
         ("Roles", "group", "auth_group_changelist", "auth.view_group"),

@@ -6,16 +6,23 @@ from django.urls import reverse
 
 from pki.models import (
     AuditEvent,
+    Campaign,
+    CampaignMember,
     Certificate,
+    CrossCertificate,
+    Delivery,
     Device,
     EnrollmentRequest,
     EnrollmentToken,
     Issuer,
     LoginKey,
+    Notice,
     Profile,
     Responder,
     Revocation,
     RevocationList,
+    TrustBundle,
+    Webhook,
 )
 from tests.console.browser import ONE_TOKEN, add, changelist, new_token, page, registered_models
 from tests.console.conftest import browser
@@ -36,12 +43,25 @@ MAY_SEE: dict[type, set[str]] = {
     Responder: set(ROLES),
     Revocation: set(ROLES),
     RevocationList: set(ROLES),
+    Campaign: set(ROLES),
+    CampaignMember: set(ROLES),
+    CrossCertificate: set(ROLES),
+    Delivery: set(ROLES),
+    Notice: set(ROLES),
+    TrustBundle: set(ROLES),
+    Webhook: set(ROLES),
     AuditEvent: {CA_ADMINISTRATOR, AUDITOR},
     LoginKey: {AUDITOR},
     User: {AUDITOR},
     Group: {AUDITOR},
 }
-MAY_ADD: dict[type, set[str]] = {Device: WHO_MAY_ACT, Profile: {CA_ADMINISTRATOR}, Issuer: {CA_ADMINISTRATOR}}
+MAY_ADD: dict[type, set[str]] = {
+    Campaign: WHO_MAY_ACT,
+    Device: WHO_MAY_ACT,
+    Issuer: {CA_ADMINISTRATOR},
+    Profile: {CA_ADMINISTRATOR},
+    Webhook: {CA_ADMINISTRATOR},
+}
 of_each_role = pytest.mark.parametrize("role", ROLES)
 
 

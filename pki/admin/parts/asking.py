@@ -49,7 +49,7 @@ def ask_first(
     items: Sequence[Model] | QuerySet[Any],
     button: str,
     act: Callable[[dict[str, Any]], str | HttpResponse],
-    form_class: type[forms.Form] = forms.Form,
+    form_class: Callable[..., forms.Form] = forms.Form,
     impact: Callable[[Sequence[Any]], Iterable[str]] | None = None,
     destructive: bool = False,
     back: str | None = None,
