@@ -1,20 +1,18 @@
 """The dashboard: is the fleet all right? Each number leads to the list behind it."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
+from pki.admin import dashboard_warnings
+from pki.admin.authority.certificate_filters import UNRENEWED
 from pki.admin.navigation import link
+from pki.admin.rotating.campaign_words import whom
 from pki.models import Device, EnrollmentRequest
-from pki.services.issuing.profiles import open_profiles
-from pki.services.looking import list_standings, overview, responder_standings, tallies
-from pki.services.looking.overview import IssuerLife
-from pki.services.people import logins
+from pki.services.looking import overview, tallies, upkeep
 
 DAYS = 30
 _LATEST = 5
@@ -47,16 +45,6 @@ _EXPIRING = {"24h": "in 24 hours", "7d": "in 7 days", "30d": "in 30 days"}
 
 
 @dataclass(frozen=True)
-class Warning:
-    """Something that should not stay so, and where to change it."""
-
-    level: str  # danger or warning
-    sentence: str
-    link: str
-    action: str
-
-
-@dataclass(frozen=True)
 class Column:
     """A day of a chart, in the chart's own units."""
 
@@ -84,7 +72,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now, may = timezone.now(), request.user.has_perm
     context["title"] = "Dashboard"
     issuers = overview.issuers(now) if may("pki.view_issuer") else []
-    context["warnings"] = warnings(request, issuers, now)
+    context["warnings"] = dashboard_warnings.found(request, issuers, now)
     rest = tallies.untallied()
     if may("pki.view_device"):
         context["devices"] = [
@@ -100,6 +88,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             (words, number, link("pki_certificate_changelist", expires=span))
             for (span, number), words in zip(overview.expiring(now).items(), _EXPIRING.values(), strict=True)
         ]
+        context["unrenewed"] = upkeep.number_unrenewed(now)
+        context["unrenewed_link"] = link("pki_certificate_changelist", expires=UNRENEWED)
         context["charts"] = charts(request, rest, now)
     if may("pki.view_enrollmentrequest"):
         context["waiting"] = overview.waiting()
@@ -109,95 +99,10 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["refused_link"] = link("pki_enrollmentrequest_changelist", state__exact="refused")
     if may("pki.view_issuer"):
         context["issuers"] = issuers
+    if may("pki.view_campaign"):
+        context["campaigns"] = [(each, whom(each)) for each in upkeep.campaigns()]
+        context["campaigns_link"] = link("pki_campaign_changelist")
     return context
-
-
-def warnings(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime) -> list[Warning]:
-    """What is dangerous or about to end, the worst first; each with the page where it is changed, for who
-    may see that page.
-    """
-    may = request.user.has_perm
-    found = list(_open_profiles()) if may("pki.view_profile") else []
-    if request.user.is_superuser and logins.default_password_in_use():
-        found.append(
-            Warning(
-                "warning",
-                "The password that was made at the first start is still in use, and lies in a file.",
-                link("password_change"),
-                "Change the password",
-            )
-        )
-    found += _ending(issuers)
-    if may("pki.view_certificate"):
-        found += _overdue_listeners(now)
-    if may("pki.view_revocationlist"):
-        found += _unpublished(now)
-    if may("pki.view_responder"):
-        found += _unanswered(now)
-    return found
-
-
-def _open_profiles() -> Iterator[Warning]:
-    for name in open_profiles():
-        yield Warning(
-            "danger",
-            f"The profile {name} signs for anybody who reaches the provisioning listener.",
-            link("pki_profile_changelist", enrollment_policy__exact="open"),
-            "Change its enrollment policy",
-        )
-
-
-def _ending(issuers: Sequence[IssuerLife]) -> Iterator[Warning]:
-    for life in issuers:
-        if life.near_end:
-            ended = life.days_left < 0
-            yield Warning(
-                "danger" if ended else "warning",
-                f"The issuer {life.issuer} has ended."
-                if ended
-                else f"The issuer {life.issuer} ends in {life.days_left} days; certificates end with it.",
-                link("pki_issuer_change", life.issuer.pk),
-                "Look at the issuer",
-            )
-
-
-def _overdue_listeners(now: datetime) -> Iterator[Warning]:
-    # One that proxies reach over plain HTTP needs none, and may have had some before.
-    plain = "secure" if settings.PORTAL_SECURE_PROXY == "http" else ""
-    listeners = [name for name in settings.PORTAL_LISTENERS if name != plain]
-    for listener in overview.overdue_listeners(listeners, now):
-        yield Warning(
-            "danger",
-            f"The listener {listener} has no certificate on this node that is good for long, and was not given "
-            "one within a minute, as it should be: the log says why.",
-            link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
-            "Look at its certificates",
-        )
-
-
-def _unpublished(now: datetime) -> Iterator[Warning]:
-    for each in list_standings.standing_still(now):
-        yield Warning(
-            "danger" if each.refused else "warning",
-            f"A revocation list of {each.name} is out of date: relying parties refuse it."
-            if each.refused
-            else f"Revocation lists of {each.name} are not made anew since {each.since:%Y-%m-%d %H:%M} UTC: "
-            "others do not see what was revoked since.",
-            link("pki_revocationlist_changelist", issuer__id__exact=str(each.issuer_id), overdue="yes"),
-            f"See whether a worker is running, whether its node has the key of {each.name}, and what its log "
-            "says",
-        )
-
-
-def _unanswered(now: datetime) -> Iterator[Warning]:
-    for issuer in responder_standings.unanswered(now):
-        yield Warning(
-            "warning",
-            f"The OCSP responder certificate of {issuer} has ended: no node renewed it. The next question "
-            "makes a new one, on a node that has this issuer's key.",
-            link("pki_responder_changelist", issuer__id__exact=str(issuer.pk)),
-            "Look at its responders",
-        )
 
 
 def charts(request: HttpRequest, rest: tallies.Counts, now: datetime) -> list[Chart]:

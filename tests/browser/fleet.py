@@ -45,6 +45,7 @@ def main() -> None:
     richest = _devices(now)
     _lists(now)
     _requests_and_tokens(now)
+    _upkeep(richest, now)
     print(json.dumps(_rows(richest)))
 
 
@@ -135,6 +136,37 @@ def _requests_and_tokens(now: datetime) -> None:
     approval.reject(waiting[-1].pk, "We do not know this gate.", TESTER, now)
 
 
+def _upkeep(richest, now: datetime) -> None:
+    """A campaign that is at work, one that is a draft, renewals, notices, and what devices are to trust."""
+    from pki.models import Campaign, CampaignMember, DeviceGroup, Issuer
+    from pki.services.rotating import campaigns
+    from pki.services.rotating.drafting import Plan
+    from pki.services.rotating.selection import Selection
+    from tests.services.cast import DAY, TESTER, issue
+    from tests.upkeep import bundled, given_up, renewed
+
+    renewed(richest.certificates.latest("pk"), issue(richest, now), now)
+    # Of an hour ago: a server that runs meanwhile leads it on, and must have nothing to do at first.
+    begun = now - timedelta(hours=1)
+    lisbon = Selection(group=DeviceGroup.objects.get(name="lisbon"))
+    keys = campaigns.draft(
+        "Lisbon: new keys", Campaign.Kind.KEY, lisbon, Plan(canary_percent=50), TESTER, begun
+    )
+    campaigns.start(keys, TESTER, begun)
+    campaigns.step(begun)
+    asked = CampaignMember.objects.filter(campaign=keys, state="asked").order_by("place")
+    for member, state in zip(asked, ("moved", "renewed", "failed"), strict=False):
+        reason = "The key was certified before; make a new one." if state == "failed" else ""
+        CampaignMember.objects.filter(pk=member.pk).update(state=state, reason=reason)
+    tokyo = Selection(
+        from_issuer=Issuer.objects.get(parent__isnull=False), group=DeviceGroup.objects.get(name="tokyo")
+    )
+    campaigns.draft("Tokyo: keys of spring", Campaign.Kind.KEY, tokyo, Plan(), TESTER, begun)
+    given_up(now)
+    bundled(now - 3 * DAY, version=1)
+    bundled(now, version=2)
+
+
 def _rows(richest) -> dict[str, str]:
     from django.contrib import admin
 
@@ -144,6 +176,8 @@ def _rows(richest) -> dict[str, str]:
     firsts["pki.Device"] = richest
     firsts["pki.Issuer"] = richest.profile.issuer
     firsts["pki.RevocationList"] = richest.profile.issuer.revocation_lists.get(shard=1)
+    firsts["pki.Campaign"] = type(firsts["pki.Campaign"]).objects.get(state="canary")
+    firsts["pki.CampaignMember"] = firsts["pki.Campaign"].members.get(state="failed")
     firsts["pki.Certificate"] = richest.certificates.order_by("pk").last()
     return {label: str(row.pk) for label, row in firsts.items() if row is not None}
 

@@ -3,27 +3,19 @@
 from types import SimpleNamespace
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.test.client import ClientHandler
 
 from pki.models import (
     FULL,
-    Campaign,
-    CampaignMember,
-    CrossCertificate,
-    Delivery,
     Device,
     DeviceGroup,
     EnrollmentRequest,
     Issuer,
-    Notice,
     Profile,
     Revocation,
     RevocationList,
-    TrustBundle,
-    Webhook,
 )
 from pki.services.enrolling import approval, tokens
 from pki.services.fleet import devices, labels
@@ -42,6 +34,7 @@ from tests.services.cast import (
     set_policy,
 )
 from tests.services.lists import publish
+from tests.upkeep import bundled, given_up, led, renewed
 
 
 @pytest.fixture
@@ -77,6 +70,7 @@ def world(ca, now):
     logins.add_key(User.objects.get(username="admin"), other, "Ada's laptop", TESTER, now)
     campaign = led(door, now)
     delivery = given_up(now)
+    renewed(certificate, issue(door, now), now)
     return SimpleNamespace(
         campaign=campaign,
         delivery=delivery,
@@ -99,81 +93,6 @@ def world(ca, now):
         list=RevocationList.objects.get(issuer__parent__isnull=False, shard=FULL),
         responder=responder,
         event=door.events.order_by("pk").first(),
-    )
-
-
-def led(device: Device, now) -> Campaign:
-    """A campaign that is at work, and has asked this device."""
-    issuer = Issuer.objects.get(parent__isnull=False)
-    campaign = Campaign.objects.create(
-        name=f"keys-{device}",
-        kind=Campaign.Kind.KEY,
-        state=Campaign.State.OPEN,
-        from_issuer=issuer,
-        created_at=now,
-        created_by="administrator:admin",
-        started_at=now,
-        opened_at=now,
-    )
-    CampaignMember.objects.create(
-        campaign=campaign,
-        device=device,
-        place=1,
-        state="failed",
-        asked_at=now,
-        reason="<script>alert(1)</script>",
-    )
-    return campaign
-
-
-def given_up(now, name: str = "pager") -> Delivery:
-    """A notice that did not reach its webhook."""
-    webhook = Webhook.objects.create(
-        name=name,
-        url="https://pager.example/hook/secret-path",
-        secret_salt="0" * 32,
-        created_at=now,
-        created_by="x",
-    )
-    notice = Notice.objects.create(
-        kind="certificate.expiring",
-        at=now,
-        summary="1 certificate ends",
-        detail={"names": ["door-1"], "days": 7},
-    )
-    return Delivery.objects.create(
-        notice=notice,
-        webhook=webhook,
-        state="given up",
-        attempts=7,
-        status=500,
-        error="The answer was 500.",
-        created_at=now,
-    )
-
-
-def bundled(now, version: int = 1) -> TrustBundle:
-    """A version of the trust bundle, and a cross-certificate, as far as pages read them."""
-    root, issuing = Issuer.objects.get(parent=None), Issuer.objects.get(parent__isnull=False)
-    CrossCertificate.objects.create(
-        subject=issuing,
-        signer=root,
-        serial=f"{version:x}",
-        certificate_der=issuing.certificate_der,
-        fingerprint=f"{version:064x}",
-        not_before=now,
-        not_after=now + DAY,
-        created_at=now,
-    )
-    pem = root.certificate.public_bytes(Encoding.PEM).decode()
-    return TrustBundle.objects.create(
-        version=version,
-        contents=f"# version: {version}\n{pem}",
-        fingerprint=f"{version:064x}",
-        made_at=now,
-        signed=b"not read",
-        signed_at=now,
-        sign_again_at=now + DAY,
     )
 
 

@@ -27,8 +27,8 @@ from pki.services.issuing import profiles
 from pki.services.publishing import revocation_lists
 from pki.services.revoking import revocation
 from tests.console.browser import changelist, page, registered_models
-from tests.console.conftest import bundled, given_up, led
 from tests.services.cast import DAY, TESTER, issue, registered
+from tests.upkeep import bundled, given_up, led, renewed
 
 FEW, MANY = 3, 60
 # These grow with every device; the others are as many as an administrator makes by hand.
@@ -60,8 +60,9 @@ def fill(first: int, last: int, now) -> None:
     profile = Profile.objects.select_related("issuer").get(name=devices.DEFAULT_PROFILE)
     for number in range(first, last):
         device = registered(f"door-{number}", now)
-        revocation.revoke([issue(device, now)], Revocation.Reason.SUPERSEDED, TESTER, now)
-        issue(device, now)
+        before = issue(device, now)
+        revocation.revoke([before], Revocation.Reason.SUPERSEDED, TESTER, now)
+        renewed(before, issue(device, now), now)
         tokens.make(TESTER, now, profile, device=device)
         refusals.keep(Attempt(f"192.0.2.{number}", name=f"lamp-{number}"), tokens.TokenInvalid(), now)
         user = User.objects.create_user(f"user-{number}", is_staff=True)

@@ -8,12 +8,17 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from pki.models import FULL, SIGNED_BYTES, Certificate, Revocation, RevocationList
+from pki.services.looking import upkeep
 from pki.services.looking.overview import SPANS
 from pki.services.revoking import revocation
 from pki.templatetags.console import list_name
 
 _LONGEST_KEY = 18  # decimal digits of a database's number
 _OF_REVOCATIONS = ("revoked", "held")
+
+
+# What ends soon and was not renewed.
+UNRENEWED = "unrenewed"
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -44,9 +49,16 @@ class ExpiresFilter(admin.SimpleListFilter):
     parameter_name = "expires"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("24h", "within 24 hours"), ("7d", "within 7 days"), ("30d", "within 30 days")]
+        return [
+            ("24h", "within 24 hours"),
+            ("7d", "within 7 days"),
+            ("30d", "within 30 days"),
+            (UNRENEWED, "within 7 days, not renewed"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        if self.value() == UNRENEWED:
+            return queryset.filter(pk__in=upkeep.unrenewed(timezone.now()).values("pk"))
         span = SPANS.get(self.value() or "")
         if span is None:
             return queryset

@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
+from pki.admin.fleet import device_renewal
 from pki.admin.parts import sentences
 from pki.core import pins
 from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen
@@ -42,6 +43,7 @@ def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]
     }
     if may("pki.view_certificate"):
         context |= _certificates(device, now)
+        context |= device_renewal.context(device, context["current"], request, now)
     if may("pki.view_enrollmenttoken"):
         context["tokens"] = _tokens(device, now)
     if may("pki.view_enrollmentrequest"):

@@ -27,6 +27,18 @@ STATES = {
 }
 
 
+def whom(campaign: Campaign) -> str:
+    """Which devices it is for, in a few words."""
+    before = campaign.keys_before
+    conditions = [
+        f"of {campaign.from_issuer}" if campaign.from_issuer else "",
+        f"in {campaign.group}" if campaign.group else "",
+        f"with {campaign.label}" if campaign.label else "",
+        f"with keys from before {before:%Y-%m-%d}" if before else "",
+    ]
+    return ", ".join(filter(None, conditions))
+
+
 def course(plan: Plan, look: Preview) -> Iterator[str]:
     """How a campaign would go, before it is drafted."""
     number = look.count - look.elsewhere

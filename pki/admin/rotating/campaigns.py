@@ -69,7 +69,7 @@ class CampaignAdmin(CampaignDeeds):
 
     @admin.display(description="devices")
     def shown_whom(self, campaign: Campaign) -> str:
-        return whom(campaign)
+        return campaign_words.whom(campaign)
 
     @admin.display(description="moved")
     def shown_moved(self, campaign: Any) -> str:
@@ -132,18 +132,6 @@ class CampaignAdmin(CampaignDeeds):
 
     def history_of(self, row: Campaign) -> dict[str, Any]:
         return {"kind": "campaign.started"}
-
-
-def whom(campaign: Campaign) -> str:
-    """Which devices it is for, in a few words."""
-    before = campaign.keys_before
-    conditions = [
-        f"of {campaign.from_issuer}" if campaign.from_issuer else "",
-        f"in {campaign.group}" if campaign.group else "",
-        f"with {campaign.label}" if campaign.label else "",
-        f"with keys from before {before:%Y-%m-%d}" if before else "",
-    ]
-    return ", ".join(filter(None, conditions))
 
 
 def _canaries(campaign: Campaign) -> str:

@@ -1,0 +1,165 @@
+"""What should not stay as it is: said above the dashboard, with the page where it is changed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from pki.admin.navigation import link
+from pki.models import Campaign
+from pki.services.issuing.profiles import open_profiles
+from pki.services.looking import list_standings, overview, responder_standings, upkeep
+from pki.services.looking.overview import IssuerLife
+from pki.services.people import logins
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that should not stay so, and where to change it."""
+
+    level: str  # danger or warning
+    sentence: str
+    link: str
+    action: str
+
+
+def found(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime) -> list[Warning]:
+    """What is dangerous or about to end, the worst first; each with the page where it is changed, for who
+    may see that page.
+    """
+    may = request.user.has_perm
+    listed = list(_open_profiles()) if may("pki.view_profile") else []
+    if request.user.is_superuser and logins.default_password_in_use():
+        listed.append(
+            Warning(
+                "warning",
+                "The password that was made at the first start is still in use, and lies in a file.",
+                link("password_change"),
+                "Change the password",
+            )
+        )
+    listed += _ending(issuers)
+    if may("pki.view_certificate"):
+        listed += _overdue_listeners(now)
+    if may("pki.view_revocationlist"):
+        listed += _unpublished(now)
+    if may("pki.view_responder"):
+        listed += _unanswered(now)
+    if may("pki.view_campaign"):
+        listed += _stopped()
+    if may("pki.view_delivery"):
+        listed += _lost(now)
+    if may("pki.view_webhook") and upkeep.nobody_is_told():
+        listed.append(
+            Warning(
+                "warning",
+                "Nobody is told when certificates are about to end: mail is not set up (EMAIL_URL and "
+                "PORTAL_NOTICE_MAIL), and there is no webhook.",
+                link("pki_webhook_changelist"),
+                "Look at the webhooks",
+            )
+        )
+    if may("pki.view_notice"):
+        listed += _not_kept_up(now)
+    return listed
+
+
+def _open_profiles() -> Iterator[Warning]:
+    for name in open_profiles():
+        yield Warning(
+            "danger",
+            f"The profile {name} signs for anybody who reaches the provisioning listener.",
+            link("pki_profile_changelist", enrollment_policy__exact="open"),
+            "Change its enrollment policy",
+        )
+
+
+def _ending(issuers: Sequence[IssuerLife]) -> Iterator[Warning]:
+    for life in issuers:
+        if life.near_end:
+            ended = life.days_left < 0
+            yield Warning(
+                "danger" if ended else "warning",
+                f"The issuer {life.issuer} has ended."
+                if ended
+                else f"The issuer {life.issuer} ends in {life.days_left} days; certificates end with it.",
+                link("pki_issuer_change", life.issuer.pk),
+                "Look at the issuer",
+            )
+
+
+def _overdue_listeners(now: datetime) -> Iterator[Warning]:
+    # One that proxies reach over plain HTTP needs none, and may have had some before.
+    plain = "secure" if settings.PORTAL_SECURE_PROXY == "http" else ""
+    listeners = [name for name in settings.PORTAL_LISTENERS if name != plain]
+    for listener in overview.overdue_listeners(listeners, now):
+        yield Warning(
+            "danger",
+            f"The listener {listener} has no certificate on this node that is good for long. It should have "
+            "been given one within a minute: the log says why it was not.",
+            link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
+            "Look at its certificates",
+        )
+
+
+def _unpublished(now: datetime) -> Iterator[Warning]:
+    for each in list_standings.standing_still(now):
+        yield Warning(
+            "danger" if each.refused else "warning",
+            f"A revocation list of {each.name} is out of date: relying parties refuse it."
+            if each.refused
+            else f"Revocation lists of {each.name} are not made anew since {each.since:%Y-%m-%d %H:%M} UTC: "
+            "others do not see what was revoked since.",
+            link("pki_revocationlist_changelist", issuer__id__exact=str(each.issuer_id), overdue="yes"),
+            f"See whether a worker is running, whether its node has the key of {each.name}, and what its log "
+            "says",
+        )
+
+
+def _unanswered(now: datetime) -> Iterator[Warning]:
+    for issuer in responder_standings.unanswered(now):
+        yield Warning(
+            "warning",
+            f"The OCSP responder certificate of {issuer} has ended: no node renewed it. The next question "
+            "makes a new one, on a node that has this issuer's key.",
+            link("pki_responder_changelist", issuer__id__exact=str(issuer.pk)),
+            "Look at its responders",
+        )
+
+
+def _stopped() -> Iterator[Warning]:
+    for campaign in upkeep.campaigns():
+        if campaign.state == Campaign.State.STOPPED:
+            yield Warning(
+                "danger",
+                f"The campaign {campaign} stopped by itself. {campaign.reason}".rstrip(),
+                link("pki_campaign_change", campaign.pk),
+                "Look at who failed",
+            )
+
+
+def _lost(now: datetime) -> Iterator[Warning]:
+    if number := upkeep.lost(now):
+        yield Warning(
+            "warning",
+            f"{number} notice{'s' if number > 1 else ''} did not arrive in the last days, and will not.",
+            link("pki_delivery_changelist", state__exact="given up"),
+            "See why, and try again",
+        )
+
+
+def _not_kept_up(now: datetime) -> Iterator[Warning]:
+    kept = upkeep.maintenance(now)
+    notices = link("pki_notice_changelist")
+    if kept.rests_since is not None:
+        yield Warning(
+            "danger",
+            f"Maintenance has not run since {kept.rests_since:%Y-%m-%d %H:%M} UTC: campaigns stand still, "
+            "and nobody is told of anything. See whether a worker is running, or run manage.py maintain.",
+            notices,
+            "See what was told last",
+        )
+    for run in kept.failed:
+        yield Warning("warning", f"Maintenance: {run.name} failed. {run.said}", notices, "See what was told")
