@@ -140,7 +140,7 @@ class CampaignForm(OnceForm):
         if cleaned.get("kind") == Campaign.Kind.KEY:
             cleaned["to_issuer"] = None  # the page hides it then
             self.errors.pop("to_issuer", None)
-        elif "to_issuer" in cleaned:
+        elif cleaned.get("kind") == Campaign.Kind.ISSUER and "to_issuer" in cleaned:
             self._check_target(cleaned["to_issuer"], cleaned.get("from_issuer"))
         conditions = ("from_issuer", "group", "label", "keys_before")
         if not any(cleaned.get(each) for each in conditions) and not self.errors.keys() & set(conditions):
