@@ -1,5 +1,7 @@
 """What a CA administrator does with issuers, and nobody else."""
 
+import re
+from html import unescape
 from types import SimpleNamespace
 
 import pytest
@@ -8,13 +10,13 @@ from django.contrib.messages import get_messages
 from django.db import connection
 from django.urls import reverse
 
-from pki.admin.authority import issuer_deeds
-from pki.models import AuditEvent, Issuer
-from pki.services.issuing import issuance
+from pki.admin.authority import issuer_impact
+from pki.models import AuditEvent, CrossCertificate, Device, Issuer
+from pki.services.issuing import issuance, succession
 from pki.services.proving import status
 from tests.console.browser import add, page
 from tests.console.conftest import browser, staff
-from tests.services.cast import Gadget, everything, issue, registered, token_for
+from tests.services.cast import TESTER, Gadget, everything, issue, registered, token_for
 
 MADE = {"name": "Second Root", "parent": "", "key": "P-384", "confirmed": "yes"}
 
@@ -49,15 +51,14 @@ def test_an_issuer_is_made_below_a_root_or_as_one_and_on_record(carol, world):
 
 def test_who_made_an_issuer_is_told_what_is_to_be_done_then(carol, world):
     said = " ".join(str(each) for each in get_messages(carol.post(add(Issuer), **MADE).wsgi_request))
-    assert "Restart the server" in said
-    assert "/ca/all.pem must fetch it again" in said
-    assert ("copy keys/ to the other nodes" in said) is (connection.vendor == "postgresql")
+    assert "/ca/all.pem must fetch that again" in said
+    assert ("Copy keys/ to the other nodes" in said) is (connection.vendor == "postgresql")
 
 
 @pytest.mark.parametrize("vendor", ["postgresql", "sqlite"])
 def test_only_where_there_may_be_other_nodes_keys_are_to_be_copied(monkeypatch, vendor):
-    monkeypatch.setattr(issuer_deeds, "connection", SimpleNamespace(vendor=vendor))
-    assert ("copy keys/ to the other nodes" in issuer_deeds._what_then()) is (vendor == "postgresql")
+    monkeypatch.setattr(issuer_impact, "connection", SimpleNamespace(vendor=vendor))
+    assert ("Copy keys/ to the other nodes" in issuer_impact.of_making()) is (vendor == "postgresql")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_compromised_issuers_certificates_are_refused_at_once_and_for_good(car
     with pytest.raises(status.CompromisedIssuer):
         status.standing(world.certificate.fingerprint, now)
     for back in ("activate", "retire"):
-        carol.post(deed(world.issuer, back), confirmed="yes")
+        carol.post(deed(world.issuer, back), confirmed="yes", confirmed_name=world.issuer.name)
         assert state_of(world.issuer) == "compromised"
     assert "Declare compromised" not in carol.get(page(world.issuer)).content.decode()
 
@@ -113,6 +114,92 @@ def test_who_declares_a_root_compromised_is_told_before_that_the_cas_below_fall_
     assert f"The CAs below it are refused with it: {world.issuer}." in asked
     asked = carol.get(deed(root, "retire")).content.decode()
     assert f"The CAs below it stay as they are: {world.issuer}." in asked
+
+
+@pytest.mark.parametrize("name", ["", "hatchery", "the wrong one"])
+def test_an_issuer_in_use_is_retired_only_once_its_name_was_typed(carol, world, name):
+    before = everything()
+    refused = carol.post(deed(world.issuer, "retire"), confirmed="yes", confirmed_name=name)
+    assert "is in use" in refused.content.decode()
+    assert everything() == before
+    carol.post(deed(world.issuer, "retire"), confirmed="yes", confirmed_name=world.issuer.name)
+    assert state_of(world.issuer) == "retired"
+
+
+def test_an_issuer_on_which_nothing_depends_is_retired_without_its_name(carol, world):
+    carol.post(add(Issuer), **MADE)
+    root = Issuer.objects.get(name="Second Root")
+    asked = carol.get(deed(root, "retire")).content.decode()
+    assert "Nothing depends on it" in asked
+    assert "confirmed_name" not in asked
+    carol.post(deed(root, "retire"), confirmed="yes")
+    assert state_of(root) == "retired"
+
+
+def test_who_declares_an_issuer_compromised_is_told_before_how_many_devices_stop(carol, world, now):
+    asked = carol.get(deed(world.issuer, "compromised")).content.decode()
+    # door-1, gate-1 and lamp-1 have certificates that live, and all of these are of it.
+    assert "3 devices have certificates of it alone" in asked
+    succession.make_next(world.issuer, "P-256", TESTER, now)
+    Device.objects.filter(pk=world.gate.pk).update(issuer=Issuer.objects.latest("pk"))
+    issue(Device.objects.get(pk=world.gate.pk), now)
+    asked = carol.get(deed(world.issuer, "compromised")).content.decode()
+    assert "2 devices have certificates of it alone" in asked
+    assert "1 device has another one as well" in asked
+    assert "The campaign keys-door-1 moves devices away from it: 0 of 1 have moved" in asked
+
+
+NEXT = {"key": "P-384", "name": "", "once": "one", "confirmed": "yes"}
+
+
+def next_of(issuer):
+    return page(issuer, "next")
+
+
+def test_the_next_issuer_is_made_from_the_page_of_the_one_before_once(carol, world):
+    assert next_of(world.issuer) in carol.get(page(world.issuer)).content.decode()
+    assert "below the same root" in carol.get(next_of(world.issuer)).content.decode()
+    assert not Issuer.objects.filter(predecessor=world.issuer).exists(), "asked first"
+    first, second = (carol.post(next_of(world.issuer), **NEXT) for _ in range(2))
+    made = Issuer.objects.get(predecessor=world.issuer)
+    assert (first["Location"], second["Location"]) == (page(made), page(world.issuer))
+    assert (made.parent, made.name) == (world.issuer.parent, f"{world.issuer} G2")
+    html = carol.get(page(world.issuer)).content.decode()
+    assert next_of(world.issuer) not in html, "it has one"
+    assert page(made) in html
+    assert page(world.issuer) in carol.get(page(made)).content.decode()
+    assert AuditEvent.objects.filter(kind="issuer.made", actor="administrator:carol").count() == 1
+
+
+def test_the_next_root_stands_beside_the_old_one_and_both_certify_each_other(carol, world):
+    root = world.issuer.parent
+    asked = carol.get(next_of(root)).content.decode()
+    assert f"for each that is active below this one: {world.issuer}" in asked
+    carol.post(next_of(root), **{**NEXT, "name": "Root of 2027"})
+    made = Issuer.objects.get(name="Root of 2027")
+    assert (made.predecessor, made.is_root) == (root, True)
+    html = carol.get(page(made)).content.decode()
+    for row in CrossCertificate.objects.filter(subject=made) | CrossCertificate.objects.filter(signer=made):
+        assert page(row) in html
+        assert carol.get(page(row)).status_code == 200
+    assert CrossCertificate.objects.filter(subject=made, signer=root).exists()
+
+
+def test_a_campaign_is_drafted_from_an_issuers_page_with_both_issuers_filled_in(ada, world, now):
+    made = succession.make_next(world.issuer, "P-256", TESTER, now)
+    link = unescape(
+        re.search(r'href="([^"]+)">Move its devices', ada.get(page(world.issuer)).content.decode())[1]
+    )
+    form = ada.get(link).context["form"]
+    assert (form["from_issuer"].value(), form["to_issuer"].value()) == (str(world.issuer.pk), str(made.pk))
+
+
+@pytest.mark.parametrize("wrong", [{"key": "RSA-1024"}, {"name": "ä" * 40}, {"name": "taken"}])
+def test_what_cannot_be_the_next_issuer_is_said_and_makes_nothing(carol, world, wrong):
+    wrong = {"name": world.issuer.name} if wrong == {"name": "taken"} else wrong
+    before = everything()
+    assert carol.post(next_of(world.issuer), **{**NEXT, **wrong}).status_code == 200
+    assert everything() == before
 
 
 @pytest.mark.parametrize("role", ["Viewer", "Operator", "Auditor", None])
@@ -127,8 +214,10 @@ def test_nobody_else_does_any_of_it(world, role):
         assert deed(world.issuer, name) not in shown
         assert somebody.get(deed(world.issuer, name)).status_code == 403
         assert somebody.post(deed(world.issuer, name), confirmed="yes").status_code == 403
-    assert somebody.get(add(Issuer)).status_code == 403
-    assert somebody.post(add(Issuer), **MADE).status_code == 403
+    for url, fields in ((add(Issuer), MADE), (next_of(world.issuer), NEXT)):
+        assert url not in shown
+        assert somebody.get(url).status_code == 403
+        assert somebody.post(url, **fields).status_code == 403
     assert everything() == before
 
 

@@ -1,24 +1,23 @@
 """What a CA administrator does with issuers: make one, retire it, take it back, declare it compromised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from pki.admin.parts import reaching
+from pki.admin.authority import issuer_impact
 from pki.admin.parts.asking import administrator, ask_first
 from pki.admin.parts.objects import found, page_url
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.core import keys
-from pki.models import Certificate, Issuer
+from pki.models import Issuer
 from pki.services.issuing import authorities
 
 _STATE = Issuer.State
@@ -94,7 +93,8 @@ class ConfirmedByNameForm(forms.Form):
         required=False,
         label="Its name",
         widget=UnfoldAdminTextInputWidget,
-        help_text="Only if something depends on it: its name, exactly.",
+        help_text="Exactly as it is written above, to retire it nevertheless. Better move first what "
+        "depends on it, by a campaign.",
     )
 
 
@@ -132,7 +132,7 @@ class IssuerDeeds(ReadOnlyAdmin):
                 made = authorities.make_subordinate(
                     cleaned["name"], cleaned["parent"], cleaned["key"], actor, now
                 )
-            return f"Made {made}. {_what_then()}"
+            return f"Made {made}. {issuer_impact.of_making()}"
 
         return ask_first(
             self,
@@ -168,8 +168,8 @@ class IssuerDeeds(ReadOnlyAdmin):
             items=[issuer],
             button=deed.words,
             act=act,
-            form_class=ConfirmedByNameForm if deed.after == _STATE.RETIRED else forms.Form,
-            impact=partial(_impact, deed=deed) if deed.after != _STATE.ACTIVE else None,
+            form_class=ConfirmedByNameForm if issuer_impact.must_be_named(issuer, deed.after) else forms.Form,
+            impact=partial(issuer_impact.told, after=deed.after) if deed.after != _STATE.ACTIVE else None,
             destructive=True,
             back=page_url(self, issuer),
         )
@@ -183,42 +183,3 @@ class IssuerDeeds(ReadOnlyAdmin):
             for deed in DEEDS
             if deed.fits(issuer)
         ]
-
-
-def _impact(issuers: Sequence[Issuer], deed: Deed) -> list[str]:
-    (issuer,) = issuers
-    profiles = list(issuer.profiles.order_by("name").values_list("name", flat=True))
-    living = Certificate.objects.filter(issuer=issuer, not_after__gte=timezone.now())
-    below = list(issuer.subordinates.order_by("name").values_list("name", flat=True))
-    # Their state is their own, but nothing holds that hangs on a compromised CA.
-    fate = "are refused with it" if deed.after == _STATE.COMPROMISED else "stay as they are"
-    return [
-        *([f"The CAs below it {fate}: {', '.join(below)}."] if below else []),
-        f"Profiles that use it: {', '.join(profiles)}. They sign nothing until they have another issuer."
-        if profiles
-        else "No profile uses it.",
-        "There are certificates of it that have not ended."
-        if living.exists()
-        else "No certificate of it is still valid.",
-        *(_elsewhere(issuer) if deed.after == _STATE.COMPROMISED else []),
-    ]
-
-
-def _elsewhere(issuer: Issuer) -> list[str]:
-    """What others see of a compromise."""
-    if issuer.parent is None:
-        return ["No list can revoke a root: whoever trusts it must take it out of their trust store."]
-    return [
-        f"The revocation list of {issuer.parent} names it, and OCSP calls it and all its certificates "
-        "revoked (cACompromise).",
-        *reaching.beforehand(),
-    ]
-
-
-def _what_then() -> str:
-    """What is to be done by hand after an issuer was made."""
-    nodes = " and copy keys/ to the other nodes" if connection.vendor == "postgresql" else ""
-    return (
-        f"Restart the server, so that the secure listener knows it too{nodes}. Proxies that verify by "
-        "/ca/all.pem must fetch it again."
-    )

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pki.admin.authority import viewing
 from pki.admin.authority.issuer_deeds import IssuerDeeds
 from pki.admin.authority.issuer_revocation import ShowsRevocation
+from pki.admin.authority.issuer_succession import Succeeds
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.shown import labelled, when
 from pki.core import keys
@@ -17,7 +18,7 @@ from pki.models import Issuer
 
 
 @admin.register(Issuer)
-class IssuerAdmin(ShowsRevocation, IssuerDeeds):
+class IssuerAdmin(ShowsRevocation, Succeeds, IssuerDeeds):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state",)
     list_select_related = ("parent",)
@@ -73,6 +74,7 @@ class IssuerAdmin(ShowsRevocation, IssuerDeeds):
             "may_see_issuers": True,
             "may_see_profiles": request.user.has_perm("pki.view_profile"),
             "may_see_certificates": request.user.has_perm("pki.view_certificate"),
+            **self.beside(request, issuer),
             **self.revocation_context(request, issuer),
         }
         return TemplateResponse(request, "console/issuer.html", context)

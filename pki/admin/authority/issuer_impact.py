@@ -1,0 +1,87 @@
+"""What comes of making an issuer, retiring it, or declaring it compromised, in sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from django.db import connection
+from django.utils import timezone
+
+from pki.admin.parts import reaching
+from pki.models import Campaign, Issuer
+from pki.services.counting import Bounded
+from pki.services.issuing.dependence import dependents
+from pki.services.revoking import impact
+from pki.services.rotating import progress
+
+
+def of_making() -> str:
+    """What is to be done by hand after an issuer was made."""
+    nodes = "Copy keys/ to the other nodes. " if connection.vendor == "postgresql" else ""
+    return (
+        f"{nodes}The secure listener takes it up within seconds; proxies that verify by /ca/all.pem must "
+        "fetch that again."
+    )
+
+
+def must_be_named(issuer: Issuer, after: Issuer.State) -> bool:
+    """Whether this is not done before its name was typed: it is retired, and something depends on it."""
+    return after == Issuer.State.RETIRED and bool(dependents(issuer, timezone.now()))
+
+
+def told(issuers: Sequence[Issuer], after: Issuer.State) -> Iterator[str]:
+    """What retiring an issuer, or declaring it compromised, does."""
+    (issuer,) = issuers
+    below = ", ".join(issuer.subordinates.order_by("name").values_list("name", flat=True))
+    # Their state is their own, but nothing holds that hangs on a compromised CA.
+    fate = "are refused with it" if after == Issuer.State.COMPROMISED else "stay as they are"
+    if below:
+        yield f"The CAs below it {fate}: {below}."
+    depending = dependents(issuer, timezone.now())
+    yield f"It is in use: {depending}." if depending else "Nothing depends on it any more."
+    if after == Issuer.State.COMPROMISED:
+        yield from _stopped(issuer)
+        yield from _elsewhere(issuer)
+    elif depending.profiles:
+        yield "Those profiles sign nothing until they have another issuer."
+
+
+def _stopped(issuer: Issuer) -> Iterator[str]:
+    """How many devices are refused from that moment on."""
+    stopped = impact.of_compromise(issuer, timezone.now())
+    if stopped.devices:
+        yield (
+            f"{_devices(stopped.devices)} certificates of it alone: refused from this moment on, until "
+            "enrolled again."
+        )
+    else:
+        yield "No device has certificates of it alone: none stops for good."
+    if stopped.keep_another:
+        yield f"{_devices(stopped.keep_another)} another one as well, of another issuer, to go on with."
+    if stopped.listeners:
+        yield (
+            f"Our own listeners with a certificate of it: {', '.join(stopped.listeners)}. Clients refuse "
+            "these until they have new ones."
+        )
+    at_work = Campaign.objects.filter(from_issuer=issuer).exclude(
+        state__in=(Campaign.State.DRAFT, *Campaign.ENDED)
+    )
+    for campaign in at_work.order_by("-pk"):
+        how_far = progress.of(campaign, timezone.now())
+        yield (
+            f"The campaign {campaign} moves devices away from it: {how_far.moved:,} of {how_far.total:,} "
+            "have moved. Who has not cannot renew any more."
+        )
+
+
+def _elsewhere(issuer: Issuer) -> list[str]:
+    """What others see of a compromise."""
+    if issuer.parent is None:
+        return ["No list can revoke a root: whoever trusts it must take it out of their trust store."]
+    return [
+        f"The revocation list of {issuer.parent} names it, and OCSP calls it and all its certificates "
+        "revoked (cACompromise).",
+        *reaching.beforehand(),
+    ]
+
+
+def _devices(number: Bounded) -> str:
+    return "1 device has" if number.number == 1 else f"{number} devices have"
