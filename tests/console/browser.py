@@ -16,10 +16,10 @@ class Browser:
     client: Client
     pages: list[str] = field(default_factory=list)  # the text of every page that was seen
 
-    def get(self, url: str, **query: str):
+    def get(self, url: str, /, **query: str):
         return self._seen(self.client.get(url, query, secure=True))
 
-    def post(self, url: str, **fields):
+    def post(self, url: str, /, **fields):
         return self._seen(self.client.post(url, fields, secure=True))
 
     def act(self, model: type[Model], action: str, *rows: Model, **more):
@@ -27,7 +27,7 @@ class Browser:
         fields = {"action": action, "_selected_action": [row.pk for row in rows], "index": "0", **more}
         return self.post(changelist(model), **fields)
 
-    def confirm(self, asked, url: str, **filled):
+    def confirm(self, asked, url: str, /, **filled):
         """Press the button of a page that asks first, with its own hidden fields."""
         return self.post(url, **{**fields_of(asked.content.decode()), **filled})
 

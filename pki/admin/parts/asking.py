@@ -52,6 +52,7 @@ def ask_first(
     form_class: Callable[..., forms.Form] = forms.Form,
     impact: Callable[[Sequence[Any]], Iterable[str]] | None = None,
     destructive: bool = False,
+    proved: bool = False,
     back: str | None = None,
 ) -> HttpResponse:
     """Ask before `act`, which gets the form's cleaned data and returns the message that it was done.
@@ -59,7 +60,7 @@ def ask_first(
     Nothing is done on a GET, nor by the POST of a list's action menu: only by the POST of the page that
     asks, which carries the CSRF token. What a service refuses is shown as it says it, above the form as it
     was filled in; what was done already leads `back`. `impact` says in sentences what will stop working.
-    What is `destructive` needs a recent login, or the password again.
+    What is `destructive`, or is to be `proved`, needs a recent login, or the password again.
     """
     all_that_match = matching.is_asked(page, request)
     back = request.get_full_path() if all_that_match else back or list_url(page)
@@ -70,7 +71,7 @@ def ask_first(
         return HttpResponseRedirect(back)
     confirmed = request.method == "POST" and "confirmed" in request.POST
     forms_asked: list[forms.Form] = [form_class(request.POST if confirmed else None)]
-    if destructive and not recent_login.is_recent(request):
+    if (destructive or proved) and not recent_login.is_recent(request):
         forms_asked.append(recent_login.prove_again_form(request, request.POST if confirmed else None))
     # Each is looked at, so that all their errors are shown.
     if confirmed and False not in [form.is_valid() for form in forms_asked]:

@@ -157,7 +157,7 @@ class WebhookAdmin(EditedApart):
             button="Add the webhook",
             act=act,
             form_class=WebhookForm,
-            destructive=True,
+            proved=True,
         )
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -177,7 +177,7 @@ class WebhookAdmin(EditedApart):
             button="Change the webhook",
             act=act,
             form_class=partial(WebhookForm, initial=initial),
-            destructive=True,
+            proved=True,
             back=page_url(self, webhook),
         )
 
@@ -225,7 +225,7 @@ class WebhookAdmin(EditedApart):
             items=[webhook],
             button="Show the secret",
             act=act,
-            destructive=True,
+            proved=True,
             back=page_url(self, webhook),
         )
 
@@ -245,7 +245,7 @@ class WebhookAdmin(EditedApart):
             button="Make a new secret",
             act=act,
             impact=lambda _: ["Its receiver refuses what comes until it has the new one."],
-            destructive=True,
+            proved=True,
             back=page_url(self, webhook),
         )
 
