@@ -70,7 +70,7 @@ def world(ca, now):
     logins.add_key(User.objects.get(username="admin"), other, "Ada's laptop", TESTER, now)
     campaign = led(door, now)
     delivery = given_up(now)
-    renewed(certificate, issue(door, now), now)
+    renewed(doomed, certificate, now)
     return SimpleNamespace(
         campaign=campaign,
         delivery=delivery,

@@ -9,15 +9,22 @@ import time_machine
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
-from pki.models import Certificate, EnrollmentRequest, Issuer, Profile, Revocation
+from pki.models import Certificate, EnrollmentRequest, Issuer, Profile, Revocation, TaskRun, Webhook
 from pki.services import counting
 from pki.services.issuing import bootstrap
 from pki.services.looking import overview
 from pki.services.revoking import revocation
 from tests.console.conftest import browser, staff
 from tests.services.cast import DAY, TESTER, issue, registered, set_policy
+from tests.upkeep import given_up
 
 DASHBOARD = reverse("admin:index")
+
+
+@pytest.fixture(autouse=True)
+def _somebody_is_told(settings):
+    """Else that nobody is told would be one more warning in each of these tests."""
+    settings.PORTAL_MAIL_IS_SET_UP = True
 
 
 def text_of(response):
@@ -132,6 +139,40 @@ def test_a_generated_password_in_use_is_a_warning_until_it_is_changed(ada, ca):
     admin.set_password("another-one-that-nobody-wrote-down")
     admin.save()
     assert not browser(admin).get(DASHBOARD).context["warnings"]
+
+
+def sentences(response):
+    return " ".join(warning.sentence for warning in response.context["warnings"])
+
+
+def test_that_nobody_is_told_is_a_warning_until_there_is_mail_or_a_webhook(ada, settings, now):
+    assert "Nobody is told" not in sentences(ada.get(DASHBOARD))
+    settings.PORTAL_MAIL_IS_SET_UP = False
+    (warning,) = ada.get(DASHBOARD).context["warnings"]
+    assert "Nobody is told" in warning.sentence
+    assert ada.get(warning.link).status_code == 200
+    webhook = given_up(now - 8 * DAY).webhook
+    assert "Nobody is told" not in sentences(ada.get(DASHBOARD))
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=False)
+    assert "Nobody is told" in sentences(ada.get(DASHBOARD))
+
+
+def test_notices_that_were_lost_lately_are_a_warning_that_leads_to_them(ada, now):
+    given_up(now - 8 * DAY, "long ago")
+    assert not ada.get(DASHBOARD).context["warnings"]
+    lost = given_up(now, "today")
+    (warning,) = ada.get(DASHBOARD).context["warnings"]
+    assert warning.sentence.startswith("1 notice did not arrive")
+    assert lost in ada.get(warning.link).context["cl"].result_list
+
+
+def test_maintenance_that_fails_or_rests_is_a_warning(ada, now):
+    run = TaskRun.objects.create(name="expiry watch", at=now, milliseconds=3, failed=False, said="0 notices")
+    assert not ada.get(DASHBOARD).context["warnings"]
+    TaskRun.objects.update(failed=True, said="The disk is full.")
+    assert "expiry watch failed. The disk is full." in sentences(ada.get(DASHBOARD))
+    TaskRun.objects.filter(pk=run.pk).update(failed=False, at=now - timedelta(hours=1))
+    assert "has not run since" in sentences(ada.get(DASHBOARD))
 
 
 BEHIND = {  # permission → what its warning says

@@ -1,5 +1,6 @@
 """The signed trust bundle in the console: its versions, and what is in each."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from cryptography import x509
@@ -41,7 +42,7 @@ class TrustBundleAdmin(ReadOnlyAdmin):
 
     @admin.display(description="version")
     def name(self, row: TrustBundle) -> str:
-        return f"{row.version:,}"
+        return str(row.version)
 
     @admin.display(description="SHA-256 of its contents")
     def shown_fingerprint(self, row: TrustBundle) -> str:
@@ -73,13 +74,13 @@ class TrustBundleAdmin(ReadOnlyAdmin):
         newest = TrustBundle.objects.order_by("-version").values_list("version", flat=True).first()
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Trust bundle, version {row.version:,}",
+            "title": f"Trust bundle, version {row.version}",
             "opts": self.model._meta,
             "original": row,
             "bundle": row,
             "is_current": row.version == newest,
             "newest": newest,
-            "says": [line.lstrip("# ") for line in row.contents.splitlines() if line.startswith("#")],
+            "pins": list(_pins(row)),
             "certificates": _certificates(row),
             "address": f"{settings.PORTAL_STATUS_URL}/ca-bundle",
             "downloads": [
@@ -91,6 +92,14 @@ class TrustBundleAdmin(ReadOnlyAdmin):
 
     def history_of(self, row: TrustBundle) -> dict[str, Any]:
         return {"kind": "trust_bundle.made"}
+
+
+def _pins(row: TrustBundle) -> Iterator[list[str]]:
+    """Each pin of the bundle: whose it is, whether current or backup, the pin, and a name or nothing."""
+    for line in row.contents.splitlines():
+        words = line.removeprefix("# pin ").split(" ", 3)
+        if line.startswith("# pin ") and len(words) >= 3:
+            yield [*words, ""][:4]
 
 
 def _certificates(row: TrustBundle) -> list[reading.Reading]:

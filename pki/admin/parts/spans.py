@@ -4,6 +4,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 # Unit → how many of the smallest unit it is; the largest first.
@@ -37,6 +39,9 @@ class SpanWidget(forms.MultiWidget):
                 ),
             }
         )
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        return format_html('<div class="span">{}</div>', super().render(name, value, attrs, renderer))
 
     def decompress(self, value: Any) -> list[Any]:
         if isinstance(value, int) and value >= 0:

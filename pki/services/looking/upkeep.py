@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, QuerySet
 
 from pki.models import Campaign, Certificate, Delivery, Device, TaskRun, Webhook
-from pki.services.looking.overview import MOST_COUNTED, Bounded
 from pki.services.revoking import revocation
 from pki.services.telling import mail
 
 # Who has not renewed by then is late, and not just in its window.
 SOON = timedelta(days=7)
 LATELY = timedelta(days=7)
+# So many of those that end first are looked at.
+MOST_LOOKED_AT = 10_000
 _MOST_LOST = 100
 # Maintenance is done each minute; after so long without, something is wrong.
 _LONGEST_REST = timedelta(minutes=15)
@@ -30,22 +31,23 @@ class Upkeep:
 
 
 def unrenewed(now: datetime) -> QuerySet[Certificate]:
-    """Devices' certificates that end within SOON with no later one, of the MOST_COUNTED that end first."""
+    """Devices' certificates that end within SOON with no later one, of the MOST_LOOKED_AT that end first."""
     ending = Certificate.objects.filter(
         revocation.unrevoked(), device__isnull=False, not_after__gt=now, not_after__lte=now + SOON
     )
     later = Certificate.objects.filter(
         device=OuterRef("device"), not_after__gt=OuterRef("not_after"), revocation=None
     )
-    first = ending.order_by("not_after").values("pk")[:MOST_COUNTED]
+    first = ending.order_by("not_after").values("pk")[:MOST_LOOKED_AT]
     return Certificate.objects.filter(~Exists(later), pk__in=first).exclude(
         device__state=Device.State.RETIRED
     )
 
 
-def number_unrenewed(now: datetime) -> Bounded:
-    """How many those are."""
-    return Bounded(unrenewed(now).order_by()[: MOST_COUNTED + 1].count())
+def number_unrenewed(now: datetime) -> str:
+    """How many those are, as it is shown; empty if none."""
+    number = unrenewed(now).order_by()[:MOST_LOOKED_AT].count()
+    return (f"{number:,}" + ("+" if number == MOST_LOOKED_AT else "")) if number else ""
 
 
 def campaigns() -> list[Campaign]:
