@@ -44,6 +44,7 @@ def test_it_is_kept_and_asked_after(status, settings):
 
 
 def test_a_new_version_and_a_new_signature_are_new_to_caches(status, now):
+    bundle.publish_due(now)
     first = status.get("/ca-bundle")
     stored = TrustBundle.objects.get()
     bundle.publish_due(stored.sign_again_at)

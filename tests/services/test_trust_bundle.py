@@ -96,6 +96,23 @@ def test_the_backup_pin_is_the_current_one_after_the_listeners_renewal(ca, now):
         assert not before[role, "backup"] & after[role, "backup"]
 
 
+@pytest.mark.parametrize("kind", ["P-384", "RSA-2048"])
+def test_the_pin_of_the_next_root_is_in_it_before_there_is_one(ca, now, kind):
+    root = authorities.make_root("Other Root", kind, TESTER, now)
+    issuing = authorities.make_subordinate("Other Issuing", root, "P-256", TESTER, now)
+    move_listeners(issuing, now)
+    lose(the_root(), now)
+    bundle.publish_due(now)
+    (promised,) = pinned(bundle.current(now).contents)["root", "backup"]
+    made = succession.make_next(root, kind, TESTER, now)
+    assert pin(made.certificate) == promised
+    bundle.publish_due(now)
+    after = pinned(bundle.current(now).contents)
+    assert promised in after["root", "current"]
+    assert promised not in after["root", "backup"]
+    assert len(after["root", "backup"]) == 1, "the one after that"
+
+
 def test_a_cross_certificate_is_never_among_the_roots(roots, now):
     found = x509.load_pem_x509_certificates(bundle.current(now).contents.encode())
     assert all(each.subject == each.issuer for each in found)
@@ -155,6 +172,7 @@ def test_versions_grow_within_a_minute_and_after_the_database_was_put_back():
 
 @pytest.mark.django_db(transaction=True)
 def test_nodes_that_publish_at_once_make_one_version(ca, now):
+    standby_keys.prepare(standby_keys.ROOT, "P-256", now)  # or the second of them would have more to say
     jobs = [lambda: bundle.publish_due(now)] * 4 + [lambda: bundle.current(now)] * 4
     outcomes = at_once(*jobs)
     assert TrustBundle.objects.count() == 1
@@ -232,6 +250,7 @@ def test_a_retired_root_stays_while_a_listener_shows_a_certificate_under_it(ca, 
 
 
 def test_it_is_signed_anew_in_time_by_a_new_signer_under_the_same_version(ca, now):
+    bundle.publish_due(now)
     first = bundle.current(now)
     signer = BundleSigner.objects.get()
     lasts = signer.not_after - signer.not_before

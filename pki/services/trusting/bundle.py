@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import IntegrityError
 
-from pki.core import certificates, pins, trust_bundles
+from pki.core import certificates, keys, pins, trust_bundles
 from pki.core.errors import Refusal
 from pki.core.trust_bundles import Pin, Root
 from pki.keystore import KeystoreError, keystore
@@ -54,13 +54,16 @@ def current(now: datetime) -> TrustBundle:
 def publish_due(now: datetime) -> bool:
     """Make a new version if what it says has changed, or sign it anew if that is due; whether it was done.
 
+    And make the next root's key ahead, so that its pin is in the bundle long before it is used.
+
     Left to another process that is at it, and to the first run before there is an issuer. Raises
     NoTrustBundle, NoBundleSigner or KeystoreError.
     """
     if not Issuer.objects.exists():
         return False
-    newest = _newest()
-    if newest is not None and not _is_due(newest, now) and _says(newest) == _body(anchors(now), now):
+    roots, newest = anchors(now), _newest()
+    _prepare_next_root(roots, now)
+    if newest is not None and not _is_due(newest, now) and _says(newest) == _body(roots, now):
         return False
     with alone("trust-bundle") as free:
         return free and _publish(now).signed_at != (newest.signed_at if newest else None)
@@ -69,6 +72,12 @@ def publish_due(now: datetime) -> bool:
 def newest_version() -> int | None:
     """The version of the bundle, if there is one; one query by its key."""
     return TrustBundle.objects.order_by("-version").values_list("version", flat=True).first()
+
+
+def _prepare_next_root(roots: list[Issuer], now: datetime) -> None:
+    """A key of the kind that the newest of these roots has, if that is on this node."""
+    if roots and keystore().has(roots[-1].key_reference):
+        standby_keys.prepare(standby_keys.ROOT, keys.describe(roots[-1].certificate.public_key()), now)
 
 
 def _newest() -> TrustBundle | None:
