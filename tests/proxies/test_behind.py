@@ -60,6 +60,7 @@ def test_a_device_is_greeted_as_on_the_listener_itself(connect, device, version)
 def test_a_device_renews_through_the_proxy_and_uses_what_it_got(front, connect, device, tmp_path):
     connection = connect(device.context())
     assert connection.get("/renewal-info").json.keys() == {"suggestedWindow"}
+    assert connection.get("/ca-bundle").status == 200
     (tmp_path / "after").mkdir()
     after = Device.made(device.server, tmp_path / "after", device.name)
     pem = (after.folder / f"{device.name}.csr").read_text()

@@ -4,14 +4,14 @@ What a device does is what docs/rollover.md says, with openssl.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pki.core import bundles, certificates, keys, names, pins
+from pki.core import bundles, certificates, keys, names, pins, trust_bundles
 from pki.core.profiles import ExtendedKeyUsage
 from pki.keystore import KeystoreError, keystore
 from pki.models import AuditEvent, BundleSigner, Certificate, Issuer, Profile, TrustBundle
@@ -168,6 +168,18 @@ def test_versions_grow_within_a_minute_and_after_the_database_was_put_back():
     restored = bundle.trust_bundles.version_at(at + DAY, 0)  # the database remembers none of them
     assert second < restored
     assert bundle.trust_bundles.version_at(at - 400 * DAY, second) == second + 1, "and with a clock put back"
+
+
+def test_after_a_restore_there_is_one_new_version_though_it_says_the_same(ca, now):
+    bundle.publish_due(now)
+    before = bundle.current(now)
+    restored_at, later = now + timedelta(hours=1), now + timedelta(hours=2)
+    Issuer.objects.update(crl_floor=int(restored_at.timestamp()))
+    after = bundle.current(later)
+    assert after.version > before.version
+    assert trust_bundles.body_of(after.contents) == trust_bundles.body_of(before.contents)
+    assert bundle.current(later + timedelta(minutes=1)).version == after.version
+    assert bundle.publish_due(later + timedelta(minutes=1)) is False
 
 
 @pytest.mark.django_db(transaction=True)

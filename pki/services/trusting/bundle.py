@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.db import IntegrityError
+from django.db.models import Q
 
 from pki.core import certificates, keys, pins, trust_bundles
 from pki.core.errors import Refusal
@@ -29,8 +30,8 @@ class BundleBusy(Refusal):
 
 
 def current(now: datetime) -> TrustBundle:
-    """The bundle as it is stored; made here if there is none, if its signature is due, or if an issuer was
-    declared compromised since it was signed.
+    """The bundle as it is stored; made here if there is none, if its signature is due, if an issuer was
+    declared compromised since it was signed, or if the database was restored since it was made.
 
     Raises NoTrustBundle, NoBundleSigner, BundleBusy or KeystoreError.
     """
@@ -89,8 +90,16 @@ def _is_due(bundle: TrustBundle, now: datetime) -> bool:
 
 
 def _is_outdated(bundle: TrustBundle) -> bool:
-    """Whether an issuer was declared compromised since it was signed: it may tell devices to trust that."""
-    return Issuer.objects.filter(compromised_at__gte=bundle.signed_at).exists()
+    """Whether an issuer was declared compromised since it was signed, which it may tell devices to trust; or
+    whether it is from before a restore, and devices may have a later version, and refuse this one.
+    """
+    since = Q(compromised_at__gte=bundle.signed_at) | _restored_since(bundle)
+    return Issuer.objects.filter(since).exists()
+
+
+def _restored_since(bundle: TrustBundle) -> Q:
+    # Where numbers of CRLs begin anew, in seconds since 1970 (`keeping.aftermath`).
+    return Q(crl_floor__gt=int(bundle.made_at.timestamp()))
 
 
 def _says(bundle: TrustBundle) -> str:
@@ -103,7 +112,8 @@ def _publish(now: datetime) -> TrustBundle:
     if not roots:
         raise NoTrustBundle("No root stands that devices could trust; an administrator must make one.")
     newest, says = _newest(), _body(roots, now)
-    if newest is not None and _says(newest) == says:
+    restored = newest is not None and Issuer.objects.filter(_restored_since(newest)).exists()
+    if newest is not None and _says(newest) == says and not restored:
         return _signed_anew(newest, roots, now) if _is_due(newest, now) else newest
     version = trust_bundles.version_at(now, newest.version if newest else 0)
     contents = trust_bundles.text(version, now, says)
