@@ -24,7 +24,7 @@ from pki.services.renewing import superseding
 from pki.services.rotating import campaigns
 from pki.services.telling import deliveries, expiry, from_audit, kinds, notices, pruning
 from pki.services.transactions import alone, writing
-from pki.services.trusting import bundle
+from pki.services.trusting import bundle, cross_certificates
 
 log = logging.getLogger("hatchery.maintenance")
 
@@ -61,6 +61,7 @@ def tasks() -> tuple[Task, ...]:
         # Before the lists that say so.
         Task("renewed certificates", superseding.supersede_due, "superseded"),
         Task("campaigns", campaigns.step, "led"),
+        Task("cross-certificates", cross_certificates.renew_due, "made"),
         Task("trust bundle", bundle.publish_due, "published"),
         Task("shards of CRLs", _publish_shards, "made"),
         Task("full CRLs", publication.publish_full_lists, "made"),

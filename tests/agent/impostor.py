@@ -22,10 +22,10 @@ NOW = datetime.now(UTC)
 class Authority:
     """A CA, or with `ca=False` whoever has a certificate of one."""
 
-    def __init__(self, name: str, above: "Authority | None" = None, *, ca: bool = True, key=None) -> None:
+    def __init__(self, name: str, above: "Authority | None" = None, *, ca: bool = True, key=None, **more) -> None:
         self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = (above or self).certify(self.name, self.key.public_key(), ca=ca)
+        self.certificate = (above or self).certify(self.name, self.key.public_key(), ca=ca, **more)
 
     def certify(
         self,
@@ -35,8 +35,8 @@ class Authority:
         ca: bool = False,
         begins: timedelta = timedelta(hours=-1),
         life=timedelta(days=30),
+        usages=(ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH),
     ) -> x509.Certificate:
-        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = (
             x509.CertificateBuilder()
             .subject_name(name)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.agent.agents import Agent
@@ -202,8 +203,8 @@ def text(version: int, *roots: Authority) -> bytes:
 
 @pytest.fixture
 def serve_bundle(hatchery, tmp_path):
-    def serve(contents: bytes, signer: Authority = ROOT) -> None:
-        by = Authority("bundle signer", signer, ca=False)
+    def serve(contents: bytes, signer: Authority = ROOT, usage=ExtendedKeyUsageOID.EMAIL_PROTECTION) -> None:
+        by = Authority("bundle signer", signer, ca=False, usages=[usage])
         signed = signed_bundle(tmp_path, by, contents)
         hatchery.rules["ca-bundle"] = lambda *_: Answer(signed)
 
@@ -266,6 +267,13 @@ def test_a_bundle_that_is_older_a_strangers_or_useless_changes_nothing(
     assert done.returncode == 0, "the device itself is well"
     assert words in done.stderr
     assert (agent.folder / "ca.pem").read_bytes() == text(5, ROOT)
+
+
+@pytest.mark.parametrize("usage", [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
+def test_a_bundle_that_another_device_or_a_listener_signed_changes_nothing(agent, serve_bundle, usage):
+    serve_bundle(text(9, ROOT, STRANGER), usage=usage)
+    assert "is signed by nobody whom" in agent.run().stderr
+    assert (agent.folder / "ca.pem").read_bytes() == ROOT.pem
 
 
 def test_a_bundle_that_nobody_signed_changes_nothing(agent, hatchery):
