@@ -22,7 +22,9 @@ NOW = datetime.now(UTC)
 class Authority:
     """A CA, or with `ca=False` whoever has a certificate of one."""
 
-    def __init__(self, name: str, above: "Authority | None" = None, *, ca: bool = True, key=None, **more) -> None:
+    def __init__(
+        self, name: str, above: "Authority | None" = None, *, ca: bool = True, key=None, **more
+    ) -> None:
         self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.certificate = (above or self).certify(self.name, self.key.public_key(), ca=ca, **more)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from pki.models import AuditEvent, Device, Issuer, LastSeen, Renewal, Revocation, StaleList
+from pki.services.fleet import rotation
 from pki.services.fleet.sightings import Sighting, SightingLog
 from pki.services.issuing import authorities
 from pki.services.proving import status
@@ -69,6 +70,28 @@ def test_a_device_that_shows_both_in_turn_is_seen_with_both(door, new, now):
     log.flush()
     assert renewal_of(new).used_at == now + SECOND
     assert LastSeen.objects.get().certificate == door.certificate
+
+
+def test_a_rotated_devices_old_key_is_good_for_an_hour_more_and_no_longer(door, now):
+    set_profile(supersede_after_minutes=None)
+    rotation.request(door.device, TESTER, now + SECOND)
+    new = door.renew(door.next.csr, now + MINUTE).certificate
+    shows(new, now + 2 * MINUTE)
+    assert door.device.rotation_requested_at is None
+    last = now + 61 * MINUTE
+    assert superseding.supersede_due(last) == 0
+    assert status.standing(door.certificate.fingerprint, last).device == "door-1"
+    assert superseding.supersede_due(last + MINUTE) == 1
+    assert is_revoked(door.certificate) == Revocation.Reason.SUPERSEDED
+
+
+def test_a_rotated_device_goes_by_its_profile_if_that_says_when(door, now):
+    set_profile(supersede_after_minutes=0)
+    rotation.request(door.device, TESTER, now + SECOND)
+    new = door.renew(door.next.csr, now + MINUTE).certificate
+    shows(new, now + 2 * MINUTE)
+    assert superseding.supersede_due(now + 2 * MINUTE) == 1
+    assert is_revoked(door.certificate) == Revocation.Reason.SUPERSEDED
 
 
 def test_without_a_word_of_the_profile_the_old_certificate_lives_to_its_end(door, new, now):

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from pki.core.errors import Refusal
-from pki.models import Campaign, CampaignMember, Certificate, Device, EnrollmentToken, Revocation
+from pki.models import Campaign, CampaignMember, Certificate, Device, EnrollmentToken, Renewal, Revocation
 from pki.services import audit
 from pki.services.audit import HATCHERY, Actor
 from pki.services.enrolling import tokens
@@ -89,8 +91,15 @@ def complete(sightings: Sequence[Showing]) -> None:
 
 
 def _supersede_others(ended: Mapping[int, Shown], now: datetime) -> Counter[int]:
-    """Revoke what devices have for other keys than the one that they showed; how many, by device."""
-    living = Certificate.objects.filter(device__in=ended, revocation=None, not_after__gte=now)
+    """Revoke what devices have for other keys than the one that they showed; how many, by device.
+
+    What they showed to renew it is revoked in its time (`renewing.first_use`): programs of a device take up
+    a new certificate one after the other.
+    """
+    in_its_time = Renewal.objects.filter(replaced=OuterRef("pk"), supersede_at__isnull=False)
+    living = Certificate.objects.filter(
+        ~Exists(in_its_time), device__in=ended, revocation=None, not_after__gte=now
+    )
     others = [
         each
         for each in revocation.in_short(living)
