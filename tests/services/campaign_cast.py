@@ -153,3 +153,8 @@ def issuers_of(names: Iterable[str]) -> dict[str, str | None]:
 
 def state_of(campaign: Campaign) -> str:
     return Campaign.objects.get(pk=campaign.pk).state
+
+
+def condemn(issuer: Issuer, state: Issuer.State, now: datetime) -> None:
+    """Retire an issuer, whoever depends on it, or declare it compromised."""
+    authorities.change_state(issuer, state, TESTER, now, confirmed_name=issuer.name)

@@ -6,12 +6,11 @@ import pytest
 
 from pki.core.errors import Refusal
 from pki.models import AuditEvent, Campaign, CampaignMember, Device, DeviceGroup, Issuer, Label, Revocation
-from pki.services.issuing import authorities
 from pki.services.revoking import revocation
 from pki.services.rotating import campaigns, drafting, selection
 from pki.services.rotating.campaigns import Plan
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import Fleet, drafted, new_issuer, old_issuer, state_of, whole
+from tests.services.campaign_cast import Fleet, condemn, drafted, new_issuer, old_issuer, state_of, whole
 from tests.services.cast import DAY, TESTER, at_once, change_state, everything
 
 S = Campaign.State
@@ -161,7 +160,7 @@ def test_what_is_unfit_is_refused_and_nothing_is_stored(fleet, target, refusal, 
 @pytest.mark.parametrize("state", [Issuer.State.RETIRED, Issuer.State.COMPROMISED])
 @pytest.mark.parametrize("whose", ["its own", "its root's"])
 def test_a_target_that_cannot_sign_for_a_fleet_is_refused(fleet, target, state, whose):
-    authorities.change_state(target if whose == "its own" else target.parent, state, TESTER, fleet.now)
+    condemn(target if whose == "its own" else target.parent, state, fleet.now)
     if (whose, state) == ("its root's", Issuer.State.RETIRED):
         assert draft(fleet, target)  # a retired root signs no new CA; what it signed stands
         return
@@ -177,7 +176,7 @@ def test_a_target_that_ends_within_a_day_is_refused(fleet, target):
 
 
 def test_a_draft_whose_target_was_retired_meanwhile_does_not_start(fleet, target, campaign):
-    authorities.change_state(target, Issuer.State.RETIRED, TESTER, fleet.now)
+    condemn(target, Issuer.State.RETIRED, fleet.now)
     before = everything()
     with pytest.raises(drafting.TargetUnfit):
         campaigns.start(campaign, TESTER, fleet.now)

@@ -6,7 +6,6 @@ import pytest
 
 from pki.models import AuditEvent, Campaign, CampaignMember, Device, DeviceGroup, Issuer, Profile, Revocation
 from pki.services.fleet import devices
-from pki.services.issuing import authorities
 from pki.services.revoking import revocation
 from pki.services.rotating import campaigns, drafting, members, progress
 from pki.services.rotating.selection import Selection
@@ -14,6 +13,7 @@ from tests.services.campaign_cast import (
     Fleet,
     Member,
     State,
+    condemn,
     drafted,
     in_state,
     issuers_of,
@@ -285,7 +285,7 @@ def test_who_renews_by_itself_during_a_pause_is_signed_for_by_the_old_issuer(fle
 def test_a_pause_does_not_bind_devices_to_an_issuer_that_cannot_sign(fleet, target):
     campaign = started(fleet, of_old(), target)
     old = fleet.shown["door-0"].issuer
-    authorities.change_state(old, Issuer.State.COMPROMISED, TESTER, fleet.now)
+    condemn(old, Issuer.State.COMPROMISED, fleet.now)
     campaigns.pause(campaign, TESTER, fleet.now)
     fleet.step(seconds=1)
     fleet.renew("door-0")
@@ -446,13 +446,9 @@ def test_it_stops_again_when_they_fail_again(fleet, target):
 
 
 GONE = {
-    "retired": lambda issuer, now: authorities.change_state(issuer, Issuer.State.RETIRED, TESTER, now),
-    "compromised": lambda issuer, now: authorities.change_state(
-        issuer, Issuer.State.COMPROMISED, TESTER, now
-    ),
-    "under a compromised root": lambda issuer, now: authorities.change_state(
-        issuer.parent, Issuer.State.COMPROMISED, TESTER, now
-    ),
+    "retired": lambda issuer, now: condemn(issuer, Issuer.State.RETIRED, now),
+    "compromised": lambda issuer, now: condemn(issuer, Issuer.State.COMPROMISED, now),
+    "under a compromised root": lambda issuer, now: condemn(issuer.parent, Issuer.State.COMPROMISED, now),
 }
 
 
@@ -536,7 +532,7 @@ def test_it_can_be_rolled_back_after_it_stopped(fleet, target):
 @pytest.mark.parametrize("state", [Issuer.State.RETIRED, Issuer.State.COMPROMISED])
 def test_there_is_no_way_back_to_an_issuer_that_cannot_sign(fleet, target, state):
     campaign = started(fleet, of_old(), target)
-    authorities.change_state(campaign.from_issuer, state, TESTER, fleet.now)
+    condemn(campaign.from_issuer, state, fleet.now)
     before = everything()
     with pytest.raises(campaigns.RollBackImpossible, match=str(state)):
         campaigns.roll_back(campaign, TESTER, fleet.now)
@@ -549,7 +545,7 @@ def test_a_member_whose_own_issuer_cannot_sign_is_left_where_it_is(fleet, target
     fleet.move("door-1")
     campaign = started(fleet, Selection(group=group_of("door-0", "door-1")), target)
     fleet.obey()
-    authorities.change_state(third, Issuer.State.RETIRED, TESTER, fleet.now)
+    condemn(third, Issuer.State.RETIRED, fleet.now)
     campaigns.roll_back(campaign, TESTER, fleet.now)
     fleet.live(3)
     assert state_of(campaign) == State.ROLLED_BACK
