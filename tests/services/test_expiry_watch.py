@@ -336,6 +336,6 @@ def test_of_an_issuers_thresholds_that_have_all_passed_one_is_told(ca):
 @pytest.mark.parametrize("state", ["retired", "compromised"])
 def test_an_issuer_that_is_out_of_use_is_not_told_of(ca, now, state):
     issuing = Issuer.objects.get(parent__isnull=False)
-    authorities.change_state(issuing, Issuer.State(state), TESTER, now)
+    authorities.change_state(issuing, Issuer.State(state), TESTER, now, confirmed_name=issuing.name)
     watch(issuing.not_after - 30 * DAY)
     assert issuer_warnings() == []

@@ -210,7 +210,8 @@ def test_processes_that_renew_at_once_make_one_certificate_each(transactional_db
 
 def test_an_issuer_that_may_not_sign_is_said_and_the_certificate_stays(ca, now):
     shown = current("hello", now)
-    authorities.change_state(shown.issuer, Issuer.State.RETIRED, TESTER, now)
+    named = shown.issuer.name
+    authorities.change_state(shown.issuer, Issuer.State.RETIRED, TESTER, now, confirmed_name=named)
     assert renew(now) == 0, "until it is due"
     with pytest.raises(Refusal, match="not active"):
         renew(due_at(shown))

@@ -142,7 +142,7 @@ def test_a_compromised_issuer_is_not_known_nor_what_is_below_it(data, now, which
 def test_a_retired_issuer_is_known_for_its_certificates_are_good(data, now):
     run(data, now)
     clients = issuer_of("device")
-    authorities.change_state(clients, Issuer.State.RETIRED, TESTER, now)
+    authorities.change_state(clients, Issuer.State.RETIRED, TESTER, now, confirmed_name=clients.name)
     assert clients.name in named(client_issuers())
 
 
