@@ -43,11 +43,13 @@ def materials(listeners: Iterable[Listener], now: datetime) -> dict[str, Materia
     shown = listener_certificates.shown(by_name, now)
     asking = any(by_name[name].asks_for_certificates for name in shown)
     clients = tuple(client_issuers()) if asking else ()
+    issuers = {certificate.issuer for certificate in shown.values()}
+    chains = {issuer: tuple(cross_certificates.chain(issuer, now)) for issuer in issuers}
     return {
         name: Material(
             certificate.parsed,
             certificate.key_reference,
-            tuple(cross_certificates.chain(certificate.issuer, now)),
+            chains[certificate.issuer],
             clients if by_name[name].asks_for_certificates else (),
         )
         for name, certificate in shown.items()
