@@ -5,6 +5,7 @@ What a device does is what docs/rollover.md says, with openssl.
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -416,6 +417,36 @@ def test_an_issuing_ca_that_is_made_by_a_device_is_none(ca, now, tmp_path, evil)
     )
     others = [issued.certificate.parsed, *issued.chain]
     assert verified(tmp_path, forged(evil[2], signer, signer_key, others), ours())[0] is None
+
+
+def as_the_page_says(folder):
+    """docs/rollover.md, "What a device does", once it has fetched `ca-bundle`."""
+    page = (Path(__file__).parents[2] / "docs" / "rollover.md").read_text()
+    block = page.split("### What a device does")[1].split("```sh\n")[1].split("```")[0]
+    curl, rest = block.split("\n", 1)
+    assert curl.startswith("curl ")
+    return run("sh", "-c", rest, cwd=folder)
+
+
+def test_the_lines_of_the_page_take_a_bundle_and_leave_all_as_it_was_for_an_altered_or_older_one(
+    ca, now, tmp_path
+):
+    made = bundle.current(now)
+    signed, trusted = bytes(made.signed), bundles.pem([the_root().certificate])
+    (tmp_path / "ca.pem").write_bytes(trusted)
+    altered = signed.replace(b"# version: ", b"# version: 9", 1)
+    assert altered != signed
+    for wrong in (altered, signed[:-1]):
+        (tmp_path / "ca-bundle").write_bytes(wrong)
+        assert as_the_page_says(tmp_path).returncode != 0
+        assert (tmp_path / "ca.pem").read_bytes() == trusted
+    (tmp_path / "ca-bundle").write_bytes(signed)
+    assert as_the_page_says(tmp_path).returncode == 0
+    assert (tmp_path / "ca.pem").read_text() == made.contents
+    newer = made.contents.replace(f"# version: {made.version}", f"# version: {made.version + 1}")
+    (tmp_path / "ca.pem").write_text(newer)
+    assert as_the_page_says(tmp_path).returncode != 0
+    assert (tmp_path / "ca.pem").read_text() == newer
 
 
 def test_changed_contents_and_a_cut_file_are_refused(ca, now, tmp_path):
