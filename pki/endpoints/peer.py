@@ -87,6 +87,9 @@ def proven(request: HttpRequest, now: datetime, *, renewing: bool = False) -> tu
     except Refusal as refusal:
         recording.turned_away(request, client.certificate if client else None, refusal, now)
         raise
+    if now > identity.not_after:
+        # Let in by grace, to renew and for nothing else: it has not shown that it has a good certificate.
+        return client, identity
     version = client.connection.protocol if client.connection else ""
     SEEN.note(Sighting(identity.device_id, identity.certificate_id, now, address(request), version))
     return client, identity

@@ -140,7 +140,7 @@ BODIES = {
 def test_what_cannot_be_renewed_is_a_problem_and_on_record(door, device, body, status_code, code):
     assert_problem(device.post("/renew", body(door)), status_code, code)
     event = AuditEvent.objects.get(kind="renewal.refused")
-    assert (event.device, event.certificate, event.detail["reason"]) == (door.device, door.certificate, code)
+    assert (event.device, event.certificate, event.detail["code"]) == (door.device, door.certificate, code)
     assert not Renewal.objects.exists()
 
 

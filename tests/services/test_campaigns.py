@@ -131,6 +131,16 @@ def test_a_canary_that_failed_beyond_the_limit_keeps_it_from_opening_without_sto
     assert state_of(campaign) == State.OPEN
 
 
+@pytest.mark.parametrize("state", [Issuer.State.COMPROMISED, Issuer.State.RETIRED])
+def test_cancelling_gives_no_profile_an_issuer_that_signs_no_more(fleet, target, state):
+    campaign = started(fleet, of_old(), target, canary_percent=0, window_seconds=0)
+    fleet.live(1)
+    assert Profile.objects.get(name="device").issuer == target
+    condemn(campaign.from_issuer, state, fleet.now)
+    campaigns.cancel(Campaign.objects.get(pk=campaign.pk), TESTER, fleet.now)
+    assert Profile.objects.get(name="device").issuer == target
+
+
 def test_it_is_opened_to_all_at_once_by_a_person(fleet, target):
     campaign = started(fleet, of_old(), target, canary_percent=1, canary_seconds=86_400)
     campaigns.open_to_all(campaign, TESTER, fleet.now)

@@ -91,7 +91,7 @@ def test_an_event_that_is_not_settled_keeps_those_after_it_back(begun):
 
 def test_issuers_that_are_retired_or_compromised_are_told(begun):
     issuing, root = Issuer.objects.get(parent__isnull=False), Issuer.objects.get(parent=None)
-    authorities.change_state(issuing, Issuer.State.RETIRED, TESTER, begun)
+    authorities.change_state(issuing, Issuer.State.RETIRED, TESTER, begun, confirmed_name=issuing.name)
     authorities.change_state(root, Issuer.State.COMPROMISED, TESTER, begun)
     read(begun + LATER)
     found = {each.kind: each for each in Notice.objects.all()}

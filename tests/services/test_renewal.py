@@ -227,7 +227,7 @@ def test_a_refused_renewal_stores_nothing_but_its_record(door, now, happens, pem
     event = AuditEvent.objects.get(kind="renewal.refused")
     assert (event.actor, event.address) == ("device:door-1", ADDRESS)
     assert (event.device, event.certificate) == (door.device, door.certificate)
-    assert event.detail == {"reason": raised.value.code, "explanation": raised.value.detail}
+    assert event.detail == {"code": raised.value.code, "reason": raised.value.detail}
 
 
 def test_a_broken_device_in_a_loop_fills_no_audit_trail(door, now, log):

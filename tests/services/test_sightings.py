@@ -31,6 +31,15 @@ def test_the_last_sighting_of_each_device_is_kept(ca, now):
     }
 
 
+def test_what_a_worker_writes_late_does_not_take_back_what_another_one_wrote(ca, now):
+    door = registered("door-1", now)
+    old, new = issue(door, now), issue(door, now)
+    seen(SightingLog(), new, now + 2 * SECOND)
+    seen(SightingLog(), old, now + SECOND)
+    last = LastSeen.objects.get()
+    assert (last.at, last.certificate) == (now + 2 * SECOND, new)
+
+
 def test_a_flush_without_sightings_asks_the_database_nothing(ca, django_assert_num_queries):
     with django_assert_num_queries(0):
         SightingLog().flush()

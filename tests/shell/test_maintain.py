@@ -140,3 +140,13 @@ def test_it_ends_after_the_task_that_it_is_at(installation, maintaining):
         assert running.process.wait(30) == 0
     assert seen_within(5, lambda: "deliveries: 1 delivered\n" in running.lines)
     assert running.rounds() == 0
+
+
+def test_nobody_changes_the_passphrase_while_one_waits_that_may_make_keys(installation, maintaining):
+    running = maintaining("10m")
+    assert running.has_done(1)
+    before = {key: key.read_bytes() for key in (installation.data / "keys").iterdir()}
+    refused = installation.manage("change_passphrase", "--generate")
+    assert refused.returncode == 1
+    assert b"Traceback" not in refused.stderr
+    assert {key: key.read_bytes() for key in (installation.data / "keys").iterdir()} == before

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import close_old_connections
 
+from pki.keystore import keystore
 from pki.management import arguments
 from pki.management.base import ServiceCommand
 from pki.services import maintenance
@@ -30,6 +31,8 @@ class Command(ServiceCommand):
         )
 
     def handle(self, *args: Any, every: timedelta | None, **options: Any) -> None:
+        # It may make keys at any time, under the passphrase that it has read: nobody changes that meanwhile.
+        keystore().hold()
         if every is None:
             if not self._once():
                 sys.exit(1)

@@ -71,6 +71,19 @@ class SightingLog:
 def _write(sightings: list[Sighting]) -> None:
     # In the order of their keys, so that two workers that write the same devices do not deadlock.
     latest = {each.device_id: each for each in sightings}
+    with writing():
+        _write_latest(latest)
+    first_use.note({each.certificate_id: each.at for each in sightings})
+    members.seen(sightings)
+    rotation.complete(sightings)
+
+
+def _write_latest(latest: dict[int, Sighting]) -> None:
+    # Another worker may have written a later one.
+    known = LastSeen.objects.filter(device__in=latest).order_by("device").select_for_update(no_key=True)
+    for device, at in known.values_list("device", "at"):
+        if at > latest[device].at:
+            del latest[device]
     rows = [
         LastSeen(
             device_id=each.device_id,
@@ -81,16 +94,12 @@ def _write(sightings: list[Sighting]) -> None:
         )
         for each in latest.values()
     ]
-    with writing():
-        LastSeen.objects.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=["device"],
-            update_fields=["at", "address", "tls_version", "certificate"],
-        )
-    first_use.note({each.certificate_id: each.at for each in sightings})
-    members.seen(sightings)
-    rotation.complete(sightings)
+    LastSeen.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["device"],
+        update_fields=["at", "address", "tls_version", "certificate"],
+    )
 
 
 # This process's sightings; the worker flushes them.

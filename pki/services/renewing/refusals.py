@@ -31,7 +31,7 @@ class RefusedRenewalLog(FoldedLog[RefusedRenewal]):
         return ("", noted.reason, noted.identity.fingerprint)
 
     def detail_of(self, noted: RefusedRenewal) -> Mapping[str, Any]:
-        return {"reason": noted.reason, "explanation": noted.explanation}
+        return {"code": noted.reason, "reason": noted.explanation}
 
     def certificate_of(self, noted: RefusedRenewal) -> str:
         return noted.identity.fingerprint

@@ -7,7 +7,7 @@ administrator decides when.
 from collections.abc import Iterable
 from datetime import datetime
 
-from pki.models import Campaign, Profile
+from pki.models import Campaign, Issuer, Profile
 from pki.services.audit import Actor
 from pki.services.issuing import listener_certificates, profiles
 from pki.services.rotating import selection
@@ -24,7 +24,10 @@ def switch(campaign: Campaign, actor: Actor, now: datetime) -> None:
 
 
 def switch_back(campaign: Campaign, actor: Actor, now: datetime) -> None:
-    """Give them the old issuer again, but for those that somebody has changed since."""
+    """Give them the old issuer again if it may sign, but for those that somebody has changed since."""
+    old = campaign.from_issuer
+    if old is None or old.state != Issuer.State.ACTIVE or old.not_after <= now:
+        return
     switched = Profile.objects.filter(pk__in=campaign.switched_profiles, issuer=campaign.to_issuer)
     _give(list(switched.order_by("pk").select_for_update()), campaign.from_issuer_id, actor, now)
     campaign.switched_profiles = []
