@@ -141,4 +141,4 @@ def test_it_is_recorded_without_a_secret(installation, actor, now):
     change(NEW, actor, now)
     event = AuditEvent.objects.filter(kind="keystore.passphrase_changed").latest("pk")
     assert AuditEvent.objects.filter(kind="keystore.passphrase_changed").count() == before + 1
-    assert event.detail == {"keys": 4, "had_it": 0}
+    assert event.detail == {"keys": len(list((installation / "keys").glob("*.pem"))), "had_it": 0}
