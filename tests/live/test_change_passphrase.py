@@ -50,7 +50,8 @@ def test_a_serving_hatchery_must_be_stopped_first_and_serves_the_same_devices_af
     refused = installation.manage(*words)
     assert refused.returncode == 1
     assert b"Stop Hatchery on this machine" in refused.stderr
-    assert key_files(installation) == before
+    # It may have made more in the meantime.
+    assert before.items() <= key_files(installation).items()
     assert lets_in(installation, tmp_path)
 
     assert installation.stop() == 0
