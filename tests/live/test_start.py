@@ -17,7 +17,7 @@ from tests.server import ROOT, Server
 @pytest.fixture
 def fresh(tmp_path):
     """A server of a test's own, not started yet."""
-    server = Server(tmp_path / "var")
+    server = Server(tmp_path / "var", from_nothing=True)
     yield server
     if server.process is not None and server.process.poll() is None:
         server.stop(signal.SIGKILL)
