@@ -316,6 +316,20 @@ def test_a_lost_answer_that_was_revoked_is_not_given_again(door, now):
         door.renew(after.csr, now + DAY)
 
 
+@pytest.mark.parametrize("same_key", [False, True], ids=["a new key", "the same key"])
+def test_a_lost_answer_that_has_ended_is_not_given_again(door, now, same_key):
+    set_profile(lifetime_seconds=3600, renew_same_key=same_key)
+    after = door.next
+    lost = door.renew(after.csr, now).certificate
+    assert door.renew(after.csr, lost.not_after).certificate == lost
+    then = lost.not_after + SECOND
+    if same_key:
+        assert status.standing(door.renew(after.csr, then).certificate.fingerprint, then)
+    else:
+        with pytest.raises(renewal.SameKeyRefused):
+            door.renew(after.csr, then)
+
+
 def test_a_lost_answer_does_not_heal_past_a_wish_for_a_new_key(door, now):
     after = door.next
     door.renew(after.csr, now)

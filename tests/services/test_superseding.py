@@ -108,12 +108,42 @@ def test_a_profile_may_supersede_at_once(door, new, now):
     assert superseding.supersede_due(now + MINUTE) == 1
 
 
-def test_an_answer_that_was_lost_for_good_supersedes_nothing(door, new, now):
-    """Only what replaced it and was used revokes the old one; what was never used stays as it is."""
-    other = door.renew(door.next.csr, now).certificate
-    shows(other, now)
+def test_answers_that_were_lost_are_superseded_with_the_one_that_they_renewed(door, new, now):
+    other = door.renew(door.next.csr, now + MINUTE).certificate
+    shows(other, now + 2 * MINUTE)
+    assert superseding.supersede_due(now + 61 * MINUTE) == 0
+    assert superseding.supersede_due(now + 62 * MINUTE) == 2
+    assert [is_revoked(each) for each in (door.certificate, new, other)] == ["superseded", "superseded", ""]
+
+
+def test_one_that_was_given_after_the_one_in_use_may_be_on_its_way(door, new, now):
+    later = door.renew(door.next.csr, now + MINUTE).certificate
+    shows(new, now + 2 * MINUTE)
+    assert superseding.supersede_due(now + DAY) == 1
+    assert [is_revoked(each) for each in (door.certificate, new, later)] == ["superseded", "", ""]
+
+
+def test_one_that_is_used_before_the_time_has_come_was_not_lost(door, new, now):
+    other = door.renew(door.next.csr, now + MINUTE).certificate
+    shows(other, now + 2 * MINUTE)
+    shows(new, now + 3 * MINUTE)
     assert superseding.supersede_due(now + DAY) == 1
     assert [is_revoked(each) for each in (door.certificate, new, other)] == ["superseded", "", ""]
+
+
+def test_answers_that_other_devices_lost_stay_as_they_are(door, now):
+    gate = Fielded.enrolled("gate-1", now)
+    lost = gate.renew(gate.next.csr, now).certificate
+    shows(door.renew(door.next.csr, now + MINUTE).certificate, now + MINUTE)
+    assert superseding.supersede_due(now + DAY) == 1
+    assert is_revoked(lost) == ""
+
+
+def test_without_a_word_of_the_profile_lost_answers_live_to_their_end_too(door, new, now):
+    set_profile(supersede_after_minutes=None)
+    shows(door.renew(door.next.csr, now + MINUTE).certificate, now + MINUTE)
+    assert superseding.supersede_due(now + DAY) == 0
+    assert is_revoked(new) == ""
 
 
 def test_two_that_replaced_the_same_supersede_it_once(door, new, now):

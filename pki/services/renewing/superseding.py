@@ -61,10 +61,24 @@ def _standing(batch: Iterable[Renewal], now: datetime) -> set[int]:
 
 def _revoke(in_use: Iterable[Renewal], now: datetime) -> int:
     open_still = Q(revocation=None) | Q(revocation__reason=revocation.HOLD)
-    before = Certificate.objects.filter(
-        open_still, pk__in={each.replaced_id for each in in_use}, not_after__gte=now
-    )
+    over = {each.replaced_id for each in in_use} | _lost(in_use)
+    before = Certificate.objects.filter(open_still, pk__in=over, not_after__gte=now)
     certificates = list(revocation.in_short(before))
     if not certificates:
         return 0
     return len(revocation.revoke(certificates, Revocation.Reason.SUPERSEDED, HATCHERY, now))
+
+
+def _lost(in_use: Iterable[Renewal]) -> set[int]:
+    """The numbers of certificates that were given for the same ones earlier, and never shown: their answers
+    were lost, and their keys may lie anywhere. A later one may be on its way.
+    """
+    newest: dict[int, int] = {}
+    for each in in_use:
+        newest[each.replaced_id] = max(each.pk, newest.get(each.replaced_id, 0))
+    unused = Renewal.objects.filter(replaced__in=newest, used_at=None)
+    return {
+        certificate
+        for number, replaced, certificate in unused.values_list("pk", "replaced", "certificate")
+        if number < newest[replaced]
+    }
