@@ -30,9 +30,14 @@ def test_it_is_kept_as_it_was_given(hook, now):
 def test_every_change_is_in_the_audit_trail_without_what_may_be_secret(hook, now, caplog):
     webhooks.change(hook, TESTER, now, url=f"{URL}-2", enabled=False)
     webhooks.renew_secret(hook, TESTER, now)
+    secret = webhooks.show_secret(hook, TESTER, now)
     webhooks.remove(hook, TESTER, now)
-    kinds = list(AuditEvent.objects.order_by("pk").values_list("kind", flat=True))
-    assert kinds == ["webhook.added", "webhook.changed", "webhook.secret_renewed", "webhook.removed"]
+    events = list(AuditEvent.objects.order_by("pk"))
+    deeds = ["added", "changed", "secret_renewed", "secret_shown", "removed"]
+    assert [event.kind for event in events] == [f"webhook.{deed}" for deed in deeds]
+    assert {event.detail["number"] for event in events} == {hook.pk}
+    assert {(event.actor, event.detail["name"]) for event in events} == {(TESTER.name, "ops")}
+    assert secret.removeprefix("whsec_") not in str(everything()) + caplog.text
     trail = json.dumps(list(AuditEvent.objects.values_list("detail", flat=True)))
     assert "hooks.example" in trail
     assert "secret-path" not in trail + caplog.text

@@ -68,6 +68,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "webhook.changed": "webhook changed",
         "webhook.removed": "webhook removed",
         "webhook.secret_renewed": "webhook's secret renewed",
+        "webhook.secret_shown": "webhook's secret shown",
         "webhook.tested": "webhook tested",
         "delivery.tried_again": "delivery tried again",
     },

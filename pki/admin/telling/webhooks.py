@@ -1,13 +1,14 @@
 """Webhooks in the console: who is told of notices by a signed POST."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -184,94 +185,87 @@ class WebhookAdmin(EditedApart):
     # --- Its deeds --------------------------------------------------------------------------------
 
     def test_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        webhook: Webhook = found(self, request, object_id, may=self.has_change_permission)
+        def act(webhook: Webhook) -> str:
+            return _outcome(webhooks.send_test(webhook, administrator(request), timezone.now()))
 
-        def act(_: dict[str, Any]) -> str:
-            delivery = webhooks.send_test(webhook, administrator(request), timezone.now())
-            return _outcome(delivery)
-
-        return ask_first(
-            self,
-            request,
-            title=f"Send a test: {webhook}",
-            question="Post a notice that says nothing to it, now and once? It takes ten seconds at most.",
-            items=[webhook],
-            button="Send a test",
-            act=act,
-            back=page_url(self, webhook),
-        )
+        question = "Post a notice that says nothing to it, now and once? It takes ten seconds at most."
+        return self._asked(request, object_id, "test", question, act)
 
     def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        webhook: Webhook = found(self, request, object_id, may=self.has_change_permission)
-
-        def act(_: dict[str, Any]) -> HttpResponse:
+        def act(webhook: Webhook) -> HttpResponse:
             context = {
                 **self.admin_site.each_context(request),
                 "title": f"Secret of {webhook}",
                 "opts": self.model._meta,
                 "webhook": webhook,
-                "secret": webhooks.secret_of(webhook),
+                "secret": webhooks.show_secret(webhook, administrator(request), timezone.now()),
                 "back": page_url(self, webhook),
             }
             response = TemplateResponse(request, "console/webhook_secret.html", context)
             response["Cache-Control"] = "no-store"
             return response
 
-        return ask_first(
-            self,
-            request,
-            title=f"Show the secret: {webhook}",
-            question="Show what its POSTs are signed with? Whoever has it can pass for Hatchery.",
-            items=[webhook],
-            button="Show the secret",
-            act=act,
-            proved=True,
-            back=page_url(self, webhook),
-        )
+        question = "Show what its POSTs are signed with? Whoever has it can pass for Hatchery."
+        return self._asked(request, object_id, "secret", question, act, proved=True)
 
     def new_secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        webhook: Webhook = found(self, request, object_id, may=self.has_change_permission)
-
-        def act(_: dict[str, Any]) -> str:
+        def act(webhook: Webhook) -> str:
             webhooks.renew_secret(webhook, administrator(request), timezone.now())
             return "It has a new secret: give it to its receiver, which refuses everything until then."
 
-        return ask_first(
-            self,
+        return self._asked(
             request,
-            title=f"New secret: {webhook}",
-            question="Give it another secret? The one of now signs nothing any more, from this moment on.",
-            items=[webhook],
-            button="Make a new secret",
-            act=act,
+            object_id,
+            "new-secret",
+            "Give it another secret? The one of now signs nothing any more, from this moment on.",
+            act,
             impact=lambda _: ["Its receiver refuses what comes until it has the new one."],
             proved=True,
-            back=page_url(self, webhook),
         )
 
     def remove_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        webhook: Webhook = found(self, request, object_id, may=self.has_remove_permission)
-        name = str(webhook)
-
-        def act(_: dict[str, Any]) -> HttpResponse | str:
+        def act(webhook: Webhook) -> HttpResponse:
             webhooks.remove(webhook, administrator(request), timezone.now())
-            return f"Removed {name}."
+            messages.success(request, f"Removed {webhook}.")
+            return HttpResponseRedirect(list_url(self))
 
+        return self._asked(
+            request,
+            object_id,
+            "remove",
+            "Tell it of nothing any more, and forget its deliveries?",
+            act,
+            impact=lambda _: ["What waits to be sent to it is not sent. The notices themselves stay."],
+            destructive=True,
+        )
+
+    def _asked(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        word: str,
+        question: str,
+        act: Callable[[Webhook], str | HttpResponse],
+        **options: Any,
+    ) -> HttpResponse:
+        """Ask before a deed is done to a webhook, by who may do it; `options` are those of `ask_first`."""
+        words, _, needs = _DEEDS[word]
+        may = {"change": self.has_change_permission, "delete": self.has_remove_permission}
+        webhook: Webhook = found(self, request, object_id, may=may[needs])
         return ask_first(
             self,
             request,
-            title=f"Remove {webhook}",
-            question="Tell it of nothing any more, and forget its deliveries?",
+            title=f"{words}: {webhook}",
+            question=question,
             items=[webhook],
-            button="Remove",
-            act=act,
-            impact=lambda _: ["What waits to be sent to it is not sent. The notices themselves stay."],
-            destructive=True,
-            back=list_url(self),
+            button=words,
+            act=lambda _: act(webhook),
+            back=page_url(self, webhook),
+            **options,
         )
 
     def history_of(self, row: Webhook) -> dict[str, Any]:
-        return {"kind": "webhook.changed"}
+        return {"about": f"webhook-{row.pk}"}
 
 
 def host_of(webhook: Webhook) -> str:

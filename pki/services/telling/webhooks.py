@@ -87,10 +87,8 @@ def remove(webhook: Webhook, actor: Actor, now: datetime) -> None:
         held = _held(webhook)
         waiting = Delivery.objects.filter(webhook=held, state=Delivery.State.PENDING).count()
         Delivery.objects.filter(webhook=held).delete()
+        _record("webhook.removed", held, actor, now, unsent=waiting or None)
         held.delete()
-        audit.record(
-            "webhook.removed", actor, now, level=logging.WARNING, name=held.name, unsent=waiting or None
-        )
 
 
 def renew_secret(webhook: Webhook, actor: Actor, now: datetime) -> Webhook:
@@ -107,6 +105,14 @@ def secret_of(webhook: Webhook) -> str:
     return secrets.written(webhook)
 
 
+def show_secret(webhook: Webhook, actor: Actor, now: datetime) -> str:
+    """The same, for somebody who asks for it; that he did is on record. Raises WebhookUnknown."""
+    with writing():
+        held = _held(webhook)
+        _record("webhook.secret_shown", held, actor, now)
+    return secret_of(held)
+
+
 def send_test(webhook: Webhook, actor: Actor, now: datetime) -> Delivery:
     """Send it a notice that says nothing, now and once; the outcome, after at most some 10 seconds.
 
@@ -118,7 +124,7 @@ def send_test(webhook: Webhook, actor: Actor, now: datetime) -> Delivery:
             kind=TEST, at=now, summary=f"A test of the webhook {held.name}; nothing happened."
         )
         delivery = deliveries.claimed_at_birth(notice, held, now)
-        audit.record("webhook.tested", actor, now, name=held.name)
+        _record("webhook.tested", held, actor, now, level=logging.INFO)
     return deliveries.send_claimed(delivery, now)
 
 
@@ -127,10 +133,16 @@ def _save(webhook: Webhook, kind: str, actor: Actor, now: datetime, **detail: An
         with writing():
             webhook.save()
             # The host alone: many services write a secret into the rest of the URL.
-            host = destinations.parse(webhook.url).host
-            audit.record(kind, actor, now, level=logging.WARNING, name=webhook.name, host=host, **detail)
+            _record(kind, webhook, actor, now, host=destinations.parse(webhook.url).host, **detail)
     except IntegrityError as error:
         raise WebhookExists(f"There is a webhook {webhook.name!r} already; choose another name.") from error
+
+
+def _record(
+    kind: str, webhook: Webhook, actor: Actor, now: datetime, level: int = logging.WARNING, **detail: Any
+) -> None:
+    # With its number, by which its history is found whatever it was called.
+    audit.record(kind, actor, now, level=level, number=webhook.pk, name=webhook.name, **detail)
 
 
 def _held(webhook: Webhook) -> Webhook:
