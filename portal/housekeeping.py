@@ -1,6 +1,6 @@
-"""What a worker does beside answering: writes what was noted in memory, tallies the audit trail, makes
-the CRLs that are due, renews the OCSP responders, has maintenance done, and takes up the listeners' new
-certificates and new issuers.
+"""What a worker does beside answering: writes what was noted in memory, makes the CRLs that are due, takes up
+the listeners' new certificates and new issuers: what has to be within seconds, or is this process's own. All
+else is maintenance, which it has done once a minute.
 """
 
 import logging
@@ -19,13 +19,11 @@ from pki.keystore import KeystoreError
 from pki.services import maintenance
 from pki.services.complaints import COMPLAINTS, reason
 from pki.services.fleet.sightings import SEEN
-from pki.services.looking import tallies
 from pki.services.proving.dropped_headers import DROPPED
 from pki.services.proving.folding import FoldedLog
 from pki.services.proving.handshakes import TURNED_AWAY
 from pki.services.proving.refused_proxies import REFUSED_PROXIES
-from pki.services.publishing import publication, revocation_lists
-from pki.services.publishing.responders import RESPONDERS
+from pki.services.publishing import publication
 from pki.services.renewing.refusals import REFUSED_RENEWALS
 from portal import serving
 from portal.contexts import ListenerNotReady
@@ -33,12 +31,9 @@ from portal.contexts import ListenerNotReady
 log = logging.getLogger("hatchery.housekeeping")
 
 SIGHTINGS_SECONDS = 5.0
-TALLIES_SECONDS = 60.0
-RESPONDERS_SECONDS = 60.0
 MAINTENANCE_SECONDS = 60.0
 CONTEXTS_SECONDS = 2.0  # between two looks whether listeners have new certificates, or clients new issuers
 TICK_SECONDS = 1.0  # between two looks at what is due
-SHARDS_SECONDS = 5.0  # between two looks whether a shard is full
 
 NO_LISTS = "CRLs cannot be made, and do not say what was revoked since"
 
@@ -49,10 +44,9 @@ class Housekeeping:
     """One object a worker. `tick` is called at each turn of its loop and never waits."""
 
     def __init__(self) -> None:
-        self._next = self._sightings_at = self._tallies_at = self._responders_at = time.monotonic()
-        self._maintenance_at = self._contexts_at = self._next
+        self._next = self._sightings_at = self._maintenance_at = self._contexts_at = time.monotonic()
         self._contexts = Errand(serving.take_up, "Listeners go on with the certificates and issuers they had")
-        self._shards = Errand(Shards().publish, NO_LISTS)
+        self._shards = Errand(publication.publish_shards, NO_LISTS)
         self._full_lists = OwnThread(Errand(publication.publish_full_lists, NO_LISTS).run)
         self._maintenance = OwnThread(_maintain)
 
@@ -68,12 +62,6 @@ class Housekeeping:
         if now >= self._sightings_at and not SEEN.is_idle:
             self._sightings_at = now + SIGHTINGS_SECONDS
             submit(SEEN.flush)
-        if now >= self._tallies_at:
-            self._tallies_at = now + TALLIES_SECONDS
-            submit(_roll_up)
-        if now >= self._responders_at:
-            self._responders_at = now + RESPONDERS_SECONDS
-            submit(_renew_responders)
         if now >= self._contexts_at:
             self._contexts_at = now + CONTEXTS_SECONDS
             submit(self._contexts.run)
@@ -94,43 +82,11 @@ def _flush(folded: FoldedLog[Any]) -> None:
     folded.flush(timezone.now())
 
 
-def _roll_up() -> None:
-    try:
-        close_old_connections()
-        while tallies.roll_up(timezone.now()) == tallies.BATCH:
-            pass
-    except DatabaseError as error:
-        # What is not tallied now is tallied next time.
-        COMPLAINTS.say(log, "The audit trail could not be tallied", reason(error))
-
-
-def _renew_responders() -> None:
-    try:
-        close_old_connections()
-        RESPONDERS.renew_due(timezone.now())
-    except (DatabaseError, KeystoreError) as error:
-        # A third of their life is left to try again.
-        COMPLAINTS.say(log, "The OCSP responders could not be renewed", reason(error))
-
-
 def _maintain() -> None:
     close_old_connections()
     # One worker of all nodes is enough; what fails says so itself.
     for _ in maintenance.run(rested=timedelta(seconds=MAINTENANCE_SECONDS * 3 / 4)):
         pass
-
-
-class Shards:
-    """Makes the shards that are due, and opens new ones now and then."""
-
-    def __init__(self) -> None:
-        self._look_at = time.monotonic()
-
-    def publish(self, now: datetime) -> None:
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + SHARDS_SECONDS
-            revocation_lists.roll(now)
-        publication.publish_shards(now)
 
 
 class Errand:

@@ -161,5 +161,13 @@ def _not_kept_up(now: datetime) -> Iterator[Warning]:
             notices,
             "See what was told last",
         )
+    if kept.ahead is not None:
+        yield Warning(
+            "danger",
+            f"Maintenance ran at {kept.ahead:%Y-%m-%d %H:%M} UTC by the clock of a node, and here it is "
+            f"{now:%Y-%m-%d %H:%M} UTC. Set the clocks right: certificates, lists and warnings go by them.",
+            notices,
+            "See what was told last",
+        )
     for run in kept.failed:
         yield Warning("warning", f"Maintenance: {run.name} failed. {run.said}", notices, "See what was told")

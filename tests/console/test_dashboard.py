@@ -166,13 +166,23 @@ def test_notices_that_were_lost_lately_are_a_warning_that_leads_to_them(ada, now
     assert lost in ada.get(warning.link).context["cl"].result_list
 
 
-def test_maintenance_that_fails_or_rests_is_a_warning(ada, now):
+def test_a_task_that_failed_and_that_nobody_does_any_more_is_no_warning(ada, now):
+    for name, at, failed in (("full CRLs", now - timedelta(hours=1), True), ("expiry watch", now, False)):
+        TaskRun.objects.create(name=name, at=at, milliseconds=3, failed=failed, said="Gone.")
+    assert not ada.get(DASHBOARD).context["warnings"]
+
+
+def test_maintenance_that_fails_rests_or_ran_ahead_is_a_warning(ada, now):
     run = TaskRun.objects.create(name="expiry watch", at=now, milliseconds=3, failed=False, said="0 notices")
     assert not ada.get(DASHBOARD).context["warnings"]
     TaskRun.objects.update(failed=True, said="The disk is full.")
     assert "expiry watch failed. The disk is full." in sentences(ada.get(DASHBOARD))
     TaskRun.objects.filter(pk=run.pk).update(failed=False, at=now - timedelta(hours=1))
     assert "has not run since" in sentences(ada.get(DASHBOARD))
+    ahead = TaskRun.objects.create(name="tallies", at=now + DAY, milliseconds=3, failed=False, said="0")
+    warned = sentences(ada.get(DASHBOARD))
+    assert f"Maintenance ran at {ahead.at:%Y-%m-%d %H:%M} UTC by the clock of a node" in warned
+    assert "has not run since" in warned
 
 
 BEHIND = {  # permission → what its warning says

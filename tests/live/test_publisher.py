@@ -101,10 +101,7 @@ def test_a_full_list_that_takes_long_holds_up_no_shard_and_none_of_the_workers_t
     keeper = housekeeping.Housekeeping()
     # One thread, which does one thing after the other.
     submit = lambda what: what()  # noqa: E731
-    keeper._sightings_at = keeper._tallies_at = keeper._responders_at = float("inf")
-    keeper._maintenance_at = float("inf")
-    keeper._contexts_at = float("inf")
-    monkeypatch.setattr(housekeeping.revocation_lists, "roll", lambda now: None)
+    keeper._sightings_at = keeper._maintenance_at = keeper._contexts_at = float("inf")
     monkeypatch.setattr(housekeeping, "_FOLDED", ())
     for _ in range(3):
         # At each turn of the worker's loop, of which a second has several.

@@ -167,6 +167,42 @@ def test_who_finds_that_it_was_done_a_moment_ago_leaves_it(these, now):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("wrong", [DAY, 400 * DAY, -DAY, -400 * DAY])
+def test_a_run_by_a_wrong_clock_lets_nobody_rest(these, now, wrong):
+    done = []
+    these(Task("for all", done.append))
+    run(now + wrong, rested=MINUTE)
+    run(now, rested=MINUTE)
+    assert done == [now + wrong, now]
+    assert TaskRun.objects.get().at == now
+
+
+@pytest.mark.django_db
+def test_clocks_that_differ_by_seconds_have_nothing_done_twice(these, now):
+    done = []
+    these(Task("for all", done.append))
+    run(now + 10 * SECOND, rested=MINUTE)
+    run(now, rested=MINUTE)
+    assert len(done) == 1
+
+
+@pytest.mark.django_db
+def test_a_failure_that_was_told_by_a_clock_that_was_ahead_is_told_again(these, now):
+    these(Task("one", fails(KeystoreError("The key is gone."))))
+    for moment in (now + 400 * DAY, now, now + MINUTE):
+        run(moment)
+    assert sorted(Notice.objects.values_list("at", flat=True)) == [now, now + 400 * DAY]
+
+
+@pytest.mark.django_db
+def test_what_workers_do_within_seconds_is_left_to_them_and_done_by_whoever_is_no_worker(these, now):
+    done = []
+    these(Task("lists", done.append, by_workers=True), Task("for all", done.append))
+    assert [outcome.task for outcome in run(now, rested=MINUTE)] == ["for all"]
+    assert [outcome.task for outcome in run(now + 2 * MINUTE)] == ["lists", "for all"]
+
+
+@pytest.mark.django_db
 def test_who_goes_away_in_the_middle_lets_the_others_in(these, now):
     these(Task("one", lambda now: 0), Task("two", lambda now: 0))
     running = maintenance.run(lambda: now)

@@ -20,6 +20,8 @@ MOST_LOOKED_AT = 10_000
 _MOST_LOST = 100
 # Maintenance is done each minute; after so long without, something is wrong.
 _LONGEST_REST = timedelta(minutes=15)
+# Nodes' clocks differ by less.
+_AHEAD = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Upkeep:
 
     failed: tuple[TaskRun, ...]
     rests_since: datetime | None  # when it ran last, if that is too long ago
+    ahead: datetime | None  # when it ran last by a clock that is ahead of ours
 
 
 def unrenewed(now: datetime) -> QuerySet[Certificate]:
@@ -72,6 +75,9 @@ def nobody_is_told() -> bool:
 def maintenance(now: datetime) -> Upkeep:
     """Whether periodic work is done."""
     runs = list(TaskRun.objects.order_by("name"))
-    latest = max((run.at for run in runs), default=None)
+    latest = max((run.at for run in runs if run.at <= now + _AHEAD), default=None)
     rests = latest is not None and latest < now - _LONGEST_REST
-    return Upkeep(tuple(run for run in runs if run.failed), latest if rests else None)
+    # What others have been done since without is done no more, or not by workers.
+    failed = [run for run in runs if run.failed and not (latest and run.at < latest - _LONGEST_REST)]
+    ahead = max((run.at for run in runs if run.at > now + _AHEAD), default=None)
+    return Upkeep(tuple(failed), latest if rests else None, ahead)
