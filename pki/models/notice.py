@@ -148,6 +148,7 @@ class NoticeMark(models.Model):
         default=0,
         help_text="The same for refused enrollments, which anybody can cause: they are told hourly.",
     )
+    renewals_event_id = models.BigIntegerField(default=0, help_text="The same for refused renewals.")
 
     def __str__(self) -> str:
         return f"read up to event {self.event_id}"

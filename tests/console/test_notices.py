@@ -6,10 +6,10 @@ from django.contrib.messages import get_messages
 
 from pki.core import destinations
 from pki.models import AuditEvent, Delivery, Notice, Webhook
-from pki.services.telling import notices, webhooks
+from pki.services.telling import moments, notices, webhooks
 from tests.console.browser import add, changelist, page
 from tests.console.conftest import browser
-from tests.services.cast import TESTER, everything
+from tests.services.cast import DAY, TESTER, everything
 from tests.services.receivers import Receiver
 
 DEEDS = ("edit", "test", "secret", "new_secret", "remove")
@@ -110,6 +110,32 @@ def test_the_secret_is_shown_once_it_was_asked_for_and_no_cache_keeps_it(ada, ho
     assert "no-store" in shown["Cache-Control"]
     for url in (page(hook), page(hook, "edit"), changelist(Webhook)):
         assert secret not in ada.get(url).content.decode()
+    seen = AuditEvent.objects.get(kind="webhook.secret_shown")
+    assert (seen.actor, seen.detail["name"]) == ("administrator:admin", "pager")
+
+
+def test_the_history_of_a_webhook_is_its_own_whatever_it_was_called(ada, hook, now):
+    other = webhooks.add("chat", "https://chat.example/", [], TESTER, now)
+    webhooks.change(other, TESTER, now, name="night chat")
+    webhooks.change(hook, TESTER, now, name="chat")
+    webhooks.show_secret(hook, TESTER, now)
+    AuditEvent.objects.create(kind="campaign.started", at=now, actor="a", detail={"number": hook.pk})
+    history = ada.get(page(hook, "history"))["Location"]
+    shown = ada.get(history).context["cl"].result_list
+    assert [(event.kind, event.detail["number"]) for event in shown] == [
+        ("webhook.secret_shown", hook.pk),
+        ("webhook.changed", hook.pk),
+        ("webhook.added", hook.pk),
+    ]
+
+
+@pytest.mark.parametrize(
+    "about", ["webhook-", "webhook", "webhook-x", "nothing-1", "-1", "webhook-" + "9" * 500]
+)
+def test_a_history_of_nothing_is_empty(ada, hook, about):
+    answer = ada.get(changelist(AuditEvent), about=about)
+    assert answer.status_code == 200
+    assert not list(answer.context["cl"].result_list)
 
 
 def test_a_new_secret_takes_the_place_of_the_one_before(ada, hook):
@@ -207,3 +233,16 @@ def test_no_get_does_anything_and_neither_does_a_page_of_somebody_else(ada, unpr
         assert ada.get(url, **filled()).status_code == 200, url
         assert unprotected.post(url, **filled()).status_code == 403, url
     assert everything() == before
+
+
+def test_the_page_of_a_notice_says_when_it_happened_and_when_it_was_told(ada, ca, now):
+    first, last = now - DAY, now - DAY / 2
+    spoken = {"first_at": moments.written(first), "last_at": moments.written(last)}
+    html = ada.get(page(notices.tell("certificate.revoked", "Revoked.", now, 2, **spoken))).content.decode()
+    for at in (first, last, now):
+        assert f'<time datetime="{moments.written(at)}"' in html
+    assert "First at" not in html
+    assert "<dt>Told</dt>" in html
+    html = ada.get(page(notices.tell("certificate.expiring", "Ends.", now))).content.decode()
+    assert html.count(f'<time datetime="{moments.written(now)}"') == 1
+    assert "<dt>Told</dt>" not in html

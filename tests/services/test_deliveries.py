@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from django.db import connection
 
 from pki.core import destinations
 from pki.models import AuditEvent, Delivery, Notice
-from pki.services.telling import deliveries, notices, webhooks
+from pki.services.telling import deliveries, moments, notices, posting, webhooks
 from pki.services.telling.deliveries import BACK_OFF, BeingSent, DeliveredAlready
+from tests.server import seen_within
 from tests.services.cast import DAY, SECOND, TESTER, at_once
 from tests.services.receivers import Receiver
 
@@ -165,6 +168,88 @@ def test_who_fails_does_not_keep_the_others_from_being_told(hook, receiver, now)
             told(now)
         assert deliveries.send_due(now) == 3
         assert len(well.posts) == 3
+
+
+def test_each_has_its_turn_however_many_there_are(receiver, now, monkeypatch):
+    """Two at once, three who are told, and no time to tell anybody all."""
+    monkeypatch.setattr(deliveries, "_AT_ONCE", 2)
+    monkeypatch.setattr(deliveries, "_LONGEST_RUN", 3.0)
+    receiver.before = lambda: time.sleep(0.3)
+    for name in ("one", "two", "three"):
+        webhooks.add(name, receiver.url(path=f"/{name}"), [], TESTER, now)
+    for _ in range(50):
+        told(now)
+    deliveries.send_due(now)
+    posts = Counter(post.path for post in receiver.posts)
+    assert set(posts) == {"/one", "/two", "/three"}
+    assert max(posts.values()) - min(posts.values()) <= 2
+    assert sum(posts.values()) < 150
+
+
+def test_who_has_waited_longest_comes_first(receiver, now, monkeypatch):
+    monkeypatch.setattr(deliveries, "_AT_ONCE", 1)
+    for name in ("one", "two", "three"):
+        webhooks.add(name, receiver.url(path=f"/{name}"), [], TESTER, now)
+    told(now)
+    since = {"one": now - SECOND, "two": now - 3 * SECOND, "three": now - 2 * SECOND}
+    for name, next_at in since.items():
+        Delivery.objects.filter(webhook__name=name).update(next_at=next_at)
+    deliveries.send_due(now)
+    assert [post.path for post in receiver.posts] == ["/two", "/three", "/one"]
+
+
+def test_one_that_is_slow_holds_up_no_other(hook, receiver, now, monkeypatch):
+    """It answers the first once the other one has had all; would others wait for it, it never would."""
+    monkeypatch.setattr(deliveries, "_AT_ONCE", 2)
+    monkeypatch.setattr(posting, "SECONDS", 60.0)
+    had = []
+    with Receiver().listening() as well:
+        webhooks.add("well", well.url(), [], TESTER, now)
+        for _ in range(10):
+            told(now)
+
+        def wait():
+            seen_within(20, lambda: len(well.posts) == 10)
+            had.append(len(well.posts))
+
+        receiver.before = wait
+        assert deliveries.send_due(now) == 20
+    assert had[0] == 10
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_sent(hook, receiver, now):
+    told(now + 400 * DAY)
+    assert deliveries.send_due(now) == 1
+    told(now + 400 * DAY)
+    Delivery.objects.filter(state="pending").update(leased_until=now + 400 * DAY, attempts=1)
+    assert deliveries.send_due(now) == 1
+
+
+@pytest.mark.parametrize("pause", BACK_OFF)
+def test_what_waits_as_it_should_is_not_taken_for_that(hook, receiver, now, pause):
+    told(now)
+    Delivery.objects.update(next_at=now + pause * 1.25)
+    assert deliveries.send_due(now) == 0
+
+
+def test_a_notice_of_events_says_when_they_happened(hook, receiver, mailed, now):
+    first, last = now - timedelta(minutes=50), now - timedelta(minutes=10)
+    told(now, first_at=moments.written(first), last_at=moments.written(last))
+    deliveries.send_due(now)
+    sent = json.loads(receiver.posts[0].body)
+    assert sent["timestamp"] == sent["data"]["last_at"] == moments.written(last)
+    assert sent["data"]["first_at"] == moments.written(first)
+    (message,) = outbox.outbox
+    assert f"When: {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC" in message.body
+    assert "first at" not in message.body.lower()
+
+
+def test_a_mail_of_one_event_says_its_moment_once(mailed, now):
+    at = moments.written(now - timedelta(minutes=10))
+    told(now, first_at=at, last_at=at)
+    deliveries.send_due(now)
+    (message,) = outbox.outbox
+    assert f"When: {now - timedelta(minutes=10):%Y-%m-%d %H:%M} UTC" in message.body
 
 
 def test_a_redirect_is_a_failure_and_says_so(hook, receiver, now):

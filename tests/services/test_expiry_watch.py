@@ -7,7 +7,7 @@ import pytest
 from pki.models import Certificate, Device, ExpiryMark, ExpiryWarning, Issuer, Notice, Profile, Revocation
 from pki.services.issuing import authorities, listener_certificates
 from pki.services.revoking import revocation
-from pki.services.telling import expiry, notices
+from pki.services.telling import expiry, moments, notices
 from pki.services.telling.expiry import how_often, watch
 from tests.services.cast import DAY, SECOND, TESTER, change_state, issue, registered
 
@@ -67,7 +67,11 @@ def test_a_notice_says_whose_and_when(door):
         "profile": "device",
         "days": 7,
         "certificates": [
-            {"name": "door", "serial": certificate.serial, "not_after": notices.moment(certificate.not_after)}
+            {
+                "name": "door",
+                "serial": certificate.serial,
+                "not_after": moments.written(certificate.not_after),
+            }
         ],
     }
     assert "door" in notice.summary
@@ -78,7 +82,7 @@ def test_of_thresholds_that_have_all_passed_the_nearest_is_told(door):
     assert warnings() == [("door", 1)]
 
 
-def test_what_has_ended_is_not_about_to_end(door):
+def test_what_ended_before_anybody_looked_is_no_news(door):
     watch(before_end(door) + SECOND)
     assert warnings() == []
 
@@ -254,7 +258,90 @@ def test_after_a_long_stop_nothing_that_still_lives_was_passed_over(yearly, now)
     watch(before_end(devices[0], 30))
     watch(before_end(devices[0]) + SECOND)
     # The first is over; the others end in 10, 20 and 30 days.
-    assert warnings() == [("door-0", 30), ("door-1", 30), ("door-2", 30), ("door-3", 30)]
+    assert sorted(warnings()) == [
+        ("door-0", 1),
+        ("door-0", 30),
+        ("door-1", 30),
+        ("door-2", 30),
+        ("door-3", 30),
+    ]
+
+
+def test_what_ended_while_hatchery_was_away_is_told_of_once_as_what_it_is(door):
+    watch(before_end(door, 40))
+    back = before_end(door) + 10 * DAY
+    for days in range(3):
+        watch(back + days * DAY)
+    assert warnings() == [("door", 1)]
+    notice = told().get()
+    assert notice.detail["ended"] is True
+    assert notice.summary.startswith(
+        "The certificate of door (device) ended and was not replaced; the first on "
+    )
+
+
+def test_what_ended_and_what_is_about_to_end_are_told_apart(door, now):
+    issue(registered("gate", now), now + 3 * DAY)
+    watch(before_end(door, 40))
+    watch(before_end(door) + 2 * DAY + HOUR)
+    assert [(each.detail.get("ended"), each.count) for each in told()] == [(True, 1), (None, 1)]
+    assert warnings() == [("door", 1), ("gate", 1)]
+
+
+def test_who_was_told_of_in_time_is_not_told_of_again_once_it_has_ended(door):
+    watch(before_end(door, 1))
+    watch(before_end(door) + 10 * DAY)
+    assert warnings() == [("door", 1)]
+
+
+def test_one_that_lived_shorter_than_its_profile_says_by_now_is_told_of_if_it_ended_meanwhile(ca, now):
+    Profile.objects.filter(name="device").update(lifetime_seconds=2 * 86400, warn_days=[1])
+    issue(registered("door", now), now)
+    Profile.objects.filter(name="device").update(lifetime_seconds=360 * 86400)
+    watch(now + SECOND)
+    watch(now + 5 * DAY)
+    assert warnings() == [("door", 1)]
+
+
+def test_what_was_replaced_while_hatchery_was_away_is_not_told_of(door):
+    watch(before_end(door, 40))
+    back = before_end(door) + 10 * DAY
+    issue(door, back)
+    watch(back)
+    assert warnings() == []
+
+
+def test_a_threshold_that_comes_back_begins_anew(door):
+    watch(before_end(door, 40))
+    Profile.objects.filter(name="device").update(warn_days=[30])
+    watch(before_end(door, 39))
+    watch(before_end(door, 30))
+    Profile.objects.filter(name="device").update(warn_days=[30, 1])
+    watch(before_end(door) + DAY)
+    assert warnings() == [("door", 30)]
+
+
+# --- A clock that was wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [DAY, 200 * DAY, 10_000 * DAY, -DAY, -200 * DAY])
+def test_a_look_by_a_wrong_clock_silences_nothing_and_has_nothing_told_twice(door, now, wrong):
+    watch(before_end(door, 50))
+    watch(before_end(door, 50) + wrong)
+    for days in (30, 29, 7, 1):
+        watch(before_end(door, days))
+    assert ("door", 30) in warnings()
+    assert ("door", 7) in warnings()
+    assert len(warnings()) == len(set(warnings())) == 3
+
+
+@pytest.mark.parametrize("wrong", [200 * DAY, -200 * DAY])
+def test_after_a_wrong_clock_nobody_is_told_of_again(door, wrong):
+    for days in (30, 7, 1):
+        watch(before_end(door, days))
+    watch(before_end(door) + wrong)
+    watch(before_end(door) + DAY)
+    assert warnings() == [("door", 30), ("door", 7), ("door", 1)]
 
 
 def test_a_threshold_that_is_new_looks_at_all_that_are_within_it(door):
@@ -321,7 +408,7 @@ def test_an_issuer_is_told_of_at_each_of_its_thresholds(ca):
     assert notice.detail == {
         "issuer": issuing.name,
         "days": 1,
-        "not_after": notices.moment(issuing.not_after),
+        "not_after": moments.written(issuing.not_after),
     }
 
 
@@ -331,6 +418,24 @@ def test_of_an_issuers_thresholds_that_have_all_passed_one_is_told(ca):
     watch(issuing.not_after - 2 * DAY)
     assert Notice.objects.filter(kind="issuer.expiring").count() == 1
     assert Notice.objects.get(kind="issuer.expiring").detail["days"] == 7
+
+
+def test_an_issuer_that_ended_while_hatchery_was_away_is_told_of_once(ca):
+    issuing = Issuer.objects.get(parent__isnull=False)
+    watch(issuing.not_after - 100 * DAY)
+    for days in (1, 2, 500):
+        watch(issuing.not_after + days * DAY)
+    assert sorted(issuer_warnings(), reverse=True) == [(issuing.name, days) for days in (90, 30, 7, 1)]
+    notice = Notice.objects.get(kind="issuer.expiring")
+    assert notice.summary == (
+        f"The issuer {issuing.name} ended on {issuing.not_after:%Y-%m-%d}; make its successor."
+    )
+
+
+def test_an_issuer_that_ended_long_ago_is_no_news(ca):
+    issuing = Issuer.objects.get(parent__isnull=False)
+    watch(issuing.not_after + 366 * DAY)
+    assert issuer_warnings() == []
 
 
 @pytest.mark.parametrize("state", ["retired", "compromised"])

@@ -16,10 +16,13 @@ from pki.services.audit import HATCHERY
 from pki.services.enrolling import tokens
 from pki.services.issuing import authorities
 from pki.services.looking.tallies import SETTLED
+from pki.services.renewing import refusals, renewal
+from pki.services.renewing.refusals import RefusedRenewalLog
 from pki.services.revoking import revocation
-from pki.services.telling import from_audit, notices, webhooks
+from pki.services.telling import from_audit, moments, notices, webhooks
 from pki.services.telling.from_audit import REFUSALS_APART, read
-from tests.services.cast import ADDRESS, SECOND, TESTER, Gadget, at_once, issue, registered
+from tests.services.cast import ADDRESS, DAY, SECOND, TESTER, Gadget, at_once, issue, registered
+from tests.services.renewing_cast import Fielded
 
 LATER = SETTLED + SECOND
 COMPROMISE, SUPERSEDED = Revocation.Reason.KEY_COMPROMISE, Revocation.Reason.SUPERSEDED
@@ -41,6 +44,18 @@ def revoked(number, reason, now, actor=TESTER, name="door"):
 def refused(now, **options):
     with pytest.raises(tokens.TokenInvalid):
         Gadget(**options).enroll("hatch_wrong", now)
+
+
+def renewal_refused(now, name="lamp"):
+    device = Fielded.enrolled(name, now)
+    with pytest.raises(renewal.SameKeyRefused):
+        device.renew(device.csr, now)
+
+
+@pytest.fixture
+def _nothing_is_folded(monkeypatch):
+    """Into what another test noted."""
+    monkeypatch.setattr(refusals, "REFUSED_RENEWALS", RefusedRenewalLog())
 
 
 def told():
@@ -96,7 +111,13 @@ def test_issuers_that_are_retired_or_compromised_are_told(begun):
     read(begun + LATER)
     found = {each.kind: each for each in Notice.objects.all()}
     assert found["issuer.retired"].summary == f"The issuer {issuing.name} was retired."
-    assert found["issuer.compromised"].detail == {"issuer": root.name, "actors": [TESTER.name]}
+    at = moments.written(begun)
+    assert found["issuer.compromised"].detail == {
+        "issuer": root.name,
+        "actors": [TESTER.name],
+        "first_at": at,
+        "last_at": at,
+    }
 
 
 def test_a_campaign_that_stopped_is_told_with_its_reason(begun):
@@ -104,7 +125,18 @@ def test_a_campaign_that_stopped_is_told_with_its_reason(begun):
     read(begun + LATER)
     notice = Notice.objects.get()
     assert notice.summary == "The campaign to-2027 stopped by itself: 6 of 100 failed."
-    assert notice.detail == {"campaign": "to-2027", "reason": "6 of 100 failed."}
+    assert notice.detail["campaign"] == "to-2027"
+    assert notice.detail["reason"] == "6 of 100 failed."
+
+
+def test_a_notice_says_when_the_first_and_the_last_happened_whatever_their_order(begun):
+    later, first, last = begun + 20 * SECOND, begun, begun + 40 * SECOND
+    for number, at in enumerate((later, first, last)):
+        revoked(1, COMPROMISE, at, name=f"door-{number}")
+    read(begun + LATER + 60 * SECOND)
+    notice = Notice.objects.get()
+    assert moments.span(notice) == (first.replace(microsecond=0), last.replace(microsecond=0))
+    assert notice.at == begun + LATER + 60 * SECOND
 
 
 def test_other_events_are_no_news(begun):
@@ -146,6 +178,46 @@ def test_refusals_that_wait_for_their_hour_keep_nothing_else_back(begun):
     assert told() == [("enrollment.refused", 1), ("certificate.revoked", 1)]
     read(begun + LATER + REFUSALS_APART)
     assert told()[2:] == [("enrollment.refused", 1)]
+
+
+@pytest.mark.usefixtures("_nothing_is_folded")
+def test_refused_renewals_do_not_wait_for_refused_enrollments_nor_the_other_way_round(begun):
+    refused(begun, name="door")
+    read(begun + LATER)
+    renewal_refused(begun + LATER)
+    assert read(begun + 2 * LATER) == 1
+    assert told() == [("enrollment.refused", 1), ("renewal.refused", 1)]
+    assert "(same_key_refused)" in Notice.objects.get(kind="renewal.refused").summary
+    refused(begun + 2 * LATER, name="gate")
+    renewal_refused(begun + 2 * LATER, "other")
+    assert read(begun + 3 * LATER) == 0
+    assert read(begun + LATER + REFUSALS_APART) == 1
+    assert read(begun + 2 * LATER + REFUSALS_APART) == 1
+    assert sorted(told()[2:]) == [("enrollment.refused", 1), ("renewal.refused", 1)]
+
+
+# --- A clock that was wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [DAY, 400 * DAY, -DAY, -400 * DAY])
+def test_what_a_wrong_clock_told_of_silences_no_refusals_and_nothing_is_told_twice(begun, wrong):
+    refused(begun, name="door")
+    read(begun + LATER)
+    refused(begun + wrong, name="gate")
+    read(begun + wrong + 2 * LATER)
+    refused(begun + REFUSALS_APART, name="lamp")
+    for minutes in (62, 63, 200):
+        read(begun + timedelta(minutes=minutes))
+    names = [each.detail["names"] for each in Notice.objects.order_by("pk")]
+    assert sorted(name for some in names for name in some) == ["door", "gate", "lamp"]
+
+
+@pytest.mark.parametrize("wrong", [DAY, 400 * DAY])
+def test_an_event_of_a_clock_that_was_ahead_keeps_nothing_back(begun, wrong):
+    revoked(1, COMPROMISE, begun + wrong)
+    revoked(1, SUPERSEDED, begun, name="gate")
+    assert read(begun + LATER) == 2
+    assert read(begun + wrong + LATER) == 0
 
 
 # --- Once ---------------------------------------------------------------------------------------------
@@ -195,3 +267,11 @@ def test_what_happened_before_there_were_notices_is_not_told(ca):
     newest = AuditEvent.objects.latest("pk").pk
     mark = NoticeMark.objects.get()
     assert (mark.event_id, mark.refusals_event_id) == (newest, newest)
+
+
+@pytest.mark.django_db
+def test_refused_renewals_are_read_on_from_where_refused_enrollments_were():
+    NoticeMark.objects.update_or_create(pk=1, defaults={"refusals_event_id": 7, "renewals_event_id": 0})
+    (name,) = (each.stem for each in Path(migrations.__path__[0]).glob("*_watch6.py"))
+    import_module(f"pki.migrations.{name}").begin_where_it_was(apps, SimpleNamespace(connection=connection))
+    assert NoticeMark.objects.get().renewals_event_id == 7

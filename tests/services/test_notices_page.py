@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pki.core import destinations, expiry
-from pki.services.telling import deliveries, kinds, notices, webhooks
+from pki.services.telling import deliveries, events, kinds, notices, webhooks
 from tests.clients import needs
 from tests.core.cast import DAY
 from tests.services.cast import TESTER
@@ -78,6 +78,16 @@ def test_every_kind_has_its_line():
     rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
     named = {kind for row in rows for kind in re.findall(r"`([a-z_]+\.[a-z_]+)`", row.split("|")[1])}
     assert named == {*kinds.KINDS, kinds.TEST}
+
+
+@pytest.mark.parametrize("kind", [*events.DEEDS, *events.REFUSALS])
+def test_the_fields_of_a_kind_are_those_that_are_sent(kind, now):
+    (row,) = (line for line in PAGE.splitlines() if line.startswith("| `") and f"`{kind}`" in line)
+    telling = {**events.DEEDS, **events.REFUSALS}[kind]
+    event = {"at": now, "count": 1, "detail": {}, "device__name": "door", "actor": "a", "address": None}
+    group = telling.group_of(event)
+    group.add(event)
+    assert set(re.findall(r"`([a-z_]+)`", row.split("|")[4])) == set(telling.detail(group))
 
 
 @pytest.mark.parametrize(

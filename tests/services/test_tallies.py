@@ -53,6 +53,16 @@ def truth():
     return {str(state): counts[state] for state in Device.State}
 
 
+def test_an_event_of_a_clock_that_was_ahead_keeps_nothing_back(ca, now):
+    tallies.roll_up(now + LATER)
+    registered("ahead", now + 400 * DAY)
+    assert tallies.roll_up(now + LATER) == 1
+    registered("ahead-too", now + 400 * DAY)
+    registered("door", now)
+    assert tallies.roll_up(now + LATER) == 2
+    assert Tally.objects.get(kind="devices.active", day=now.date()).count == 1
+
+
 @pytest.mark.parametrize("after", [timedelta(0), LATER, LATER + DAY])
 def test_the_counts_are_the_same_before_and_after_they_are_tallied(busy, after):
     tallies.roll_up(busy + after)

@@ -13,6 +13,7 @@ from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import when
 from pki.admin.telling.words import ALL_KINDS, kind_in_words
 from pki.models import Delivery, Notice
+from pki.services.telling import moments
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -60,7 +61,13 @@ class NoticeAdmin(ReadOnlyAdmin):
             "opts": self.model._meta,
             "original": notice,
             "notice": notice,
-            "details": [(key.replace("_", " "), _lines(value)) for key, value in notice.detail.items()],
+            # Once, if it happened in one moment.
+            "moments": list(dict.fromkeys(moments.span(notice))),
+            "details": [
+                (key.replace("_", " "), _lines(value))
+                for key, value in notice.detail.items()
+                if key not in (moments.FIRST, moments.LAST)
+            ],
             "may_see_deliveries": may_see_deliveries,
             "deliveries": deliveries_of(notice) if may_see_deliveries else [],
         }

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 
 from pki.models import AuditEvent, Certificate, Device, Tally, TallyMark
 from pki.services.transactions import writing
 
 # Events get their numbers before they are committed: for so long, one with a lower number may still come.
 SETTLED = timedelta(seconds=60)
+# One from further ahead was recorded by a clock that was wrong, and is not waited for.
+AHEAD = timedelta(hours=1)
 # Events that are tallied in one transaction.
 BATCH = 5_000
 # Of what is not tallied yet, a reader looks at so many events at most.
@@ -58,13 +60,13 @@ def by_day(since: date, rest: Counts) -> dict[str, dict[date, int]]:
 
 def roll_up(now: datetime) -> int:
     """Tally the next events that have settled; how many. Several processes may call it at once."""
-    if not _pending(_mark()).filter(at__lte=now - SETTLED).exists():
+    if not _pending(_mark()).filter(Q(at__lte=now - SETTLED) | Q(at__gt=now + AHEAD)).exists():
         return 0
     with writing():
         mark, _ = TallyMark.objects.select_for_update().get_or_create(pk=1)
         events = []
         for event in _rows(_pending(mark.event_id)[:BATCH]):
-            if event["at"] > now - SETTLED:
+            if not has_settled(event["at"], now):
                 break
             events.append(event)
         if not events:
@@ -75,6 +77,11 @@ def roll_up(now: datetime) -> int:
         mark.event_id = events[-1]["pk"]
         mark.save()
     return len(events)
+
+
+def has_settled(at: datetime, now: datetime) -> bool:
+    """Whether an event of that moment is there with all that have lower numbers."""
+    return not now - SETTLED < at <= now + AHEAD
 
 
 def _mark() -> int:

@@ -7,10 +7,11 @@ it is sent once more when the lease is over: a receiver knows it again by its we
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections import deque
 from datetime import datetime, timedelta
+from queue import SimpleQueue
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 
 from pki.core.errors import Refusal
 from pki.models import Delivery, Notice, Webhook
@@ -32,6 +33,8 @@ BACK_OFF = (
     timedelta(hours=24),
 )
 _JITTER = 0.25  # of a pause, at most so much more: what failed together does not come again together
+# Whatever is to wait for longer was put off by a clock that was ahead.
+_LONGEST_WAIT = BACK_OFF[-1] * (1 + _JITTER)
 _LEASE = timedelta(minutes=5)  # longer than any mail server may take
 _AT_ONCE = 8  # are sent side by side, each to somebody else
 _LONGEST_RUN = 45.0  # seconds, after which what is due waits for the next run
@@ -52,22 +55,30 @@ class BeingSent(Refusal):
 def send_due(now: datetime) -> int:
     """Send what is due; how many arrived. Several nodes may call it at once. Raises DatabaseError.
 
-    To each receiver one after the other, until the first that fails: the rest waits for the next run.
+    To each receiver one after the other, until the first that fails: the rest waits for the next run. Who has
+    waited longest comes first, and after each one that arrived it is the others' turn.
     """
     began = time.monotonic()
-    arrived, failed = 0, set[int | None]()
-    while (elapsed := time.monotonic() - began) < _LONGEST_RUN:
-        moment = now + timedelta(seconds=elapsed)
-        claimed = list(_claimed(moment, failed))
-        if not claimed:
-            break
-        for delivery, answer in zip(claimed, sending.all_tried(claimed, moment), strict=True):
-            _record(delivery, answer, now + timedelta(seconds=time.monotonic() - began))
-            if answer.error:
-                failed.add(delivery.webhook_id)
-            else:
-                arrived += 1
-    return arrived
+
+    def moment() -> datetime:
+        return now + timedelta(seconds=time.monotonic() - began)
+
+    receivers = deque(_receivers(now))
+    answers: sending.Answers = SimpleQueue()
+    arrived = under_way = 0
+    while True:
+        while receivers and under_way < _AT_ONCE and time.monotonic() - began < _LONGEST_RUN:
+            if (claimed := _claimed(receivers.popleft(), moment())) is not None:
+                sending.begin(claimed, moment(), answers)
+                under_way += 1
+        if not under_way:
+            return arrived
+        delivery, answer = answers.get()
+        under_way -= 1
+        _record(delivery, answer, moment())
+        if not answer.error:
+            arrived += 1
+            receivers.append(delivery.webhook_id)
 
 
 def try_again(delivery: Delivery, actor: Actor, now: datetime) -> Delivery:
@@ -107,25 +118,34 @@ def send_claimed(delivery: Delivery, now: datetime) -> Delivery:
     return _whole(delivery.pk)
 
 
-def _claimed(moment: datetime, failed: set[int | None]) -> Iterator[Delivery]:
-    """The delivery that is due first to each receiver, now the caller's alone."""
-    due = Delivery.objects.filter(state=Delivery.State.PENDING, next_at__lte=moment).filter(_free(moment))
-    if not due.exists():
-        return
-    enabled = Webhook.objects.filter(enabled=True).order_by("pk").values_list("pk", flat=True)
-    receivers = [each for each in (None, *enabled) if each not in failed]
-    claimed = 0
-    for receiver in receivers:
-        first = due.filter(webhook=receiver).order_by("next_at", "pk").values_list("pk", flat=True).first()
-        if first is not None and _claim(due.filter(pk=first), moment):
-            yield _whole(first)
-            claimed += 1
-            if claimed == _AT_ONCE:
-                return
+def _receivers(moment: datetime) -> list[int | None]:
+    """To whom something is due: webhooks by their numbers, None for mail; who has waited longest first."""
+    waiting = _due(moment).values("webhook").annotate(since=Min("next_at")).order_by("since", "webhook_id")
+    return list(waiting.values_list("webhook", flat=True))
+
+
+def _claimed(receiver: int | None, moment: datetime) -> Delivery | None:
+    """The delivery that is due first to a receiver, now the caller's alone; none if somebody was quicker."""
+    due = _due(moment).filter(webhook=receiver)
+    first = due.order_by("next_at", "pk").values_list("pk", flat=True).first()
+    if first is None or not _claim(Delivery.objects.filter(_is_due(moment), pk=first), moment):
+        return None
+    return _whole(first)
+
+
+def _due(moment: datetime) -> QuerySet[Delivery]:
+    enabled = Q(webhook=None) | Q(webhook__enabled=True)
+    return Delivery.objects.filter(_is_due(moment), _free(moment), enabled)
+
+
+def _is_due(moment: datetime) -> Q:
+    at_last = Q(next_at__lte=moment) | Q(next_at__gt=moment + _LONGEST_WAIT)
+    return Q(state=Delivery.State.PENDING) & at_last
 
 
 def _free(moment: datetime) -> Q:
-    return Q(leased_until=None) | Q(leased_until__lte=moment)
+    over = Q(leased_until__lte=moment) | Q(leased_until__gt=moment + _LONGEST_WAIT)
+    return Q(leased_until=None) | over
 
 
 def _claim(delivery: QuerySet[Delivery], moment: datetime) -> bool:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pki.models import Revocation
 from pki.services.audit import HATCHERY
-from pki.services.telling import kinds
+from pki.services.telling import kinds, moments
 from pki.services.telling.notices import MOST_NAMED
 
-Event = Mapping[str, Any]  # kind, actor, address, count, detail, device__name
+Event = Mapping[str, Any]  # at, kind, actor, address, count, detail, device__name
 
 
 @dataclass
@@ -22,9 +23,12 @@ class Group:
     actors: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     why: str = ""  # in the first one's words
+    moments: list[datetime] = field(default_factory=list)  # of the first and the last one
 
     def add(self, event: Event) -> None:
         self.count += event["count"]
+        at = event["at"]
+        self.moments = [min([at, *self.moments]), max([at, *self.moments])]
         self.why = self.why or event["detail"].get("reason", "")
         name = event["detail"].get("name") or event["device__name"]
         for told, value in (
@@ -49,7 +53,13 @@ class Telling:
         return Group({key: event["detail"].get(key) for key in self.alike})
 
     def detail(self, group: Group) -> dict[str, Any]:
-        return group.alike | {key: getattr(group, key) for key in self.described}
+        first, last = map(moments.written, group.moments)
+        return {
+            **group.alike,
+            **{key: getattr(group, key) for key in self.described},
+            moments.FIRST: first,
+            moments.LAST: last,
+        }
 
 
 def _revoked(group: Group) -> str:

@@ -1,7 +1,8 @@
 """Telling of certificates and issuers that end soon and were not replaced, once for each threshold.
 
 Certificates are looked at when they come within a threshold, and only then: of a million, those of an hour. A
-mark says for each profile and threshold up to which end they were looked at.
+mark says for each profile and threshold up to which end they were looked at. The shortest threshold goes on
+from its mark, however old that is: what ended while Hatchery was away is told of too.
 """
 
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from pki.core import expiry
 from pki.models import Certificate, Device, ExpiryMark, ExpiryWarning, Issuer, Profile
-from pki.services.issuing import authorities
 from pki.services.revoking.revocation import unrevoked
-from pki.services.telling import kinds, notices
+from pki.services.telling import kinds, moments, notices
 from pki.services.transactions import writing
 
 ISSUER_DAYS = (90, 30, 7, 1)
+# Issuers that ended before are no news; until then it is known whether they were told of.
+_LONGEST_AGO = timedelta(days=expiry.LONGEST_DAYS)
 # Certificates that one notice tells of, and one transaction.
 MOST_AT_ONCE = 20_000
 _BATCH = 1_000  # rows of one INSERT
@@ -50,13 +52,13 @@ def watch(now: datetime) -> int:
 
     For who is alone at it. Broken off, what was told stays so, and the rest is told next time.
     """
-    standing, _ = authorities.trusted(now)
-    active = [issuer for issuer in standing if issuer.state == Issuer.State.ACTIVE]
-    told = sum(_tell_of_issuer(issuer, now) for issuer in active)
-    issuers = {issuer.pk for issuer in standing}
+    compromised = Q(state=Issuer.State.COMPROMISED) | Q(parent__state=Issuer.State.COMPROMISED)
+    in_use = Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now - _LONGEST_AGO)
+    told = sum(_tell_of_issuer(issuer, now) for issuer in in_use.exclude(compromised).order_by("pk"))
+    distrusted = set(Issuer.objects.filter(compromised).values_list("pk", flat=True))
     for profile in Profile.objects.order_by("pk"):
         for look in _due(profile, now):
-            told += _tell_of_certificates(look, issuers, now)
+            told += _tell_of_certificates(look, distrusted, now)
     return told
 
 
@@ -73,14 +75,15 @@ def _tell_of_issuer(issuer: Issuer, now: datetime) -> bool:
     warned = set(ExpiryWarning.objects.filter(issuer=issuer).values_list("days", flat=True))
     if not passed or min(passed) in warned:
         return False
+    ends = "ended" if issuer.not_after < now else "ends"
     with writing():
         notice = notices.tell(
             kinds.ISSUER_EXPIRING,
-            f"The issuer {issuer} ends on {issuer.not_after:%Y-%m-%d}; make its successor.",
+            f"The issuer {issuer} {ends} on {issuer.not_after:%Y-%m-%d}; make its successor.",
             now,
             issuer=issuer.name,
             days=min(passed),
-            not_after=notices.moment(issuer.not_after),
+            not_after=moments.written(issuer.not_after),
         )
         # The longer ones are over; nobody is told of them any more.
         ExpiryWarning.objects.bulk_create(
@@ -91,27 +94,44 @@ def _tell_of_issuer(issuer: Issuer, now: datetime) -> bool:
 
 def _due(profile: Profile, now: datetime) -> Iterator[_Look]:
     """What is to be looked at now, the shortest threshold first."""
-    marks = {mark.days: mark for mark in ExpiryMark.objects.filter(profile=profile)}
+    leads = expiry.lead_times(profile.warn_days, profile.lifetime)
+    marks = _marks(profile, [days for days, _ in leads], now)
     # What is within a shorter threshold as well is told of by that one alone.
-    nearest = now
-    for days, lead in expiry.lead_times(profile.warn_days, profile.lifetime):
+    nearest: datetime | None = None
+    for days, lead in leads:
         mark, until = marks.get(days), now + lead
         if mark is None or now >= mark.looked_at + how_often(lead):
-            after = max(nearest, mark.up_to) if mark else nearest
+            up_to = mark.up_to if mark else now
+            after = max(nearest or up_to, up_to)
             yield _Look(profile, days, lead, after, max(after, until))
         nearest = until
 
 
-def _tell_of_certificates(look: _Look, issuers: set[int], now: datetime) -> int:
+def _marks(profile: Profile, thresholds: list[int], now: datetime) -> dict[int, ExpiryMark]:
+    """The marks of a profile's thresholds, without those that say nothing any more; who was told of is known
+    without them.
+    """
+    found = list(ExpiryMark.objects.filter(profile=profile))
+    # One of a threshold that comes back later would begin where it left off; one of a clock that was ahead
+    # would keep silent until then.
+    wrong = [mark for mark in found if mark.days not in thresholds or mark.looked_at > now]
+    if wrong:
+        ExpiryMark.objects.filter(pk__in=[mark.pk for mark in wrong]).delete()
+    return {mark.days: mark for mark in found if mark not in wrong}
+
+
+def _tell_of_certificates(look: _Look, distrusted: set[int], now: datetime) -> int:
     """Tell of the certificates of a look, and set its mark; how many notices."""
     told, last = 0, None
     while True:
         found = [_Ending._make(row) for row in _ending(look, last)[:MOST_AT_ONCE]]
-        late = [each for each in found if _is_told_of(each, look, issuers)]
+        late = [each for each in found if _is_told_of(each, look, distrusted, now)]
+        ended = [each for each in late if each.not_after < now]
         with writing():
-            if late:
-                told += 1
-                _tell(look, late, now)
+            for some in (ended, late[len(ended) :]):
+                if some:
+                    told += 1
+                    _tell(look, some, now)
             if len(found) < MOST_AT_ONCE:
                 ExpiryMark.objects.update_or_create(
                     profile=look.profile, days=look.days, defaults={"looked_at": now, "up_to": look.until}
@@ -143,27 +163,31 @@ def _ending(look: _Look, last: _Ending | None) -> QuerySet[Certificate, tuple[An
     )
 
 
-def _is_told_of(certificate: _Ending, look: _Look, issuers: set[int]) -> bool:
+def _is_told_of(certificate: _Ending, look: _Look, distrusted: set[int], now: datetime) -> bool:
     # Judged here: told of issuers and states, a planner takes their indexes and not that of the ends.
-    if certificate.issuer_id not in issuers or certificate.device_state == Device.State.RETIRED:
+    if certificate.issuer_id in distrusted or certificate.device_state == Device.State.RETIRED:
         return False
     # One that lives shorter than the profile says by now, or than its issuer, is not late yet.
-    return look.lead <= expiry.left_when_late(certificate.not_after - certificate.not_before)
+    late = look.lead <= expiry.left_when_late(certificate.not_after - certificate.not_before)
+    return late or certificate.not_after < now
 
 
 def _tell(look: _Look, late: list[_Ending], now: datetime) -> None:
-    number = f"{len(late):,} certificates" if len(late) > 1 else f"The certificate of {late[0].common_name}"
-    ends = "end" if len(late) > 1 else "ends"
+    """Tell of certificates that end soon, or of some that have ended."""
+    several, ended = len(late) > 1, late[0].not_after < now
+    number = f"{len(late):,} certificates" if several else f"The certificate of {late[0].common_name}"
+    ends = "ended" if ended else "end soon" if several else "ends soon"
     notice = notices.tell(
         kinds.EXPIRING,
-        f"{number} ({look.profile}) {ends} soon and {'were' if len(late) > 1 else 'was'} not replaced; "
+        f"{number} ({look.profile}) {ends} and {'were' if several else 'was'} not replaced; "
         f"the first on {late[0].not_after:%Y-%m-%d %H:%M} UTC.",
         now,
         len(late),
         profile=look.profile.name,
         days=look.days,
+        ended=ended or None,
         certificates=[
-            {"name": each.common_name, "serial": each.serial, "not_after": notices.moment(each.not_after)}
+            {"name": each.common_name, "serial": each.serial, "not_after": moments.written(each.not_after)}
             for each in late[: notices.MOST_NAMED]
         ],
     )

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pki.models import AuditEvent, Notice, NoticeMark
-from pki.services.looking.tallies import SETTLED
-from pki.services.telling import notices
+from pki.services.looking import tallies
+from pki.services.telling import kinds, notices
 from pki.services.telling.events import DEEDS, REFUSALS, Group, Telling
 from pki.services.transactions import writing
 
@@ -17,6 +17,8 @@ from pki.services.transactions import writing
 MOST_AT_ONCE = 50_000
 # Anybody can be refused, as often as he likes.
 REFUSALS_APART = timedelta(hours=1)
+# Each kind of refusals → the mark up to which it was told.
+_HOURLY = {kinds.REFUSED: "refusals_event_id", kinds.RENEWAL_REFUSED: "renewals_event_id"}
 _READ_AT_ONCE = 2_000
 
 Groups = dict[tuple[str, ...], Group]
@@ -25,12 +27,14 @@ Groups = dict[tuple[str, ...], Group]
 def read(now: datetime) -> int:
     """Tell of the events that have settled since it was last called; how many notices.
 
-    Of refusals at most once an hour. Several processes may call it at once.
+    Of each kind of refusals at most once an hour. Several processes may call it at once.
     """
     told = _read_all("event_id", DEEDS, now)
-    last = Notice.objects.filter(kind__in=REFUSALS).order_by("-at").values_list("at", flat=True).first()
-    if last is None or now >= last + REFUSALS_APART:
-        told += _read_all("refusals_event_id", REFUSALS, now)
+    for kind, mark in _HOURLY.items():
+        # What a clock that was ahead has told silences nobody.
+        lately = Notice.objects.filter(kind=kind, at__gt=now - REFUSALS_APART, at__lte=now)
+        if not lately.exists():
+            told += _read_all(mark, {kind: REFUSALS[kind]}, now)
     return told
 
 
@@ -67,7 +71,7 @@ def _gathered(begun: int, tellings: Mapping[str, Telling], now: datetime) -> tup
     fields = ("pk", "at", "kind", "actor", "address", "count", "detail", "device__name")
     for event in events.values(*fields)[:MOST_AT_ONCE].iterator(_READ_AT_ONCE):
         # Events get their numbers before they are committed: one with a lower number may still come.
-        if event["at"] > now - SETTLED:
+        if not tallies.has_settled(event["at"], now):
             return groups, end, False
         end, seen = event["pk"], seen + 1
         telling = tellings.get(event["kind"])

@@ -13,8 +13,8 @@ TEST = "webhook.test"
 
 # Kind → what it tells, in words. Webhooks choose from these; a test is sent to whoever it is for.
 KINDS = {
-    EXPIRING: "Certificates end soon and were not replaced",
-    ISSUER_EXPIRING: "An issuer ends soon",
+    EXPIRING: "Certificates end soon, or have ended, and were not replaced",
+    ISSUER_EXPIRING: "An issuer ends soon, or has ended",
     REVOKED: "Certificates were revoked",
     REFUSED: "Enrollments were refused",
     RENEWAL_REFUSED: "Renewals were refused",

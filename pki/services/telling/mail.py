@@ -9,6 +9,7 @@ from django.core.mail import EmailMessage
 
 from pki.core.errors import Refusal
 from pki.models import Notice
+from pki.services.telling import moments
 
 
 class MailFailed(Refusal):
@@ -41,8 +42,12 @@ def send(notice: Notice, link: str) -> None:
 def _lines(notice: Notice, link: str) -> Iterator[str]:
     yield notice.summary
     yield ""
-    yield f"When: {notice.at:%Y-%m-%d %H:%M} UTC"
+    # In minutes: one event, and several of one minute, have one.
+    when = dict.fromkeys(f"{at:%Y-%m-%d %H:%M}" for at in moments.span(notice))
+    yield f"When: {' to '.join(when)} UTC"
     for key, value in notice.detail.items():
+        if key in (moments.FIRST, moments.LAST):
+            continue
         words = key.replace("_", " ").capitalize()
         if isinstance(value, list):
             yield f"{words}:"

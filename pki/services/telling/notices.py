@@ -1,6 +1,6 @@
 """Notices: what somebody should know, and to whom each goes."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -39,11 +39,6 @@ def tell(kind: str, summary: str, now: datetime, count: int = 1, **detail: Any) 
             Delivery(notice=notice, webhook=webhook, next_at=now, created_at=now) for webhook in wanted
         )
     return notice
-
-
-def moment(at: datetime) -> str:
-    """A moment as `detail` and webhooks have it (RFC 3339, UTC)."""
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def url(notice: Notice) -> str:

@@ -1,18 +1,18 @@
-"""Sending a notice once, to one receiver or to several at a time; no database is asked meanwhile."""
+"""Sending a notice once, to one receiver; no database is asked meanwhile."""
 
 import json
 import logging
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from queue import SimpleQueue
 
 from django.conf import settings
 
 from pki.core import destinations, webhook_signatures
 from pki.core.errors import Refusal
 from pki.models import Delivery, Notice, Webhook
-from pki.services.telling import mail, notices, posting
+from pki.services.telling import mail, moments, notices, posting
 from pki.services.telling.secrets import key_of
 
 log = logging.getLogger("hatchery.deliveries")
@@ -26,20 +26,17 @@ class Answer:
     error: str = ""
 
 
-def all_tried(deliveries: Sequence[Delivery], moment: datetime) -> list[Answer]:
-    """Send them side by side."""
-    answers: dict[int, Answer] = {}
+Answers = SimpleQueue[tuple[Delivery, Answer]]
 
-    def send(delivery: Delivery) -> None:
-        answers[delivery.pk] = tried(delivery, moment)
 
-    # Daemons: a process that is to end does not wait for a slow receiver, and the lease is there for that.
-    threads = [threading.Thread(target=send, args=[each], daemon=True) for each in deliveries]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [answers[each.pk] for each in deliveries]
+def begin(delivery: Delivery, moment: datetime, answers: Answers) -> None:
+    """Send it in a thread of its own, which puts what became of it among `answers`."""
+
+    def send() -> None:
+        answers.put((delivery, tried(delivery, moment)))
+
+    # A daemon: a process that is to end does not wait for a slow receiver, and the lease is there for that.
+    threading.Thread(target=send, daemon=True).start()
 
 
 def tried(delivery: Delivery, moment: datetime) -> Answer:
@@ -75,9 +72,11 @@ def _posted(notice: Notice, webhook: Webhook, moment: datetime) -> int:
 
 def contents(notice: Notice) -> dict[str, object]:
     """A notice as webhooks are sent it."""
+    _, last = moments.span(notice)
     return {
         "type": notice.kind,
-        "timestamp": notices.moment(notice.at),
+        # Standard Webhooks 1.0.0: when it occurred, and not when it is told.
+        "timestamp": moments.written(last),
         "data": {
             "summary": notice.summary,
             "count": notice.count,
