@@ -272,6 +272,6 @@ def test_what_happened_before_there_were_notices_is_not_told(ca):
 @pytest.mark.django_db
 def test_refused_renewals_are_read_on_from_where_refused_enrollments_were():
     NoticeMark.objects.update_or_create(pk=1, defaults={"refusals_event_id": 7, "renewals_event_id": 0})
-    (name,) = (each.stem for each in Path(migrations.__path__[0]).glob("*_watch6.py"))
+    (name,) = (each.stem for each in Path(migrations.__path__[0]).glob("*_marks_of_refusals.py"))
     import_module(f"pki.migrations.{name}").begin_where_it_was(apps, SimpleNamespace(connection=connection))
     assert NoticeMark.objects.get().renewals_event_id == 7
