@@ -5,33 +5,22 @@ database that DATABASE_URL names.
 """
 
 import argparse
-import atexit
-import logging
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import django
+from benchmarks import scratch
 
-_folder = Path(tempfile.mkdtemp(prefix="hatchery-bench-"))
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-os.environ |= {"PORTAL_DATA_DIR": str(_folder), "DJANGO_READ_DOT_ENV": "off"}
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-django.setup()
+scratch.set_up()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from pki.models import Campaign, CampaignMember, Certificate, Device, Issuer, LastSeen, Profile  # noqa: E402
 from pki.services.audit import HATCHERY  # noqa: E402
 from pki.services.fleet.sightings import Sighting  # noqa: E402
-from pki.services.issuing import authorities, bootstrap  # noqa: E402
+from pki.services.issuing import authorities  # noqa: E402
 from pki.services.rotating import campaigns, members, progress, selection, stepping  # noqa: E402
 
 _DAY = timedelta(days=1)
@@ -43,15 +32,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("devices", type=int, nargs="?", default=1_000_000)
     number = parser.parse_args().devices
-    logging.disable(logging.WARNING)
-    call_command("migrate", interactive=False, verbosity=0)
     now = timezone.now()
-    bootstrap.bootstrap(_folder, [], ["localhost"], "a-password", HATCHERY, now)
+    scratch.begin(now)
     old = Issuer.objects.get(parent__isnull=False)
     new = authorities.make_subordinate("Next CA", authorities.root_of(old), "P-256", HATCHERY, now)
     for start in range(1, number + 1, _BATCH):
         _enroll(range(start, min(start + _BATCH, number + 1)), old, now)
-    _analyse()
+    scratch.analyse()
     print(f"{connection.vendor}; {number:,} devices; in milliseconds")
     _measure(old, new, now)
 
@@ -142,11 +129,6 @@ def _certify(devices: Iterable[Device], issuer: Issuer, now: datetime, turn: int
         )
         for device in devices
     )
-
-
-def _analyse() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
 
 
 if __name__ == "__main__":

@@ -5,27 +5,16 @@ database that DATABASE_URL names.
 """
 
 import argparse
-import atexit
-import logging
-import os
 import secrets
-import shutil
-import tempfile
 import time
 from datetime import datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 
-import django
+from benchmarks import scratch
 
-_folder = Path(tempfile.mkdtemp(prefix="hatchery-bench-"))
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-os.environ |= {"PORTAL_DATA_DIR": str(_folder), "DJANGO_READ_DOT_ENV": "off"}
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-django.setup()
+scratch.set_up()
 
 from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -33,7 +22,6 @@ from pki.core import crls  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
 from pki.models import FULL, Certificate, Issuer, Profile, Revocation, RevocationList  # noqa: E402
 from pki.services.audit import HATCHERY  # noqa: E402
-from pki.services.issuing import bootstrap  # noqa: E402
 from pki.services.publishing import publication, revocation_status  # noqa: E402
 
 _DAY = timedelta(days=1)
@@ -45,9 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("entries", type=int, nargs="*", default=[10_000, 100_000, 250_000])
     sizes = sorted(parser.parse_args().entries)
-    logging.disable(logging.WARNING)
-    call_command("migrate", interactive=False, verbosity=0)
-    bootstrap.bootstrap(_folder, [], ["localhost"], "a-password", HATCHERY, timezone.now())
+    scratch.begin(timezone.now())
     issuer = Issuer.objects.get(parent__isnull=False)
     print(f"{connection.vendor}; making is all three and a full list's delta; in milliseconds")
     print(f"{'entries':>8} {'list':<6} {'MB':>6}", *(f"{column:>8}" for column in _COLUMNS))
@@ -84,8 +70,7 @@ def _revoke(issuer: Issuer, first: int, last: int, now: datetime) -> None:
             Revocation(certificate=each, reason=reasons[each.pk % len(reasons)], revoked_at=now)
             for each in certificates
         )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    scratch.analyse()
 
 
 def _measure(issuer: Issuer, shard: int, size: int) -> None:

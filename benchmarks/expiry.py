@@ -5,31 +5,18 @@ it has stopped to renew. For SQLite in a folder of its own, or for the empty dat
 """
 
 import argparse
-import atexit
-import logging
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
-import django
+from benchmarks import scratch
 
-_folder = Path(tempfile.mkdtemp(prefix="hatchery-bench-"))
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
-os.environ |= {"PORTAL_DATA_DIR": str(_folder), "DJANGO_READ_DOT_ENV": "off"}
-os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
-django.setup()
+scratch.set_up()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from pki.models import Certificate, Device, ExpiryMark, Issuer, Notice, Profile  # noqa: E402
-from pki.services.audit import HATCHERY  # noqa: E402
-from pki.services.issuing import bootstrap  # noqa: E402
 from pki.services.telling import expiry  # noqa: E402
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
@@ -43,10 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("certificates", type=int, nargs="?", default=1_000_000)
     number = parser.parse_args().certificates
-    logging.disable(logging.WARNING)
-    call_command("migrate", interactive=False, verbosity=0)
     now = timezone.now()
-    bootstrap.bootstrap(_folder, [], ["localhost"], "a-password", HATCHERY, now)
+    scratch.begin(now)
     _fill(number // _EACH, now)
     print(f"{connection.vendor}, {Certificate.objects.count():,} certificates")
     _measure("the first look, which finds all that is late", lambda: expiry.watch(now))
@@ -70,8 +55,7 @@ def _fill(devices: int, now: datetime) -> None:
                 _certificate(issuer, profile, device, number * _EACH + place, _issued(number, place, now))
                 for device, number in zip(made, numbers, strict=True)
             )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    scratch.analyse()
 
 
 def _issued(number: int, place: int, now: datetime) -> datetime:
