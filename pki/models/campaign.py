@@ -76,11 +76,20 @@ class Campaign(models.Model):
     position = models.PositiveIntegerField(
         default=0, editable=False, help_text="Members whose place is below this are asked: 0 to 1000000."
     )
+    canaries_below = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Where the canaries' places end, once all devices are gathered."
+    )
     window_from = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="When the window began, as if never paused."
     )
     stepped_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Up to when it has done what was due."
+    )
+    doubted_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The time of a step that came so late that it was not believed; the next has to agree.",
     )
     swept_up_to = models.BigIntegerField(
         default=0, editable=False, help_text="The last member that was looked at for having nothing to move."
@@ -142,12 +151,13 @@ class CampaignMember(models.Model):
         RENEWED = "renewed", "renewed, and the new certificate not yet shown"
         MOVED = "moved", "moved: it has shown what it was asked for"
         FAILED = "failed"
+        UNABLE = "unable", "unable: it cannot renew, and must enroll again"
         LEFT = "left", "left out: retired, or nothing to move"
 
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="members", db_index=False)
     device = models.ForeignKey(Device, on_delete=models.PROTECT, related_name="campaigns")
     state = models.CharField(max_length=16, choices=State, default=State.WAITING)
-    canary = models.BooleanField(default=False)
+    canary = models.BooleanField(default=False, help_text="Whether it was asked as one of the canaries.")
     place = models.PositiveIntegerField(
         help_text="Where in the window it is asked: 0 to 999999, by a hash of its name and the campaign's."
     )
@@ -179,7 +189,7 @@ class CampaignMember(models.Model):
     class Meta:
         constraints = (
             models.CheckConstraint(
-                condition=Q(state__in=["waiting", "asked", "renewed", "moved", "failed", "left"]),
+                condition=Q(state__in=["waiting", "asked", "renewed", "moved", "failed", "unable", "left"]),
                 name="campaign_member_state_known",
             ),
             models.UniqueConstraint(fields=["campaign", "device"], name="campaign_member_once"),

@@ -56,6 +56,7 @@ _COLOURS = {
         "from the future",
         "stopped",
         "failed",
+        "unable",
         "given up",
     ),
 }

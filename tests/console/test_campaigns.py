@@ -18,8 +18,10 @@ from pki.models import (
     Issuer,
     Label,
     Profile,
+    Revocation,
 )
 from pki.services.issuing import authorities
+from pki.services.revoking import revocation
 from pki.services.rotating import campaigns
 from tests.console.browser import add, changelist, page
 from tests.console.conftest import browser, staff
@@ -128,6 +130,26 @@ def test_a_campaign_to_another_issuer_names_both(ada, fleet, target):
     ada.post(add(Campaign), **{**sent, "do": "keep"})
     campaign = Campaign.objects.get()
     assert (campaign.from_issuer, campaign.to_issuer) == (old, target)
+
+
+def test_a_root_is_no_choice_and_is_refused_when_it_is_sent_all_the_same(ada, fleet):
+    root = Issuer.objects.get(parent=None)
+    assert root not in ada.get(add(Campaign)).context["form"].fields["to_issuer"].queryset
+    sent = form(kind="issuer", group=str(fleet.pk), to_issuer=str(root.pk), do="keep")
+    assert set(ada.post(add(Campaign), **sent).context["form"].errors) == {"to_issuer"}
+    assert not Campaign.objects.exists()
+
+
+def test_a_look_says_how_many_cannot_renew_and_a_selection_of_such_alone_is_not_kept(ada, fleet, now):
+    gone = Certificate.objects.filter(device__name__in=("door-0", "door-1"))
+    revocation.revoke(gone, Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    said = text_of(ada.post(add(Campaign), **form(group=str(fleet.pk), do="look")))
+    assert "2 more that cannot renew, and must enroll again" in said
+    fleet.devices.remove(Device.objects.get(name="door-2"))
+    for do in ("look", "keep"):
+        said = text_of(ada.post(add(Campaign), **form(do, group=str(fleet.pk), do=do)))
+        assert "None of the devices in this selection can renew" in said
+    assert not Campaign.objects.exists()
 
 
 def test_the_form_can_be_opened_with_an_issuer_chosen(ada, target):
@@ -295,6 +317,7 @@ def test_the_page_tells_the_numbers_and_who_is_behind_and_why(ada, fleet, now):
         "renewed, not shown": 0,
         "failed": 0,
         "waiting": 2,
+        "cannot renew, must enroll": 0,
         "left out": 0,
     }
     assert [member.device for member in response.context["laggards"]] == [asked.device]
@@ -303,6 +326,35 @@ def test_the_page_tells_the_numbers_and_who_is_behind_and_why(ada, fleet, now):
     assert "&lt;b&gt;No&lt;/b&gt; such key" in html
     for _, _, address in response.context["numbers"]:
         assert ada.get(address).status_code == 200
+
+
+def test_who_cannot_renew_is_counted_and_listed_and_keeps_the_bar_from_being_full(ada, fleet, now):
+    gone = Certificate.objects.filter(device__name="door-0")
+    revocation.revoke(gone, Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    campaign = drafted(ada, fleet)
+    ada.post(deed(campaign, "start"), confirmed="yes")
+    campaigns.step(now)
+    CampaignMember.objects.exclude(state="unable").update(state="moved")
+    response = ada.get(page(campaign))
+    assert "2 of 3 moved" in text_of(response)
+    assert response.context["how_far"].percent == 66
+    (address,) = [address for word, _, address in response.context["numbers"] if "must enroll" in word]
+    (shown,) = ada.get(address).context["cl"].result_list
+    assert shown.device.name == "door-0"
+
+
+def test_what_came_back_is_said_to_have_moved_back(ada, fleet, now):
+    campaign = drafted(ada, fleet)
+    ada.post(deed(campaign, "start"), confirmed="yes")
+    campaigns.step(now)
+    first, *others = CampaignMember.objects.order_by("pk")
+    CampaignMember.objects.filter(pk=first.pk).update(state="moved")
+    CampaignMember.objects.filter(pk__in=[each.pk for each in others]).update(state="left")
+    Campaign.objects.update(state="rolled back")
+    said = text_of(ada.get(page(campaign)))
+    assert "1 of 1 moved back" in said
+    assert "2 nothing to move back" in said
+    assert "1 of 1 back" in text_of(ada.get(changelist(Campaign)))
 
 
 def test_a_page_at_work_brings_itself_up_to_date_and_one_that_is_over_does_not(ada, fleet):

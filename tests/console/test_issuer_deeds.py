@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from pki.admin.authority import issuer_impact
 from pki.models import AuditEvent, CrossCertificate, Device, Issuer
-from pki.services.issuing import issuance, succession
+from pki.services.issuing import authorities, issuance, succession
 from pki.services.proving import status
 from tests.console.browser import add, page
 from tests.console.conftest import browser, staff
@@ -192,6 +192,14 @@ def test_a_campaign_is_drafted_from_an_issuers_page_with_both_issuers_filled_in(
     )
     form = ada.get(link).context["form"]
     assert (form["from_issuer"].value(), form["to_issuer"].value()) == (str(world.issuer.pk), str(made.pk))
+
+
+def test_a_roots_page_leads_to_the_cas_below_it_whose_devices_can_move(ada, world, now):
+    root = world.issuer.parent
+    below = unescape(re.search(r'href="([^"]+)">Move its devices', ada.get(page(root)).content.decode())[1])
+    assert list(ada.get(below).context["cl"].result_list) == [world.issuer]
+    bare = authorities.make_root("Bare Root", "P-256", TESTER, now)
+    assert "Move its devices" not in ada.get(page(bare)).content.decode()
 
 
 @pytest.mark.parametrize("wrong", [{"key": "RSA-1024"}, {"name": "ä" * 40}, {"name": "taken"}])

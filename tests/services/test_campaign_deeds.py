@@ -131,6 +131,7 @@ UNFIT = {
     "a share above all": (drafting.CampaignUnfit, {"failures_percent": 101}),
     "no target": (drafting.TargetUnfit, {"to_issuer": lambda: None}),
     "the same issuer": (drafting.TargetUnfit, {"to_issuer": old_issuer}),
+    "a root": (drafting.TargetUnfit, {"to_issuer": lambda: old_issuer().parent}),
     "a target for keys": (drafting.TargetUnfit, {"kind": KEY}),
     "nobody in it": (
         drafting.NothingSelected,
@@ -258,9 +259,9 @@ def test_a_suspended_device_is_found(fleet):
 
 def test_a_preview_is_bounded_and_names_the_first(fleet, monkeypatch, django_assert_num_queries):
     chosen = Selection(from_issuer=old_issuer())
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(9):
         look = selection.preview(chosen, fleet.now)
-    assert (look.count, look.is_more, look.elsewhere) == (3, False, 0)
+    assert (look.count, look.is_more, look.elsewhere, look.unable) == (3, False, 0, 0)
     assert [device.name for device in look.sample] == ["door-0", "door-1", "door-2"]
     monkeypatch.setattr(selection, "MOST_COUNTED", 2)
     monkeypatch.setattr(selection, "SAMPLE", 1)

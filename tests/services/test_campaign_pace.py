@@ -14,14 +14,15 @@ WEEK = 7 * 86_400
 
 
 def opened(moment, window=WEEK, canary_percent=0):
-    position = canary_percent * pace.END // 100
+    below = canary_percent * pace.END // 100
     return Campaign(
         name="spring",
         canary_percent=canary_percent,
         window_seconds=window,
         window_from=moment,
         stepped_at=moment,
-        position=position,
+        position=below,
+        canaries_below=below,
     )
 
 

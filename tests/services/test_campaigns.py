@@ -107,7 +107,7 @@ def test_the_canaries_are_the_share_that_was_said(now):
     fleet = Fleet.of(40, now)
     started(fleet, of_old(), new_issuer(now), canary_percent=50, canary_seconds=600)
     canaries = fleet.asked()
-    assert 5 < len(canaries) < 35
+    assert len(canaries) == 20
     assert canaries == set(CampaignMember.objects.filter(canary=True).values_list("device__name", flat=True))
 
 
@@ -122,7 +122,7 @@ def test_a_canary_that_failed_beyond_the_limit_keeps_it_from_opening_without_sto
     campaign = started(fleet, of_old(), target, canary_percent=50, canary_seconds=60)
     first, *others = sorted(fleet.asked())
     assert others, "this cast has two canaries at least"
-    members.failed(Device.objects.get(name=first), "key_kind_refused", "No such key.", fleet.now)
+    members.failed(Device.objects.get(name=first), "key_refused", "No such key.", fleet.now)
     fleet.move(*others)
     fleet.live(5, obey=False)
     assert state_of(campaign) == State.CANARY
@@ -250,13 +250,6 @@ def test_a_device_that_another_campaign_leads_is_left_out_and_counted(fleet, tar
     assert not CampaignMember.objects.filter(campaign=first, living=True).exists()
 
 
-def test_who_has_moved_already_is_not_led_again(fleet, target):
-    started(fleet, Selection(group=group_of("door-1")), target, name="first")
-    fleet.live(3)
-    second = started(fleet, of_old(), target, name="second")
-    assert set(states(second)) == set(fleet.shown) - {"door-1"}
-
-
 def test_a_campaign_that_finds_nobody_any_more_is_over(fleet, target):
     group = group_of("door-1")
     campaign = drafted(fleet, Selection(group=group), target, canary_percent=5)
@@ -363,7 +356,7 @@ def test_canaries_that_were_paused_are_watched_anew(fleet, target):
 # --- Failing, and stopping by itself --------------------------------------------------------------
 
 
-def fail(fleet, *names, code="key_kind_refused"):
+def fail(fleet, *names, code="key_refused"):
     for name in names:
         members.failed(Device.objects.get(name=name), code, "It has no such key.", fleet.now)
 
@@ -572,7 +565,7 @@ def test_it_waits_for_laggards_until_a_person_ends_it_and_they_are_named(fleet, 
     fleet.move("door-0", "door-1", "door-2", "door-3")
     fleet.live(3, obey=False)
     assert state_of(campaign) == State.OPEN
-    assert {each.device.name for each in progress.laggards(campaign)} == {"door-4", "door-5"}
+    assert {each.device.name for each in progress.laggards(campaign, 10)} == {"door-4", "door-5"}
     campaigns.finish(campaign, TESTER, fleet.now)
     (event,) = events("finished")
     assert sorted(event.detail["laggards"]) == ["door-4", "door-5"]
@@ -648,7 +641,7 @@ def test_a_device_without_any_good_certificate_has_nothing_to_move(fleet, target
     campaign = started(fleet, of_old(), target)
     revocation.revoke([fleet.shown["door-0"]], Revocation.Reason.KEY_COMPROMISE, TESTER, fleet.now)
     fleet.step(minutes=1)
-    assert states(campaign)["door-0"] == Member.LEFT
+    assert states(campaign)["door-0"] == Member.UNABLE
     fleet.move("door-0")
     assert states(campaign)["door-0"] == Member.MOVED, "but it may enroll again, under the new issuer"
 
@@ -660,14 +653,14 @@ def test_a_certificate_on_hold_may_come_back_and_is_waited_for(fleet, target):
     assert states(campaign)["door-0"] == Member.ASKED
 
 
-def test_devices_whose_certificates_end_while_it_is_paused_are_left_out(fleet, target):
+def test_devices_whose_certificates_end_while_it_is_paused_are_not_waited_for(fleet, target):
     campaign = started(fleet, of_old(), target, canary_percent=1, canary_seconds=600)
     campaigns.pause(campaign, TESTER, fleet.now)
     fleet.pass_time(days=60)
     campaigns.go_on(campaign, TESTER, fleet.now)
     campaigns.open_to_all(campaign, TESTER, fleet.now)
     fleet.step(minutes=1)
-    assert set(states(campaign).values()) == {Member.LEFT}
+    assert set(states(campaign).values()) == {Member.UNABLE}
     fleet.step(minutes=1)
     assert state_of(campaign) == State.FINISHED
 

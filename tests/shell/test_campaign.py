@@ -6,7 +6,7 @@ from pki.management.commands.campaign import DEEDS
 from pki.models import AuditEvent, Campaign
 from pki.services.rotating import campaigns, members
 from tests.services.campaign_cast import Fleet, Member, State, new_issuer, old_issuer, states
-from tests.services.cast import everything
+from tests.services.cast import TESTER, everything
 from tests.shell.words import fails, prints
 
 AT_ONCE = ("--canary", "0", "--window", "0")
@@ -38,6 +38,19 @@ def test_a_campaign_is_led_from_its_draft_to_its_end(fleet):
     assert started.actor.startswith("shell")
 
 
+def test_what_came_back_is_not_said_to_have_moved(fleet):
+    drafted("spring", *AT_ONCE)
+    prints("campaign", "start", "spring")
+    prints("campaign", "step")
+    fleet.pass_time(minutes=1)
+    fleet.move("door-0")
+    campaigns.roll_back(Campaign.objects.get(), TESTER, fleet.now)
+    fleet.step(minutes=1)
+    fleet.obey()
+    fleet.step(minutes=1)
+    assert "1 of 1 moved back (100 %)" in prints("campaign", "show", "spring")
+
+
 def test_what_is_said_of_it_is_what_is_drafted(fleet):
     drafted("slow", "--canary", "10", "--watch", "2h", "--window", "14d", "--failures", "3")
     campaign = Campaign.objects.get()
@@ -57,9 +70,9 @@ def test_laggards_are_named_with_why(fleet):
     prints("campaign", "start", "spring")
     prints("campaign", "step")
     failed = fleet.shown["door-1"].device
-    members.failed(failed, "key_kind_refused", "This profile allows P-384.", fleet.now)
+    members.failed(failed, "key_refused", "This profile allows P-384.", fleet.now)
     shown = prints("campaign", "show", "spring")
-    assert "door-1: failed (key_kind_refused): This profile allows P-384." in shown
+    assert "door-1: failed (key_refused): This profile allows P-384." in shown
     assert "door-0: asked" in shown
     assert set(states(Campaign.objects.get()).values()) == {Member.ASKED, Member.FAILED}
 

@@ -67,7 +67,7 @@ def _stopped(issuer: Issuer) -> Iterator[str]:
     for campaign in at_work.order_by("-pk"):
         how_far = progress.of(campaign, timezone.now())
         yield (
-            f"The campaign {campaign} moves devices away from it: {how_far.moved:,} of {how_far.total:,} "
+            f"The campaign {campaign} moves devices away from it: {how_far.moved:,} of {how_far.able:,} "
             "have moved. Who has not cannot renew any more."
         )
 

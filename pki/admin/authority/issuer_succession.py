@@ -105,6 +105,9 @@ def _crossed(issuer: Issuer) -> list[CrossCertificate]:
 
 
 def _draft_link(issuer: Issuer, successor: Issuer | None) -> str:
+    if issuer.is_root:  # it signs for no devices: those of the CAs below it move
+        below = issuer.subordinates.exists()
+        return link("pki_issuer_changelist", parent__id__exact=str(issuer.pk)) if below else ""
     query = {"kind": str(Campaign.Kind.ISSUER), "from_issuer": str(issuer.pk)}
     if successor is not None:
         query["to_issuer"] = str(successor.pk)

@@ -20,7 +20,7 @@ from pki.models import Issuer
 @admin.register(Issuer)
 class IssuerAdmin(ShowsRevocation, Succeeds, IssuerDeeds):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
-    list_filter = ("state",)
+    list_filter = ("state", ("parent", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("parent",)
     nothing_yet = "No issuer yet: manage.py bootstrap makes the first ones."
     search_fields = ("name", "fingerprint__begins", "key_identifier__begins")

@@ -55,7 +55,7 @@ class CampaignForm(OnceForm):
         widget=ExplainedChoice("What for", _KINDS),
     )
     to_issuer = forms.ModelChoiceField(
-        Issuer.objects.filter(state=Issuer.State.ACTIVE).order_by("-created_at", "-pk"),
+        Issuer.objects.filter(state=Issuer.State.ACTIVE, parent__isnull=False).order_by("-created_at", "-pk"),
         label="To the issuer",
         required=False,
         empty_label="Choose an issuer",

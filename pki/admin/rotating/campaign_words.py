@@ -1,10 +1,10 @@
 """What campaigns do, said before it is done."""
 
 from collections.abc import Callable, Iterator
-from math import ceil
 
 from pki.admin.parts.spans import IN_SECONDS, written
 from pki.models import Campaign
+from pki.services.rotating import pace
 from pki.services.rotating.drafting import Plan
 from pki.services.rotating.progress import Progress
 from pki.services.rotating.selection import Preview, Selection
@@ -43,7 +43,7 @@ def course(plan: Plan, look: Preview) -> Iterator[str]:
     """How a campaign would go, before it is drafted."""
     number = look.count - look.elsewhere
     if plan.canary_percent:
-        canaries = f"{max(1, ceil(number * plan.canary_percent / 100)):,}"
+        canaries = f"{pace.canaries(number, plan.canary_percent):,}"
         yield (
             f"About {canaries} canar{'y is' if canaries == '1' else 'ies are'} asked first, and watched for "
             f"{written(plan.canary_seconds, IN_SECONDS)} at least."
@@ -67,7 +67,12 @@ def left_out(selection: Selection, look: Preview) -> Iterator[str]:
     """Who is not reached, and why."""
     if look.elsewhere:
         yield f"{look.elsewhere:,} of these, because another campaign leads them."
-    yield "Devices that are retired, and devices without a certificate that lives: there is nothing to renew."
+    if look.unable:
+        yield (
+            f"{look.unable:,} more that cannot renew, and must enroll again: their certificates have ended, "
+            "were revoked, or are of a compromised CA."
+        )
+    yield "Devices that are retired: there is nothing to renew."
     if selection.is_whole_issuer and selection.from_issuer is not None:
         yield (
             f"Nobody who enrolls meanwhile: the profiles of {selection.from_issuer} are given the new issuer "

@@ -74,8 +74,9 @@ class CampaignAdmin(CampaignDeeds):
     @admin.display(description="moved")
     def shown_moved(self, campaign: Any) -> str:
         counts = campaign.counts
-        total = sum(counts.values())
-        return f"{counts.get('moved', 0):,} of {total:,}" if total else NOTHING
+        able = sum(counts.values()) - counts.get("left", 0)
+        back = " back" if campaign.state in progress.BACK else ""
+        return f"{counts.get('moved', 0):,} of {able:,}{back}" if counts else NOTHING
 
     @admin.display(description="failed")
     def shown_failed(self, campaign: Any) -> str:
@@ -106,7 +107,7 @@ class CampaignAdmin(CampaignDeeds):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         how_far = progress.of(campaign, timezone.now())
         may_see_members = request.user.has_perm("pki.view_campaignmember")
-        behind = list(progress.laggards(campaign)[: _LAGGARDS + 1]) if may_see_members else []
+        behind = progress.laggards(campaign, _LAGGARDS + 1) if may_see_members else []
         context = {
             **self.admin_site.each_context(request),
             "title": campaign.name,
@@ -158,11 +159,12 @@ def _numbers(campaign: Campaign, how_far: progress.Progress) -> list[tuple[str, 
         return link("pki_campaignmember_changelist", campaign__id__exact=str(campaign.pk), state=state)
 
     return [
-        ("moved", how_far.moved, members("moved")),
+        (how_far.word, how_far.moved, members("moved")),
         ("asked", how_far.asked, members("asked")),
         ("not seen since", how_far.not_seen, members("asked")),
         ("renewed, not shown", how_far.renewed, members("renewed")),
         ("failed", how_far.failed, members("failed")),
         ("waiting", how_far.waiting, members("waiting")),
-        ("left out", how_far.left, members("left")),
+        ("cannot renew, must enroll", how_far.unable, members("unable")),
+        ("nothing to move back" if how_far.is_back else "left out", how_far.left, members("left")),
     ]

@@ -62,6 +62,7 @@ class CampaignMemberAdmin(ReadOnlyAdmin):
             "renewed": "warning",
             "moved": "success",
             "failed": "danger",
+            "unable": "danger",
             "left": "info",
         },
     )

@@ -97,7 +97,8 @@ class Command(ServiceCommand):
         look = selection.preview(chosen, now)
         more = "+" if look.is_more else ""
         self.stdout.write(
-            f"{campaign}: a draft for {look.count}{more} devices; {look.elsewhere} led elsewhere."
+            f"{campaign}: a draft for {look.count}{more} devices; {look.elsewhere} led elsewhere; "
+            f"{look.unable} more cannot renew, and must enroll."
         )
         self.stdout.write(f"Start it with: python manage.py campaign start {campaign.name!r}")
 
@@ -107,11 +108,13 @@ class Command(ServiceCommand):
         if campaign.reason:
             self.stdout.write(campaign.reason)
         self.stdout.write(
-            f"{far.moved} of {far.total} moved ({far.percent} %); {far.waiting} wait, {far.asked} asked "
+            f"{far.moved} of {far.able} {far.word} ({far.percent} %); {far.waiting} wait, {far.asked} asked "
             f"({far.not_seen} not seen since), {far.renewed} renewed, {far.failed} failed, "
-            f"{far.left} left out"
+            f"{far.unable} cannot renew and must enroll, {far.left} left out"
         )
-        for member in progress.laggards(campaign)[:_LAGGARDS]:
+        if campaign.elsewhere:
+            self.stdout.write(f"{campaign.elsewhere} more are led by another campaign.")
+        for member in progress.laggards(campaign, _LAGGARDS):
             why = f" ({member.code}): {member.reason}" if member.code else ""
             self.stdout.write(f"  {member.device}: {member.state}{why}")
 

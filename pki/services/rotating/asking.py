@@ -4,13 +4,13 @@ A device is asked by a column that `proving.status` reads anyway: `Device.issuer
 `Device.rotation_requested_at`, which is then the member's `asked_at`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-from pki.models import Campaign, CampaignMember, Certificate, Device, Issuer, Revocation
-from pki.services.rotating import pace
+from pki.models import Campaign, CampaignMember, Device, Issuer
+from pki.services.rotating import pace, renewable
 
 State = CampaignMember.State
 
@@ -23,13 +23,28 @@ def ask(campaign: Campaign, now: datetime) -> bool:
     members = CampaignMember.objects.filter(campaign=campaign)
     due = members.filter(state=State.WAITING, place__lt=campaign.position).order_by("place")
     held = _held(due)
-    able = _able([member.device_id for member in held], now)
-    left = [member.pk for member in held if member.device_id not in able]
-    members.filter(pk__in=[member.pk for member in held]).update(state=State.ASKED, asked_at=now)
-    members.filter(pk__in=left).update(state=State.LEFT)
+    as_canary = {"canary": True} if campaign.state == Campaign.State.CANARY else {}
+    asked = members.filter(pk__in=[member.pk for member in held])
+    asked.update(state=State.ASKED, asked_at=now, **as_canary)
+    numbers = [member.device_id for member in held]
+    leave_out(campaign, numbers, now)
     # Also those that have nothing to move: who enrolls again is given what the others are.
-    _mark([member.device_id for member in held], campaign, now)
+    _mark(numbers, campaign, now)
     return len(held) == CHUNK
+
+
+def leave_out(campaign: Campaign, devices: Sequence[int], now: datetime) -> None:
+    """Wait no longer for those of these devices (their numbers) that have nothing to move: they are retired,
+    or cannot renew.
+    """
+    unable = set(devices) - renewable.able(devices, now)
+    if not unable:
+        return
+    left = CampaignMember.objects.filter(campaign=campaign, device__in=unable).exclude(state=State.MOVED)
+    retired = Device.objects.filter(pk__in=unable, state=Device.State.RETIRED)
+    numbers = set(retired.values_list("pk", flat=True))
+    left.filter(device__in=unable - numbers).update(state=State.UNABLE)
+    left.filter(device__in=numbers).update(state=State.LEFT)
 
 
 def take_back(campaign: Campaign, now: datetime) -> bool:
@@ -38,7 +53,8 @@ def take_back(campaign: Campaign, now: datetime) -> bool:
     Those that failed stay on record as failed, and those that have a new certificate are to show it.
     """
     members = CampaignMember.objects.filter(campaign=campaign)
-    held = _held(members.filter(asked_at__isnull=False, state__in=(State.ASKED, State.FAILED, State.LEFT)))
+    unmoved = (State.ASKED, State.FAILED, State.UNABLE, State.LEFT)
+    held = _held(members.filter(asked_at__isnull=False, state__in=unmoved))
     release(held, campaign, now)
     asked = members.filter(pk__in=[each.pk for each in held if each.state == State.ASKED])
     _spread(asked, campaign, campaign.resume_state)
@@ -97,27 +113,11 @@ def _give_back(members: Sequence[CampaignMember], campaign: Campaign, now: datet
         Device.objects.filter(pk__in=numbers).update(issuer=issuer)
 
 
-def unable(devices: Iterable[int], now: datetime) -> set[int]:
-    """Which of these devices have nothing to move: they are retired, or no certificate of theirs lives."""
-    numbers = set(devices)
-    return numbers - _able(numbers, now)
-
-
 def _spread(members: QuerySet[CampaignMember], campaign: Campaign, state: str) -> None:
     """Spread who is asked a second time over what is left of the window; canaries are asked at once."""
     if state == Campaign.State.OPEN and 0 < campaign.position < pace.END:
         passed = members.filter(place__lt=campaign.position)
         passed.update(place=pace.later_place(campaign.position))
-
-
-def _able(devices: Iterable[int], now: datetime) -> set[int]:
-    # One on hold may come back.
-    gone = Revocation.objects.filter(certificate=OuterRef("pk")).exclude(
-        reason=Revocation.Reason.CERTIFICATE_HOLD
-    )
-    living = Certificate.objects.filter(~Exists(gone), device=OuterRef("pk"), not_after__gte=now)
-    found = Device.objects.filter(Exists(living), pk__in=list(devices)).exclude(state=Device.State.RETIRED)
-    return set(found.values_list("pk", flat=True))
 
 
 def _mark(devices: Sequence[int], campaign: Campaign, now: datetime) -> None:

@@ -87,7 +87,7 @@ def start(campaign: Campaign, actor: Actor, now: datetime) -> None:
     with _held(campaign, "start") as held:
         _require_fit_target(held, now)
         held.state, held.started_at, held.stepped_at = State.CANARY, now, now
-        held.gathered_up_to, held.position = 0, pace.canaries_end(held)
+        held.gathered_up_to = held.position = 0
         held.save()
         turns.record(held, "started", actor, now)
         if not held.canary_percent:

@@ -95,6 +95,7 @@ def draft(
                 **_described(selection, plan),
                 devices=look.count,
                 elsewhere=look.elsewhere or None,
+                unable=look.unable or None,
             )
     except IntegrityError as error:
         raise CampaignExists(f"There is a campaign {name!r} already; choose another name.") from error
@@ -103,6 +104,10 @@ def draft(
 
 def require_fit_target(issuer: Issuer, now: datetime) -> None:
     """Raise TargetUnfit unless `issuer` can sign for a fleet now."""
+    if issuer.is_root:
+        raise TargetUnfit(
+            f"{issuer} is a root, which signs for CAs and for no devices; choose a CA below it, or make one."
+        )
     if issuer.state != Issuer.State.ACTIVE:
         raise TargetUnfit(f"{issuer} is {issuer.state}; devices can only move to an active issuer.")
     if issuer.not_after <= now + timedelta(days=1):
@@ -144,13 +149,22 @@ def _checked_selection(selection: Selection, now: datetime) -> selecting.Preview
         raise CampaignUnfit("Say which devices: by their issuer, a group, a label, or the age of their keys.")
     look = selecting.preview(selection, now)
     if not look.count:
-        raise NothingSelected(
-            "No device with a living certificate is in this selection; all conditions must hold at once. "
-            "Leave one out, or look for the devices in the list of devices."
-        )
+        raise NothingSelected(_nobody(look))
     if look.elsewhere == look.count and not look.is_more:
         raise NothingSelected("Another campaign leads all of these devices; let it end, or cancel it, first.")
     return look
+
+
+def _nobody(look: selecting.Preview) -> str:
+    if look.unable:
+        return (
+            "None of the devices in this selection can renew: their certificates have ended, were revoked, "
+            "or are of a compromised CA. Let them enroll again, with tokens."
+        )
+    return (
+        "No device with a living certificate is in this selection; all conditions must hold at once. "
+        "Leave one out, or look for the devices in the list of devices."
+    )
 
 
 def _described(selection: Selection, plan: Plan) -> dict[str, Any]:

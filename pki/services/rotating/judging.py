@@ -37,8 +37,11 @@ def canaries_did_well(campaign: Campaign, now: datetime) -> bool:
         return False
     if now < campaign.canaries_asked_at + timedelta(seconds=campaign.canary_seconds):
         return False
-    moved = CampaignMember.objects.filter(campaign=campaign, state=State.MOVED, canary=True)
-    return moved.exists() and _within(campaign, _failed(campaign).count())
+    return canary_has_moved(campaign) and _within(campaign, _failed(campaign).count())
+
+
+def canary_has_moved(campaign: Campaign) -> bool:
+    return CampaignMember.objects.filter(campaign=campaign, state=State.MOVED, canary=True).exists()
 
 
 def _within(campaign: Campaign, failed: int) -> bool:

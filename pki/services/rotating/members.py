@@ -82,7 +82,7 @@ def _store(outcomes: Mapping[str, Mapping[int, CampaignMember]], at: datetime) -
         new = Certificate.objects.filter(pk__in=moved, device=OuterRef("device")).order_by("-pk")
         newest = Subquery(new.values("pk")[:1])
         _members(moved).update(state=State.MOVED, moved_at=at, certificate=newest)
-        _keep_moved(moved.values())
+        keep_moved(moved.values())
 
 
 def _members(by_certificate: Mapping[int, CampaignMember]) -> QuerySet[CampaignMember]:
@@ -117,12 +117,12 @@ def _is_to_come_back(member: CampaignMember, shown: Shown) -> bool:
     return (
         campaign.state == Campaign.State.ROLLING_BACK
         and member.state == State.LEFT
-        and shown.issuer_id == campaign.to_issuer_id
+        and shown.issuer_id == campaign.to_issuer_id != member.old_issuer_id
         and not member.reason  # for which it was left out
     )
 
 
-def _keep_moved(members: Iterable[CampaignMember]) -> None:
+def keep_moved(members: Iterable[CampaignMember]) -> None:
     """Let who moved before it was asked, or after a pause, be renewed by the same issuer from now on."""
     moved: dict[int, list[int]] = {}
     for member in members:

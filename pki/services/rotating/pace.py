@@ -1,7 +1,7 @@
 """How fast a campaign asks: each member has a place in the window, and a campaign a position that moves on.
 
 Members whose place is below the position are asked. The places are a hash's, so that they are spread evenly;
-the canaries are those with the lowest.
+the canaries are those with the lowest, up to a place that is known once all are gathered.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ def place(campaign: Campaign, device: str) -> int:
     return int.from_bytes(digest[:8], "big") % END
 
 
-def canaries_end(campaign: Campaign) -> int:
-    """Below which place members are canaries."""
-    return campaign.canary_percent * END // 100
+def canaries(number: int, percent: int) -> int:
+    """How many of `number` devices, which are not none, are canaries: the rounded share, and at least one."""
+    return max(1, (number * percent + 50) // 100) if percent else 0
 
 
 def next_position(campaign: Campaign, now: datetime) -> int:
     """How far an open campaign is to ask now."""
     if not campaign.window_seconds or campaign.window_from is None or campaign.stepped_at is None:
         return END
-    start = canaries_end(campaign)
+    start = campaign.canaries_below
     per_second = (END - start) / campaign.window_seconds
     due = start + per_second * (now - campaign.window_from).total_seconds()
     step = min(now - campaign.stepped_at, LONGEST_STEP).total_seconds()
@@ -53,8 +53,9 @@ def stand_still(campaign: Campaign) -> None:
 
 def move_on(campaign: Campaign, now: datetime) -> None:
     """Count the window from where the campaign stood still: what was left of it then is left now."""
-    start = canaries_end(campaign)
-    passed = max(campaign.position - start, 0) / (END - start)
+    start = campaign.canaries_below
+    # The only device may have the last place.
+    passed = max(campaign.position - start, 0) / max(END - start, 1)
     campaign.window_from = now - timedelta(seconds=campaign.window_seconds * passed)
     campaign.stepped_at = now
 

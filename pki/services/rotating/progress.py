@@ -10,13 +10,18 @@ from pki.models import Campaign, CampaignMember
 State = CampaignMember.State
 # So many are looked at for not having been seen; they are as good as drawn by lot, for places are a hash's.
 SAMPLE = 10_000
-# Those whom a campaign waits for.
-BEHIND = (State.ASKED, State.RENEWED, State.FAILED)
+# Those whom a campaign waits for, the worst first.
+BEHIND = (State.FAILED, State.RENEWED, State.ASKED)
+# Campaigns in these states move devices back, or have.
+BACK = (Campaign.State.ROLLING_BACK, Campaign.State.ROLLED_BACK)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Numbers of devices. `total` is all of them; `not_seen` are among `asked`."""
+    """Numbers of devices. `total` is all of them; `not_seen` are among `asked`.
+
+    Of a campaign that is rolled back they say how far it is with that: `moved` is moved back.
+    """
 
     total: int
     waiting: int
@@ -25,7 +30,19 @@ class Progress:
     renewed: int  # issued, and not shown yet
     moved: int
     failed: int
+    unable: int  # must enroll again
     left: int
+    is_back: bool = False  # whether it is rolling back, or was
+
+    @property
+    def able(self) -> int:
+        """How many have something to move, or had: all but those left out."""
+        return self.total - self.left
+
+    @property
+    def word(self) -> str:
+        """What `moved` means."""
+        return "moved back" if self.is_back else "moved"
 
     @property
     def behind(self) -> int:
@@ -33,9 +50,8 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """How many of 100 have moved, of those that can; 100 only when it is all of them."""
-        able = self.total - self.left
-        return self.moved * 100 // able if able else 100
+        """How many of 100 have moved, of those that are `able`; 100 only when it is all of them."""
+        return self.moved * 100 // self.able if self.able else 100
 
 
 def of(campaign: Campaign, now: datetime) -> Progress:
@@ -45,6 +61,7 @@ def of(campaign: Campaign, now: datetime) -> Progress:
     return Progress(
         total=sum(number.values()),
         not_seen=_not_seen(members, number["asked"]),
+        is_back=campaign.state in BACK,
         **number,
     )
 
@@ -56,16 +73,19 @@ def counts(campaign: Campaign) -> dict[str, int]:
     return {str(state): found.get(state, 0) for state in State}
 
 
-def laggards(campaign: Campaign) -> QuerySet[CampaignMember]:
-    """Who was asked and has not moved: those that failed before those that are asked still.
+def laggards(campaign: Campaign, most: int) -> list[CampaignMember]:
+    """The first `most` of those who were asked and have not moved: who failed before who has not shown the
+    new certificate, and those before who is asked still.
 
-    Each with its device, and when that was last seen.
+    Each with its device, and when that was last seen. One query for each state, which reads no more of the
+    index than it needs, and one for what is shown of them.
     """
-    return (
-        CampaignMember.objects.filter(campaign=campaign, state__in=BEHIND)
-        .select_related("device__last_seen", "certificate")
-        .order_by("-state", "place")
-    )
+    numbers: list[int] = []
+    for state in BEHIND:
+        found = CampaignMember.objects.filter(campaign=campaign, state=state).order_by("place")
+        numbers += found.values_list("pk", flat=True)[: most - len(numbers)]
+    rows = CampaignMember.objects.select_related("device__last_seen").in_bulk(numbers)
+    return [rows[number] for number in numbers if number in rows]
 
 
 def ends_at(campaign: Campaign) -> datetime | None:

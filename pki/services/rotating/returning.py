@@ -25,7 +25,9 @@ def turn_round(campaign: Campaign, now: datetime) -> bool:
     moved = _with_new(campaign, [member.device_id for member in rows], now)
     able = asking.able_issuers(now)
     stuck = [member.pk for member in rows if member.old_issuer_id not in able]
-    back = [member.pk for member in rows if member.device_id in moved and member.pk not in set(stuck)]
+    # Not who had moved before the campaign.
+    came = [each for each in rows if each.device_id in moved and each.old_issuer_id != campaign.to_issuer_id]
+    back = [member.pk for member in came if member.pk not in set(stuck)]
     held.update(
         state=State.LEFT,
         **dict.fromkeys(("asked_at", "moved_at", "failed_at", "certificate")),

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from django.db.models import Min
+from django.db.models import Exists, Min, OuterRef, QuerySet
 
-from pki.models import Certificate
+from pki.models import Certificate, LastSeen
+from pki.services.revoking import revocation
 
 
 class Showing(Protocol):
@@ -46,3 +47,13 @@ def by_device(showings: Iterable[Showing]) -> dict[int, list[Shown]]:
         look = Shown(row.pk, row.issuer_id, row.spki_sha256, since[row.spki_sha256], each.at)
         shown.setdefault(each.device_id, []).append(look)
     return shown
+
+
+def last_by(devices: Iterable[int], now: datetime) -> QuerySet[LastSeen]:
+    """What devices (their numbers) showed last, if it is good still, and another issuer has given them
+    nothing since.
+    """
+    good = Certificate.objects.filter(revocation.unrevoked(), pk=OuterRef("certificate"), not_after__gte=now)
+    later = Certificate.objects.filter(device=OuterRef("device"), issued_at__gt=OuterRef("at"))
+    others = later.exclude(issuer=OuterRef("certificate__issuer"))
+    return LastSeen.objects.filter(Exists(good), ~Exists(others), device__in=list(devices))

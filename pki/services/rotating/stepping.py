@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from pki.models import Campaign, CampaignMember
+from pki.models import Campaign
 from pki.services.audit import HATCHERY
 from pki.services.rotating import (
     asking,
@@ -17,6 +17,7 @@ from pki.services.rotating import (
     gathering,
     judging,
     pace,
+    progress,
     returning,
     turns,
     watching,
@@ -67,9 +68,13 @@ class _Step:
 
     def run(self) -> None:
         state = Campaign.objects.values_list("state", flat=True).get(pk=self._number)
-        if state not in Campaign.ENDED:
+        if state not in Campaign.ENDED and self._is_believed():
             self._go_on(state)
         self._each(Campaign.ENDED, lambda held: ending.let_go(held, self._now))
+
+    def _is_believed(self) -> bool:
+        with self._held(_LIVING) as held:
+            return held is not None and watching.believes(held, self._now)
 
     def _go_on(self, state: str) -> None:
         self._note_renewed()
@@ -123,9 +128,10 @@ class _Step:
         if held.state == State.ROLLING_BACK:
             turns.end(held, State.ROLLED_BACK, HATCHERY, self._now)
         elif held.state == State.OPEN:
-            turns.end(held, State.FINISHED, HATCHERY, self._now)
-        elif not CampaignMember.objects.filter(campaign=held).exists():
-            turns.end(held, State.FINISHED, HATCHERY, self._now, "No device was found that it could move.")
+            turns.end(held, State.FINISHED, HATCHERY, self._now, _must_enroll(held))
+        elif not judging.canary_has_moved(held):
+            why = f"No device was found that it could move. {_must_enroll(held)}".rstrip()
+            turns.end(held, State.FINISHED, HATCHERY, self._now, why)
 
     def _once(self, states: tuple[State, ...], deed: Callable[[Campaign], None]) -> None:
         with self._held(states) as held:
@@ -149,3 +155,10 @@ class _Step:
         with writing():
             rows = Campaign.objects.select_for_update(no_key=True).filter(pk=self._number)
             yield rows.filter(state__in=states).first()
+
+
+def _must_enroll(held: Campaign) -> str:
+    number = progress.counts(held)["unable"]
+    if not number:
+        return ""
+    return f"{number:,} device{'s' if number > 1 else ''} cannot renew, and must enroll again."

@@ -51,7 +51,7 @@ def stop(held: Campaign, now: datetime, reason: str) -> None:
 
 def end(held: Campaign, state: State, actor: Actor, now: datetime, reason: str = "") -> None:
     """End it, with those named who are behind; its members are let go by the next steps."""
-    behind = list(progress.laggards(held).values_list("device__name", flat=True)[:NAMED])
+    behind = [member.device.name for member in progress.laggards(held, NAMED)]
     if held.state != State.DRAFT:
         held.gathered_up_to = 0
     held.state, held.ended_at, held.reason = state, now, reason[:500] or held.reason
