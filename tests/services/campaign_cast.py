@@ -8,11 +8,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki.core import csr, renewals
-from pki.models import Campaign, CampaignMember, Certificate, Device, Issuer
+from pki.models import AuditEvent, Campaign, CampaignMember, Certificate, Device, DeviceGroup, Issuer
 from pki.services.fleet import devices
 from pki.services.fleet.sightings import Sighting, SightingLog
 from pki.services.issuing import authorities, issuance
-from pki.services.rotating import campaigns
+from pki.services.rotating import campaigns, members
 from pki.services.rotating.selection import Selection
 from tests.clients import make_csr
 from tests.services.cast import TESTER
@@ -29,6 +29,22 @@ def old_issuer() -> Issuer:
 
 def new_issuer(now: datetime, name: str = "Next CA") -> Issuer:
     return authorities.make_subordinate(name, authorities.root_of(old_issuer()), "P-256", TESTER, now)
+
+
+def of_old() -> Selection:
+    """All devices of the issuer of now."""
+    return Selection(from_issuer=old_issuer())
+
+
+def group_of(*names: str) -> DeviceGroup:
+    group = DeviceGroup.objects.create(name="hall")
+    group.devices.add(*Device.objects.filter(name__in=names))
+    return group
+
+
+def events(kind: str) -> list[AuditEvent]:
+    """What is on record of campaigns."""
+    return list(AuditEvent.objects.filter(kind=f"campaign.{kind}").order_by("pk"))
 
 
 @dataclass
@@ -158,3 +174,9 @@ def state_of(campaign: Campaign) -> str:
 def condemn(issuer: Issuer, state: Issuer.State, now: datetime) -> None:
     """Retire an issuer, whoever depends on it, or declare it compromised."""
     authorities.change_state(issuer, state, TESTER, now, confirmed_name=issuer.name)
+
+
+def fail(fleet: Fleet, *names: str, code: str = "key_refused") -> None:
+    """Devices are refused the renewals that they were asked for."""
+    for name in names:
+        members.failed(Device.objects.get(name=name), code, "It has no such key.", fleet.now)

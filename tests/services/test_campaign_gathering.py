@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from pki.models import Campaign, CampaignMember, Device, DeviceGroup, Issuer, Profile, Revocation
+from pki.models import Campaign, CampaignMember, Device, Issuer, Profile, Revocation
 from pki.services.issuing import authorities
 from pki.services.revoking import revocation
 from pki.services.rotating import campaigns, drafting, gathering, pace, progress, selection
@@ -16,9 +16,11 @@ from tests.services.campaign_cast import (
     State,
     condemn,
     drafted,
+    group_of,
     in_state,
     issuers_of,
     new_issuer,
+    of_old,
     old_issuer,
     started,
     state_of,
@@ -37,16 +39,6 @@ def fleet(now):
 @pytest.fixture
 def target(fleet, now):
     return new_issuer(now)
-
-
-def of_old():
-    return Selection(from_issuer=old_issuer())
-
-
-def group_of(*names):
-    group = DeviceGroup.objects.create(name="hall")
-    group.devices.add(*Device.objects.filter(name__in=names))
-    return group
 
 
 def signed_by(fleet, issuer, *names):
