@@ -7,7 +7,7 @@ from django.utils import timezone
 from pki.core import pins
 from pki.endpoints.problems import endpoint
 from pki.endpoints.versions import Version, answer
-from pki.services.trusting import bundle
+from pki.services.trusting import bundle, bundle_signatures
 
 # RFC 8551 3.2.2 has signed-data for CMS with its content in it.
 CMS = "application/pkcs7-mime; smime-type=signed-data"
@@ -15,10 +15,14 @@ CMS = "application/pkcs7-mime; smime-type=signed-data"
 
 @endpoint("GET")
 def ca_bundle(request: HttpRequest) -> HttpResponse:
-    """The trust bundle, CMS SignedData, DER. It proves itself: who asks need not have proven anything."""
+    """The trust bundle, CMS SignedData, DER. It proves itself: who asks need not have proven anything.
+
+    `root` is the SHA-256 of a root that the client trusts, hex, so that it gets a signature below that one.
+    """
     now = timezone.now()
     found = bundle.current(now)
-    signed = bytes(found.signed)
+    # As openssl writes it: upper case, with colons.
+    signed = bundle_signatures.of(found, request.GET.get("root", "").replace(":", "").lower())
     version = Version(
         tag=pins.fingerprint(signed),
         changed_at=found.signed_at,

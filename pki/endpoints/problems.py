@@ -23,7 +23,7 @@ from pki.services.issuing import issuance
 from pki.services.proving import proxies, status
 from pki.services.publishing import publication
 from pki.services.renewing import renewal
-from pki.services.trusting import bundle, bundle_signers
+from pki.services.trusting import bundle, bundle_signatures
 
 log = logging.getLogger("hatchery.endpoint")
 
@@ -95,7 +95,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     publication.PublicationBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     publication.NotPublishable: HTTPStatus.SERVICE_UNAVAILABLE,
     bundle.NoTrustBundle: HTTPStatus.SERVICE_UNAVAILABLE,
-    bundle_signers.NoBundleSigner: HTTPStatus.SERVICE_UNAVAILABLE,
+    bundle_signatures.NoBundleSigner: HTTPStatus.SERVICE_UNAVAILABLE,
     bundle.BundleBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     # nginx's auth_request knows 401 and 403 alone, and a 401 would have to name a way to authenticate (RFC
     # 9110 15.5.2), of which HTTP has none for certificates: what is wrong with one, or a proxy, is a 403.

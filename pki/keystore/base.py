@@ -1,6 +1,5 @@
 """What every keystore can do. A PKCS#11 token will be another one of these."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from cryptography import x509
@@ -65,9 +64,8 @@ class Keystore(Protocol):
         reference: str,
         content: bytes,
         signer: x509.Certificate,
-        others: Sequence[x509.Certificate] = (),
     ) -> bytes:
-        """CMS SignedData (RFC 5652 5) around `content`, DER, by the key of `signer`, and with `others` in it.
+        """CMS SignedData (RFC 5652 5) around `content`, DER, by the key of `signer`.
 
         Raises KeystoreError, or ValueError unless `signer` is that key's, is no CA, and the key is EC or RSA.
         """

@@ -17,12 +17,13 @@ from pki.models.revocation import Revocation
 from pki.models.revocation_list import FULL, SIGNED_BYTES, RevocationList, StaleList
 from pki.models.tally import Tally, TallyMark
 from pki.models.task_run import TaskRun
-from pki.models.trust import BundleSigner, CrossCertificate, StandbyKey, TrustBundle
+from pki.models.trust import BundleSignature, BundleSigner, CrossCertificate, StandbyKey, TrustBundle
 
 __all__ = [
     "FULL",
     "SIGNED_BYTES",
     "AuditEvent",
+    "BundleSignature",
     "BundleSigner",
     "Campaign",
     "CampaignMember",

@@ -44,7 +44,9 @@ class TrustBundle(models.Model):
     contents = models.TextField(help_text="What is signed: comments and certificates, PEM.")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the contents, hex.")
     made_at = models.DateTimeField()
-    signed = models.BinaryField(help_text="CMS SignedData (RFC 5652) around the contents, DER.")
+    signed = models.BinaryField(
+        help_text="CMS SignedData (RFC 5652) around the contents, DER: what most devices can check."
+    )
     signed_at = models.DateTimeField()
     sign_again_at = models.DateTimeField()
 
@@ -52,8 +54,22 @@ class TrustBundle(models.Model):
         return f"trust bundle {self.version}"
 
 
+class BundleSignature(models.Model):
+    """The same version of the bundle, signed below another root: for who trusts that one alone."""
+
+    bundle = models.ForeignKey(TrustBundle, on_delete=models.CASCADE, related_name="signatures")
+    root = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="+")
+    signed = models.BinaryField(help_text="CMS SignedData (RFC 5652) around its contents, DER.")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["bundle", "root"], name="bundle_signature_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.bundle} under {self.root}"
+
+
 class BundleSigner(models.Model):
-    """A certificate that signs trust bundles, by a root's or an issuer's leave."""
+    """A certificate that signs trust bundles, made by a root."""
 
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="bundle_signers")
     key_reference = models.CharField(

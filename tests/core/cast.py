@@ -109,6 +109,7 @@ class Ca:
     root: x509.Certificate
     issuing: x509.Certificate
     issuing_key: Any
+    root_key: Any
 
     @property
     def authority(self) -> certificates.Authority:
@@ -139,7 +140,7 @@ def ca(kind: str = "P-256") -> Ca:
         ),
         root_key,
     )
-    return Ca(root, issuing, issuing_key)
+    return Ca(root, issuing, issuing_key, root_key)
 
 
 def rules(usage: ExtendedKeyUsage = ExtendedKeyUsage.CLIENT_AUTH, **more: Any) -> Rules:

@@ -27,8 +27,8 @@ def crossed(subject_kind, signer_kind):
 
 def signer_of(kind):
     key = keys.generate("P-256")
-    builder = certificates.bundle_signer(key.public_key(), 7 * DAY, ca(kind).issuing, MOMENT)
-    return sign(builder, ca(kind).issuing_key)
+    builder = certificates.bundle_signer(key.public_key(), 7 * DAY, ca(kind).root, MOMENT)
+    return sign(builder, ca(kind).root_key)
 
 
 @pytest.mark.parametrize("subject", ISSUER_KINDS)
@@ -59,17 +59,8 @@ def test_pkilint_finds_nothing_in_a_bundle_signer_and_openssl_takes_it_for_messa
     signer = signer_of(kind)
     assert pkilint(tmp_path, signer) == []
     (tmp_path / "ca.pem").write_bytes(bundles.pem([ca(kind).root]))
-    (tmp_path / "issuing.pem").write_bytes(bundles.pem([ca(kind).issuing]))
     (tmp_path / "it.pem").write_bytes(bundles.pem([signer]))
-    words = (
-        "-attime",
-        str(int(MOMENT.timestamp())),
-        "-CAfile",
-        "ca.pem",
-        "-untrusted",
-        "issuing.pem",
-        "it.pem",
-    )
+    words = ("-attime", str(int(MOMENT.timestamp())), "-CAfile", "ca.pem", "it.pem")
     for purpose, taken in (
         ("smimesign", True),
         ("sslclient", False),

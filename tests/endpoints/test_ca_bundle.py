@@ -130,3 +130,24 @@ def test_trust_stores_have_both_roots_and_no_bridge(status, now):
     assert status.get("/ca/bundle.pem").content.count(b"BEGIN CERTIFICATE") == 1
     left = status.get("/ca/all.pem").content
     assert left == bundles.pem([new.certificate, new.subordinates.get().certificate])
+
+
+def test_who_trusts_one_root_alone_gets_the_signature_below_it(status, now, tmp_path):
+    old = the_root()
+    new = succession.make_next(old, "P-256", TESTER, now)
+    bundle.publish_due(now)
+    for root in (old, new):
+        written = ":".join(root.fingerprint.upper()[at : at + 2] for at in range(0, 64, 2))
+        answer = status.get(f"/ca-bundle?root={written}")
+        assert verified(tmp_path, answer.content, [root.certificate])[0] is not None
+        assert status.get(f"/ca-bundle?root={root.fingerprint}").content == answer.content
+        again = status.get(f"/ca-bundle?root={written}", headers={"If-None-Match": answer["ETag"]})
+        assert again.status_code == 304
+    assert status.get(f"/ca-bundle?root={new.fingerprint}").content != status.get("/ca-bundle").content
+
+
+@pytest.mark.parametrize("root", ["", "x" * 4000, "%00", "%ff", "00" * 32, "'; --"])
+def test_who_names_no_root_of_ours_gets_what_everybody_gets(status, root):
+    plain = status.get("/ca-bundle").content
+    answer = status.get(f"/ca-bundle?root={root}")
+    assert (answer.status_code, answer.content) == (200, plain)

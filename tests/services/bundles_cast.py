@@ -8,27 +8,39 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from pki.core import bundles
-from pki.models import Issuer
+from pki.core import bundles, pins
+from pki.models import Issuer, TrustBundle
+from pki.services.trusting import bundle_signatures
 from tests.clients import run
 
 # docs/rollover.md, word for word but for the files' names.
 VERIFY = (
-    *("openssl", "cms", "-verify", "-inform", "DER", "-in", "ca-bundle"),
+    *("openssl", "cms", "-verify", "-inform", "DER", "-in", "ca-bundle", "-verify_depth", "0"),
     *("-CAfile", "ca.pem", "-no-CApath", "-no-CAstore", "-out", "ca.pem.new"),
 )
 
 
-def verified(folder: Path, signed: bytes, trusted: Sequence[x509.Certificate]) -> tuple[str | None, str]:
+# Less careful: what it refuses is refused by more than the depth.
+AT_ANY_DEPTH = tuple(word for word in VERIFY if word not in ("-verify_depth", "0"))
+
+
+def verified(
+    folder: Path, signed: bytes, trusted: Sequence[x509.Certificate], command: Sequence[str] = VERIFY
+) -> tuple[str | None, str]:
     """What a device that trusts these reads in a bundle, None if it refuses it; and what openssl says."""
     (folder / "ca.pem").write_bytes(bundles.pem(trusted))
     (folder / "ca-bundle").write_bytes(signed)
     (folder / "ca.pem.new").unlink(missing_ok=True)
-    done = run(*VERIFY, cwd=folder)
+    done = run(*command, cwd=folder)
     said = done.stderr.decode()
     if done.returncode != 0:
         return None, said
     return (folder / "ca.pem.new").read_text(), said
+
+
+def taken(folder: Path, made: TrustBundle, trusted: Sequence[x509.Certificate]) -> tuple[str | None, str]:
+    """The same of a device that fetches this version as the page says, by the first of its roots."""
+    return verified(folder, bundle_signatures.of(made, pins.fingerprint_of(trusted[0])), trusted)
 
 
 def forged(

@@ -781,10 +781,12 @@ def test_what_hatchery_made_for_its_own_work_is_known(certificate, now):
     root = authorities.root_of(certificate.issuer)
     succession.make_next(root, "P-256", TESTER, now)
     bundle.current(now)
-    signer = x509.load_der_x509_certificate(bytes(BundleSigner.objects.get().certificate_der))
+    signers = [
+        x509.load_der_x509_certificate(bytes(each.certificate_der)) for each in BundleSigner.objects.all()
+    ]
     responder = responder_of(certificate.issuer, now).certificate
     crosses = [each.certificate for each in CrossCertificate.objects.all()]
-    for shown in (signer, responder, *crosses):
+    for shown in (*signers, responder, *crosses):
         inspected = look(pem(shown), now)
         assert "ours" in codes(inspected)
         assert "not_on_record" not in codes(inspected)

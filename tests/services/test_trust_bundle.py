@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.core import bundles, certificates, keys, names, pins, trust_bundles
@@ -18,9 +18,16 @@ from pki.keystore import KeystoreError, keystore
 from pki.models import AuditEvent, BundleSigner, Certificate, Issuer, Profile, TrustBundle
 from pki.services.issuing import authorities, listener_certificates, succession
 from pki.services.revoking import revocation
-from pki.services.trusting import anchors, bundle, bundle_signers, cross_certificates, standby_keys
+from pki.services.trusting import (
+    anchors,
+    bundle,
+    bundle_signatures,
+    bundle_signers,
+    cross_certificates,
+    standby_keys,
+)
 from tests.clients import run
-from tests.services.bundles_cast import VERIFY, forged, the_issuing, the_root, verified
+from tests.services.bundles_cast import AT_ANY_DEPTH, VERIFY, forged, taken, the_issuing, the_root, verified
 from tests.services.cast import DAY, SECOND, TESTER, Gadget, at_once, everything, registered, token_for
 
 _STATE = Issuer.State
@@ -158,7 +165,6 @@ def test_a_version_is_made_when_what_it_says_changes_and_only_then(ca, now):
     assert second.contents != first.contents
     assert TrustBundle.objects.count() == 2
     assert AuditEvent.objects.filter(kind="trust_bundle.made").count() == 2
-    assert bundle.newest_version() == second.version
 
 
 def test_versions_grow_within_a_minute_and_after_the_database_was_put_back():
@@ -219,7 +225,7 @@ def test_a_device_verifies_it_whichever_root_it_trusts(ca, now, tmp_path, kind, 
         move_listeners(new.subordinates.get(), now)
     made = bundle.current(now)
     anchored = {"old": [old], "new": [new], "both": [old, new]}[trusts]
-    read, said = verified(tmp_path, bytes(made.signed), [root.certificate for root in anchored])
+    read, said = taken(tmp_path, made, [root.certificate for root in anchored])
     assert read == made.contents, said
 
 
@@ -253,7 +259,8 @@ def test_once_the_old_root_is_retired_the_new_one_signs_and_who_trusts_only_the_
     made = bundle.current(now)
     assert roots_in(made.contents) == [new.fingerprint]
     for root in roots:
-        assert verified(tmp_path, bytes(made.signed), [root.certificate])[0] == made.contents
+        assert taken(tmp_path, made, [root.certificate])[0] == made.contents
+    assert verified(tmp_path, bytes(made.signed), [new.certificate])[0] == made.contents, "for everybody"
 
 
 def test_a_retired_root_stays_while_a_listener_shows_a_certificate_under_it(ca, now):
@@ -291,7 +298,7 @@ def test_a_node_without_keys_serves_what_is_stored_and_makes_nothing(ca, now, se
     keystore.cache_clear()
     assert bundle.current(now) == first
     assert bundle.current(first.sign_again_at).signed_at == first.signed_at
-    with pytest.raises(bundle_signers.NoBundleSigner):
+    with pytest.raises(bundle_signatures.NoBundleSigner):
         bundle.publish_due(first.sign_again_at)
 
 
@@ -312,16 +319,54 @@ def test_the_key_of_a_signer_signs_nothing_as_a_ca_and_a_cas_key_no_message(ca, 
     assert not usage.key_cert_sign
 
 
-def test_its_certificates_lead_to_the_roots_without_a_circle(roots, now):
-    shown = pkcs7.load_der_pkcs7_certificates(bytes(bundle.current(now).signed))
-    edges = {each.subject: each.issuer for each in shown}
-    assert len(edges) == len(shown)
-    for start in edges:
-        seen, current = [], start
-        while current in edges:
-            assert current not in seen
-            seen.append(current)
-            current = edges[current]
+def test_each_signature_has_one_certificate_and_a_root_made_it(roots, now):
+    made = bundle.current(now)
+    for root in roots:
+        (signer,) = pkcs7.load_der_pkcs7_certificates(bundle_signatures.of(made, root.fingerprint))
+        signer.verify_directly_issued_by(root.certificate)
+
+
+def test_signatures_below_all_roots_are_made_anew_together_and_none_is_left_over(roots, now, tmp_path):
+    first = bundle.current(now)
+    again = bundle.current(first.sign_again_at)
+    assert again.version == first.version
+    assert again.signatures.count() == 1
+    late = (*VERIFY, "-attime", str(int((now + bundle_signers.LIFETIME).timestamp())))
+    for root in roots:
+        signed = bundle_signatures.of(again, root.fingerprint)
+        assert verified(tmp_path, signed, [root.certificate], late)[0] == again.contents
+
+
+def test_the_signature_for_everybody_is_that_below_the_oldest_active_root(roots, now, tmp_path):
+    old, new = roots
+    for asked in ("", "00" * 32, "'", old.fingerprint):
+        assert bundle_signatures.of(bundle.current(now), asked) == bytes(bundle.current(now).signed)
+    authorities.change_state(old, _STATE.RETIRED, TESTER, now, confirmed_name=old.name)
+    bundle.publish_due(now)
+    (signer,) = pkcs7.load_der_pkcs7_certificates(bytes(bundle.current(now).signed))
+    signer.verify_directly_issued_by(new.certificate)
+
+
+def test_a_signer_that_an_issuing_ca_made_before_the_upgrade_is_used_no_more(ca, now, tmp_path):
+    """As a database had it in which issuing CAs made the signers."""
+    issuing = the_issuing()
+    reference = keystore().create("bundle", "P-256")
+    unsigned = certificates.bundle_signer(
+        keystore().public_key(reference), bundle_signers.LIFETIME, issuing.certificate, now
+    )
+    signer = keystore().sign(issuing.key_reference, unsigned)
+    BundleSigner.objects.create(
+        issuer=issuing,
+        key_reference=reference,
+        serial=f"{signer.serial_number:x}",
+        certificate_der=signer.public_bytes(Encoding.DER),
+        not_before=signer.not_valid_before_utc,
+        not_after=signer.not_valid_after_utc,
+        created_at=now,
+    )
+    made = bundle.current(now)
+    assert verified(tmp_path, bytes(made.signed), ours())[0] == made.contents
+    assert BundleSigner.objects.latest("pk").issuer == the_root()
 
 
 # --- Forgeries ------------------------------------------------------------------------------------
@@ -348,7 +393,8 @@ def test_a_device_cannot_sign_one(ca, now, tmp_path, evil):
     gadget = Gadget("door-1")
     issued = gadget.enroll(token_for(registered("door-1", now), now), now)
     signed = forged(evil[2], issued.certificate.parsed, gadget.key, issued.chain)
-    read, said = verified(tmp_path, signed, ours())
+    assert verified(tmp_path, signed, ours())[0] is None
+    read, said = verified(tmp_path, signed, ours(), AT_ANY_DEPTH)
     assert read is None
     assert "unsuitable certificate purpose" in said
 
@@ -358,7 +404,7 @@ def test_without_that_check_it_could(ca, now, tmp_path, evil):
     gadget = Gadget("door-1")
     issued = gadget.enroll(token_for(registered("door-1", now), now), now)
     verified(tmp_path, forged(evil[2], issued.certificate.parsed, gadget.key, issued.chain), ours())
-    assert run(*VERIFY, "-purpose", "any", cwd=tmp_path).returncode == 0
+    assert run(*AT_ANY_DEPTH, "-purpose", "any", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("usages", [[each] for each in ExtendedKeyUsage] + [list(ExtendedKeyUsage)], ids=str)
@@ -371,7 +417,7 @@ def test_no_profile_gives_a_certificate_that_could(ca, now, tmp_path, evil, usag
     device.save()
     issued = gadget.enroll(token_for(device, now), now)
     signed = forged(evil[2], issued.certificate.parsed, gadget.key, issued.chain)
-    assert verified(tmp_path, signed, ours())[0] is None
+    assert verified(tmp_path, signed, ours(), AT_ANY_DEPTH)[0] is None
 
 
 def test_neither_a_listeners_key_nor_a_cas_signs_one_that_passes(ca, now, tmp_path, evil):
@@ -384,6 +430,7 @@ def test_neither_a_listeners_key_nor_a_cas_signs_one_that_passes(ca, now, tmp_pa
         key = keystore()._open(reference)
         signed = forged(evil[2], certificate, key, chain_of(the_issuing(), now))
         assert verified(tmp_path, signed, ours())[0] is None
+        assert verified(tmp_path, signed, ours(), AT_ANY_DEPTH)[0] is None
 
 
 def test_a_signer_of_another_ca_is_refused(ca, now, tmp_path, evil):
@@ -393,7 +440,8 @@ def test_a_signer_of_another_ca_is_refused(ca, now, tmp_path, evil):
         key, keys.signature_hash(key)
     )
     signed = forged(content, signer, signer_key, [root])
-    read, said = verified(tmp_path, signed, ours())
+    assert verified(tmp_path, signed, ours(), AT_ANY_DEPTH)[0] is None
+    read, said = verified(tmp_path, forged(content, signer, signer_key), ours())
     assert read is None
     assert "unable to get local issuer certificate" in said or "self-signed certificate in" in said
     # Even where the forger's root stands among the system's, as a public CA for mail does.
@@ -423,9 +471,37 @@ def as_the_page_says(folder):
     """docs/rollover.md, "What a device does", once it has fetched `ca-bundle`."""
     page = (Path(__file__).parents[2] / "docs" / "rollover.md").read_text()
     block = page.split("### What a device does")[1].split("```sh\n")[1].split("```")[0]
-    curl, rest = block.split("\n", 1)
+    root, curl, rest = block.split("\n", 2)
+    assert root.startswith("root=$(openssl x509 -in ca.pem ")
     assert curl.startswith("curl ")
     return run("sh", "-c", rest, cwd=folder)
+
+
+def test_who_has_an_issuing_cas_key_makes_no_signer_that_a_device_takes(ca, now, tmp_path, evil):
+    """Declared compromised or not: nothing that a device could ask says so."""
+    issuing, content = the_issuing(), evil[2]
+    key = keys.generate("P-256")
+    unsigned = certificates.bundle_signer(key.public_key(), 400 * DAY, issuing.certificate, now)
+    signer = keystore().sign(issuing.key_reference, unsigned)
+    trusted = bundles.pem(ours())
+    signed = forged(content, signer, key, [issuing.certificate, *ours()])
+    (tmp_path / "ca-bundle").write_bytes(signed)
+    (tmp_path / "ca.pem").write_bytes(trusted)
+    assert as_the_page_says(tmp_path).returncode != 0
+    assert (tmp_path / "ca.pem").read_bytes() == trusted
+    read, said = verified(tmp_path, signed, ours())
+    assert read is None
+    assert "certificate chain too long" in said
+    assert run(*AT_ANY_DEPTH, cwd=tmp_path).returncode == 0, "and that is why the depth is not to be left out"
+    # LibreSSL's way.
+    (tmp_path / "signer.pem").write_bytes(bundles.pem([signer]))
+    assert run("openssl", "verify", "-CAfile", "ca.pem", "signer.pem", cwd=tmp_path).returncode != 0
+
+
+def test_the_console_shows_the_command_of_the_page(ca):
+    """Less what is in the shell around it."""
+    shown = (Path(__file__).parents[2] / "templates" / "console" / "trust_bundle.html").read_text()
+    assert f"{' '.join(VERIFY)} " in shown
 
 
 def test_the_lines_of_the_page_take_a_bundle_and_leave_all_as_it_was_for_an_altered_or_older_one(
@@ -497,18 +573,19 @@ def test_a_compromised_root_is_out_at_once_in_a_version_that_the_other_one_signs
     assert pin(gone.certificate) not in made.contents
     assert verified(tmp_path, bytes(made.signed), [left.certificate])[0] == made.contents
     assert verified(tmp_path, bytes(made.signed), [gone.certificate])[0] is None
-    signer = BundleSigner.objects.latest("pk")
-    assert signer.issuer.parent == left
+    assert taken(tmp_path, made, [gone.certificate])[0] is None
+    signers = pkcs7.load_der_pkcs7_certificates(bytes(made.signed))
+    assert [each.issuer for each in signers] == [left.certificate.subject]
+    assert not made.signatures.exists()
 
 
-def test_a_compromised_issuing_ca_signs_no_bundle_more(roots, now, tmp_path):
-    old, new = roots
+def test_a_compromised_issuing_ca_is_named_no_more_and_its_root_goes_on_signing(roots, now, tmp_path):
+    old, _ = roots
     first = bundle.current(now)
     lose(the_issuing(), now + SECOND)
     made = bundle.current(now + 2 * SECOND)
     assert made.version > first.version
     assert pin(the_issuing().certificate) not in made.contents
-    assert BundleSigner.objects.latest("pk").issuer == new.subordinates.get()
     assert verified(tmp_path, bytes(made.signed), [old.certificate])[0] == made.contents
 
 
@@ -528,7 +605,7 @@ def test_if_the_keys_are_elsewhere_when_a_root_is_lost_the_old_bundle_is_not_ser
     lose(roots[0], now + SECOND)
     settings.PORTAL_DATA_DIR = tmp_path / "elsewhere"
     keystore.cache_clear()
-    with pytest.raises((bundle_signers.NoBundleSigner, KeystoreError)):
+    with pytest.raises((bundle_signatures.NoBundleSigner, KeystoreError)):
         bundle.current(now + 2 * SECOND)
 
 
@@ -543,8 +620,8 @@ def test_a_root_that_is_lost_and_was_not_in_it_costs_one_more_signature_and_no_v
 
 def test_an_ended_root_is_no_anchor(ca, now):
     root = the_root()
-    assert anchors.anchors(root.not_after) == []
-    assert anchors.anchors(root.not_after - SECOND) == [root]
+    assert anchors.anchors(root.not_after) == anchors.Anchors([], [])
+    assert anchors.anchors(root.not_after - SECOND) == anchors.Anchors([root], [root])
 
 
 def test_the_signer_is_one_by_its_certificate(ca, now):

@@ -1,6 +1,7 @@
 """The roots that devices are to trust: those by which they check our listeners, now and after a rollover."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import QuerySet
@@ -10,23 +11,32 @@ from pki.services.issuing.listener_certificates import SERVER_PROFILE
 from pki.services.revoking import revocation
 
 
-def anchors(now: datetime) -> list[Issuer]:
-    """The roots that devices are to trust, the oldest first; none if none of them stands.
+@dataclass(frozen=True)
+class Anchors:
+    """The roots that devices are to trust, the oldest first, and those by which they may check that."""
 
-    They are those above the listeners' certificates and the listeners' profile, with the roots that came
+    trusted: list[Issuer]
+    vouching: list[Issuer]  # the active ones first
+
+
+def anchors(now: datetime) -> Anchors:
+    """Whom devices are to trust; nobody if no root of theirs stands.
+
+    They are the roots above the listeners' certificates and the listeners' profile, with those that came
     before and after them. Roots that are for clients alone are not among them: whoever had such a key could
     play our server. A compromised root is none, and a retired one only while a listener's certificate hangs
-    on it.
+    on it; but one that is retired vouches for the others, to devices that have not heard of them yet.
     """
     issuers = {issuer.pk: issuer for issuer in Issuer.objects.order_by("pk")}
     shown = {_root(number, issuers) for number in _of_listeners(now).values_list("issuer", flat=True)}
     profiles = Profile.objects.filter(name=SERVER_PROFILE)
     named = {_root(number, issuers) for number in profiles.values_list("issuer", flat=True)}
-    return [
-        issuers[number]
-        for number in sorted(_with_relatives(shown | named, issuers.values()))
-        if _stands(issuers[number], now) and (issuers[number].state == Issuer.State.ACTIVE or number in shown)
-    ]
+    family = [issuers[number] for number in sorted(_with_relatives(shown | named, issuers.values()))]
+    standing = [root for root in family if _stands(root, now)]
+    return Anchors(
+        trusted=[root for root in standing if _is_active(root) or root.pk in shown],
+        vouching=sorted(standing, key=lambda root: not _is_active(root)),
+    )
 
 
 def listener_keys(now: datetime) -> list[tuple[str, str]]:
@@ -59,6 +69,10 @@ def _with_relatives(roots: Iterable[int], issuers: Iterable[Issuer]) -> set[int]
         if joined <= found:
             return found
         found |= joined
+
+
+def _is_active(root: Issuer) -> bool:
+    return root.state == Issuer.State.ACTIVE
 
 
 def _stands(root: Issuer, now: datetime) -> bool:

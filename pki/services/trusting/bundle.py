@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import IntegrityError
 from django.db.models import Q
 
-from pki.core import certificates, keys, pins, trust_bundles
+from pki.core import keys, pins, trust_bundles
 from pki.core.errors import Refusal
 from pki.core.trust_bundles import Pin, Root
 from pki.keystore import KeystoreError, keystore
@@ -13,8 +13,9 @@ from pki.models import Issuer, TrustBundle
 from pki.services import audit
 from pki.services.audit import HATCHERY
 from pki.services.transactions import alone, writing
-from pki.services.trusting import bundle_signers, cross_certificates, standby_keys
+from pki.services.trusting import bundle_signatures, standby_keys
 from pki.services.trusting.anchors import anchors, listener_keys
+from pki.services.trusting.bundle_signatures import NoBundleSigner
 
 
 class NoTrustBundle(Refusal):
@@ -46,7 +47,7 @@ def current(now: datetime) -> TrustBundle:
             if not free and usable is None:
                 raise BundleBusy("The trust bundle is being made at this moment; try again in a few seconds.")
             return _publish(now) if free else usable  # type: ignore[return-value]  # one of both is there
-    except (bundle_signers.NoBundleSigner, KeystoreError):
+    except (NoBundleSigner, KeystoreError):
         if usable is None:
             raise
         return usable
@@ -62,17 +63,12 @@ def publish_due(now: datetime) -> bool:
     """
     if not Issuer.objects.exists():
         return False
-    roots, newest = anchors(now), _newest()
+    roots, newest = anchors(now).trusted, _newest()
     _prepare_next_root(roots, now)
     if newest is not None and not _is_due(newest, now) and _says(newest) == _body(roots, now):
         return False
     with alone("trust-bundle") as free:
         return free and _publish(now).signed_at != (newest.signed_at if newest else None)
-
-
-def newest_version() -> int | None:
-    """The version of the bundle, if there is one; one query by its key."""
-    return TrustBundle.objects.order_by("-version").values_list("version", flat=True).first()
 
 
 def _prepare_next_root(roots: list[Issuer], now: datetime) -> None:
@@ -108,13 +104,13 @@ def _says(bundle: TrustBundle) -> str:
 
 def _publish(now: datetime) -> TrustBundle:
     """The bundle as it is to be now, for who is alone."""
-    roots = anchors(now)
-    if not roots:
+    found = anchors(now)
+    if not found.trusted:
         raise NoTrustBundle("No root stands that devices could trust; an administrator must make one.")
-    newest, says = _newest(), _body(roots, now)
+    newest, says = _newest(), _body(found.trusted, now)
     restored = newest is not None and Issuer.objects.filter(_restored_since(newest)).exists()
     if newest is not None and _says(newest) == says and not restored:
-        return _signed_anew(newest, roots, now) if _is_due(newest, now) else newest
+        return _signed_anew(newest, found.vouching, now) if _is_due(newest, now) else newest
     version = trust_bundles.version_at(now, newest.version if newest else 0)
     contents = trust_bundles.text(version, now, says)
     bundle = TrustBundle(
@@ -122,17 +118,17 @@ def _publish(now: datetime) -> TrustBundle:
         contents=contents,
         fingerprint=pins.fingerprint(contents.encode()),
         made_at=now,
-        **_signature(contents, roots, now),
     )
+    signatures = bundle_signatures.made(contents, found.vouching, now)
     try:
         with writing():
-            bundle.save(force_insert=True)
+            signatures.store(bundle)
             audit.record(
                 "trust_bundle.made",
                 HATCHERY,
                 now,
                 version=version,
-                roots=[root.name for root in roots],
+                roots=[root.name for root in found.trusted],
                 fingerprint=bundle.fingerprint,
             )
     except IntegrityError:
@@ -142,21 +138,10 @@ def _publish(now: datetime) -> TrustBundle:
 
 
 def _signed_anew(bundle: TrustBundle, roots: list[Issuer], now: datetime) -> TrustBundle:
+    signatures = bundle_signatures.made(bundle.contents, roots, now)
     with writing():
-        TrustBundle.objects.filter(pk=bundle.pk).update(**_signature(bundle.contents, roots, now))
-    bundle.refresh_from_db()
+        signatures.store(bundle)
     return bundle
-
-
-def _signature(contents: str, roots: list[Issuer], now: datetime) -> dict[str, bytes | datetime]:
-    signer = bundle_signers.usable(roots, now)
-    signed = keystore().sign_message(
-        signer.key_reference,
-        contents.encode(),
-        certificates.parsed(bytes(signer.certificate_der)),
-        cross_certificates.chain(signer.issuer, now),
-    )
-    return {"signed": signed, "signed_at": now, "sign_again_at": bundle_signers.sign_until(signer)}
 
 
 def _body(roots: list[Issuer], now: datetime) -> str:

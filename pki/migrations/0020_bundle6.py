@@ -1,0 +1,39 @@
+"""Roots sign trust bundles themselves, one signature each."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+from django.db.models import F
+
+
+def sign_anew(apps, schema_editor):
+    """What an issuing CA's signer signed is taken by no device any more: let the next who asks have it signed anew."""
+    bundles = apps.get_model("pki", "TrustBundle").objects.using(schema_editor.connection.alias)
+    bundles.update(sign_again_at=F("signed_at"))
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('pki', '0019_campaigns'),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name='trustbundle',
+            name='signed',
+            field=models.BinaryField(help_text='CMS SignedData (RFC 5652) around the contents, DER: what most devices can check.'),
+        ),
+        migrations.CreateModel(
+            name='BundleSignature',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('signed', models.BinaryField(help_text='CMS SignedData (RFC 5652) around its contents, DER.')),
+                ('bundle', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='signatures', to='pki.trustbundle')),
+                ('root', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='pki.issuer')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('bundle', 'root'), name='bundle_signature_once')],
+            },
+        ),
+        migrations.RunPython(sign_anew, migrations.RunPython.noop),
+    ]
