@@ -1,4 +1,4 @@
-"""Roots sign trust bundles themselves, one signature each."""
+"""Roots sign trust bundles themselves, one signature each; a root is published before it is used."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -34,6 +34,11 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [models.UniqueConstraint(fields=('bundle', 'root'), name='bundle_signature_once')],
             },
+        ),
+        migrations.AddField(
+            model_name='issuer',
+            name='published_at',
+            field=models.DateTimeField(blank=True, editable=False, help_text='Since when an administrator wants the trust bundle to name it.', null=True),
         ),
         migrations.RunPython(sign_anew, migrations.RunPython.noop),
     ]

@@ -34,6 +34,12 @@ class Issuer(models.Model):
     )
     state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
     compromised_at = models.DateTimeField(null=True, blank=True, editable=False)
+    published_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when an administrator wants the trust bundle to name it.",
+    )
     open_shard = models.PositiveIntegerField(
         default=1,
         db_default=1,

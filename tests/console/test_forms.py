@@ -1,6 +1,7 @@
 """The forms of the console: what they take, what they refuse at which field, and what is put on record."""
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
@@ -8,9 +9,11 @@ from pki.admin.fleet.device_forms import DeviceForm
 from pki.models import AuditEvent, Device, DeviceGroup, Profile
 from pki.services.enrolling import enrollment
 from pki.services.fleet import devices
+from pki.services.issuing import authorities
+from pki.services.trusting import bundle, published_roots
 from tests.clients import make_csr
 from tests.console.browser import add, changelist, page
-from tests.services.cast import ADDRESS, everything, registered
+from tests.services.cast import ADDRESS, SECOND, TESTER, everything, registered
 
 
 @pytest.fixture
@@ -349,3 +352,20 @@ def test_a_name_that_is_taken_while_the_form_is_sent_is_told_at_its_field(ada, d
     response = ada.post(add(Device), **form(name="door-1", O="Typed"))
     assert set(response.context["adminform"].form.errors) == {"name"}
     assert 'value="Typed"' in response.content.decode()
+
+
+def test_the_listeners_profile_gets_no_issuer_of_which_devices_were_not_told(ada, now):
+    later = authorities.make_root("Later Root", "P-256", TESTER, now)
+    issuing = authorities.make_subordinate("Later Issuing", later, "P-256", TESTER, now)
+    bundle.publish_due(now)
+    server = Profile.objects.get(name="server")
+    form = profile_form(
+        server, issuer=str(issuing.pk), enrollment_policy="token", extended_key_usages=["serverAuth"]
+    )
+    said = ada.post(page(server), **form)
+    assert "No trust bundle names Later Root yet" in unescape(said.content.decode())
+    assert Profile.objects.get(name="server").issuer == server.issuer
+    published_roots.publish(later, TESTER, now)
+    bundle.publish_due(now + SECOND)
+    assert ada.post(page(server), **form).status_code == 302
+    assert Profile.objects.get(name="server").issuer == issuing

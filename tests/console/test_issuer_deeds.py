@@ -1,11 +1,13 @@
 """What a CA administrator does with issuers, and nobody else."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth.models import Group
+import time_machine
+from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.urls import reverse
@@ -14,9 +16,10 @@ from pki.admin.authority import issuer_impact
 from pki.models import AuditEvent, CrossCertificate, Device, Issuer
 from pki.services.issuing import authorities, issuance, succession
 from pki.services.proving import status
+from pki.services.trusting import bundle, published_roots
 from tests.console.browser import add, page
 from tests.console.conftest import browser, staff
-from tests.services.cast import TESTER, Gadget, everything, issue, registered, token_for
+from tests.services.cast import SECOND, TESTER, Gadget, everything, issue, registered, token_for
 
 MADE = {"name": "Second Root", "parent": "", "key": "P-384", "confirmed": "yes"}
 
@@ -237,3 +240,73 @@ def test_the_parent_must_be_an_active_root(carol, world, now):
         assert response.status_code == 200
     assert not Issuer.objects.filter(name="Second Root").exists()
     assert issue(registered("door-9", now), now), "the issuing CA is as it was"
+
+
+# --- Publishing a root in the trust bundle --------------------------------------------------------
+
+
+@pytest.fixture
+def later(ca, now):
+    return authorities.make_root("Later Root", "P-256", TESTER, now)
+
+
+def test_a_root_is_published_and_taken_out_again_and_its_page_says_since_when(carol, later, now):
+    bundle.publish_due(now)
+    shown = carol.get(page(later)).content.decode()
+    assert "Devices are not told to trust it." in shown
+    assert deed(later, "publish_root") in shown
+    assert deed(later, "withdraw_root") not in shown
+    asked = carol.get(deed(later, "publish_root"))
+    assert "can play our servers to every device" in asked.content.decode()
+    assert Issuer.objects.get(pk=later.pk).published_at is None
+    assert carol.confirm(asked, deed(later, "publish_root")).status_code == 302
+    assert "The next trust bundle, within a minute, tells devices" in carol.get(page(later)).content.decode()
+    bundle.publish_due(now + SECOND)
+    shown = carol.get(page(later)).content.decode()
+    assert "Devices are told to trust it, since" in shown
+    assert deed(later, "publish_root") not in shown
+    assert (
+        carol.confirm(carol.get(deed(later, "withdraw_root")), deed(later, "withdraw_root")).status_code
+        == 302
+    )
+    assert Issuer.objects.get(pk=later.pk).published_at is None
+    events = AuditEvent.objects.filter(kind__in=["issuer.published", "issuer.withdrawn"])
+    assert [event.actor for event in events] == ["administrator:carol"] * 2
+
+
+def test_a_root_by_which_listeners_are_checked_has_no_such_deed(carol, world, now):
+    root = world.issuer.parent
+    shown = carol.get(page(root)).content.decode()
+    assert deed(root, "publish_root") not in shown
+    assert deed(root, "withdraw_root") not in shown
+    said = carol.confirm(carol.get(deed(root, "withdraw_root")), deed(root, "withdraw_root")).content.decode()
+    assert "devices check our listeners by it" in said
+
+
+def test_an_issuing_ca_is_not_published(carol, world):
+    assert deed(world.issuer, "publish_root") not in carol.get(page(world.issuer)).content.decode()
+    said = carol.confirm(carol.get(deed(world.issuer, "publish_root")), deed(world.issuer, "publish_root"))
+    assert "only an active root can" in said.content.decode()
+
+
+@pytest.mark.parametrize("name", ["publish_root", "withdraw_root"])
+def test_publishing_wants_the_permission_and_a_recent_login(carol, later, now, settings, name):
+    if name == "withdraw_root":
+        published_roots.publish(later, TESTER, now)
+    operator = staff("eve")
+    operator.groups.add(Group.objects.get(name="Operator"))
+    before = Issuer.objects.values().get(pk=later.pk)
+    for visit in (browser(operator).get, browser(operator).post):
+        assert visit(deed(later, name)).status_code == 403
+    carol_herself = User.objects.get(username="carol")
+    carol_herself.set_password("a-password")
+    carol_herself.save()
+    carol = browser(carol_herself)
+    late = now + timedelta(seconds=settings.PORTAL_RECENT_LOGIN_SECONDS + 60)
+    with time_machine.travel(late, tick=False):
+        asked = carol.get(deed(later, name))
+        assert 'name="password_again"' in asked.content.decode()
+        assert carol.confirm(asked, deed(later, name)).status_code == 200
+        assert Issuer.objects.values().get(pk=later.pk) == before
+        assert carol.confirm(asked, deed(later, name), password_again="a-password").status_code == 302
+    assert Issuer.objects.values().get(pk=later.pk) != before

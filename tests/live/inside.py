@@ -22,6 +22,7 @@ from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from pki.core import bundles, certificates, crls, csr, keys, names, pins, profiles  # noqa: E402
+from pki.core.errors import Refusal  # noqa: E402
 from pki.keystore import keystore  # noqa: E402
 from pki.models import (  # noqa: E402
     FULL,
@@ -44,11 +45,12 @@ from pki.services.audit import Actor  # noqa: E402
 from pki.services.enrolling import waivers  # noqa: E402
 from pki.services.fleet import devices, rotation  # noqa: E402
 from pki.services.issuing import authorities, issuance, listener_certificates, succession  # noqa: E402
+from pki.services.issuing import profiles as stored_profiles  # noqa: E402
 from pki.services.people import logins  # noqa: E402
 from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
 from pki.services.telling import notices, webhooks  # noqa: E402
-from pki.services.trusting import standby_keys  # noqa: E402
+from pki.services.trusting import published_roots, standby_keys  # noqa: E402
 from portal.listeners import certified_listeners  # noqa: E402
 
 ACTOR = Actor("shell:test")
@@ -235,13 +237,27 @@ def standby_key(listener: str) -> None:
     print(listener_certificates.shown([listener], now)[listener].spki_sha256)
 
 
-def move_servers(root_name: str, issuing_name: str) -> None:
-    """Let another root vouch for the listeners, and its issuing CA make their certificates; its PEM."""
+def new_root(root_name: str, issuing_name: str) -> None:
+    """A root that nobody knows, with an issuing CA below it; its certificate, PEM."""
     now = timezone.now()
     root = authorities.make_root(root_name, "P-256", ACTOR, now)
-    issuing = authorities.make_subordinate(issuing_name, root, "P-256", ACTOR, now)
-    Profile.objects.filter(name=listener_certificates.SERVER_PROFILE).update(issuer=issuing)
+    authorities.make_subordinate(issuing_name, root, "P-256", ACTOR, now)
     print(bundles.pem([root.certificate]).decode())
+
+
+def publish_root(name: str) -> None:
+    """Publish a root in the trust bundle, as on its page."""
+    published_roots.publish(Issuer.objects.get(name=name), ACTOR, timezone.now())
+
+
+def give_servers(issuing_name: str) -> None:
+    """Give the profile `server` an issuer, as on its page; what refuses it."""
+    profile = Profile.objects.get(name=listener_certificates.SERVER_PROFILE)
+    profile.issuer = Issuer.objects.get(name=issuing_name)
+    try:
+        stored_profiles.save(profile, ["issuer"], ACTOR, timezone.now())
+    except Refusal as refusal:
+        print(refusal.code)
 
 
 def open_enrollment() -> None:

@@ -85,13 +85,30 @@ def own(tmp_path):
     assert running.stop() == 0, running.output()
 
 
+def follow_the_bundle(server, folder):
+    """docs/rollover.md, "What a device does", word for word but for the address."""
+    block = page("rollover.md").split("### What a device does")[1].split("```sh\n")[1].split("```")[0]
+    lines = block.replace("https://hatchery.example:8445", server.url("provisioning", ""))
+    assert lines != block
+    return run("sh", "-c", lines, cwd=folder)
+
+
 def test_the_servers_move_to_a_new_root_without_a_restart(own, tmp_path):
-    """As the page says, in its last part: clients know the new root first."""
+    """As the page says, in its last part: devices that know the old root alone fetch the new one first."""
     device = Device.enrolled(own, tmp_path, "witness")
-    open_already = device.connect()
-    root = own.inside("move_servers", "Later Root CA", "Later Issuing CA")
-    (tmp_path / "both.pem").write_bytes((own.demo / "ca.pem").read_bytes() + root.encode())
+    root = own.inside("new_root", "Later Root CA", "Later Issuing CA")
+    (tmp_path / "ca.pem").write_bytes((own.demo / "ca.pem").read_bytes())
+    assert follow_the_bundle(own, tmp_path).returncode == 0
+    assert root.strip() not in (tmp_path / "ca.pem").read_text(), "nobody has published it"
+    assert own.inside("give_servers", "Later Issuing CA").strip() == "root_not_published"
+    own.inside("publish_root", "Later Root CA")
+    assert own.manage("maintain").returncode == 0  # as the workers do within a minute
+    assert follow_the_bundle(own, tmp_path).returncode == 0
+    (tmp_path / "both.pem").write_bytes((tmp_path / "ca.pem").read_bytes())
+    assert root.strip() in (tmp_path / "both.pem").read_text()
     (tmp_path / "new.pem").write_text(root)
+    open_already = device.connect()
+    assert own.inside("give_servers", "Later Issuing CA").strip() == ""
 
     def shows(trusted: str, path: str = "/hello", *more: str) -> bool:
         words = ("curl", "-sS", "--cacert", tmp_path / trusted, *more)
@@ -107,4 +124,5 @@ def test_the_servers_move_to_a_new_root_without_a_restart(own, tmp_path):
     assert seen_within(90.0, lambda: shows("both.pem") and shows("new.pem"))
     assert shows("both.pem", "/secure", *shown)
     assert shows("new.pem", "/secure", *shown)
+    assert follow_the_bundle(own, tmp_path).returncode == 0
     device.close()

@@ -7,9 +7,9 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from pki.admin.authority import viewing
-from pki.admin.authority.issuer_deeds import IssuerDeeds
 from pki.admin.authority.issuer_revocation import ShowsRevocation
 from pki.admin.authority.issuer_succession import Succeeds
+from pki.admin.authority.root_publishing import PublishesRoots
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.shown import labelled, when
 from pki.core import keys
@@ -18,7 +18,7 @@ from pki.models import Issuer
 
 
 @admin.register(Issuer)
-class IssuerAdmin(ShowsRevocation, Succeeds, IssuerDeeds):
+class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state", ("parent", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("parent",)
@@ -75,6 +75,7 @@ class IssuerAdmin(ShowsRevocation, Succeeds, IssuerDeeds):
             "may_see_profiles": request.user.has_perm("pki.view_profile"),
             "may_see_certificates": request.user.has_perm("pki.view_certificate"),
             **self.beside(request, issuer),
+            **self.publishing(request, issuer),
             **self.revocation_context(request, issuer),
         }
         return TemplateResponse(request, "console/issuer.html", context)

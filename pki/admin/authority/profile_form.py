@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminTextInputWidget,
@@ -11,6 +12,7 @@ from unfold.widgets import (
 )
 
 from pki.admin.parts.spans import IN_HOURS, IN_MINUTES, IN_SECONDS, SpanField
+from pki.core.errors import Refusal
 from pki.core.keys import KeyKind
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage
@@ -169,6 +171,14 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
                 "or choose token or approval."
             )
         return knows
+
+    def clean_issuer(self) -> Issuer:
+        issuer: Issuer = self.cleaned_data["issuer"]
+        try:
+            profiles.require_known_root(self.instance, issuer, timezone.now())
+        except Refusal as refusal:
+            raise forms.ValidationError(refusal.detail) from None
+        return issuer
 
     @property
     def changed_data(self) -> list[str]:

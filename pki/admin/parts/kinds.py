@@ -53,6 +53,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "issuer.retired": "issuer retired",
         "issuer.active": "issuer taken back into use",
         "issuer.compromised": "issuer declared compromised",
+        "issuer.published": "root published in the trust bundle",
+        "issuer.withdrawn": "root taken out of the trust bundle",
         "cross_certificate.made": "cross-certificate made",
         "bundle_signer.made": "trust bundle signer made",
         "trust_bundle.made": "trust bundle made",

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pki.models import Profile
+from pki.models import Issuer, Profile
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import devices
 from pki.services.issuing import listener_certificates
 from pki.services.transactions import writing
+from pki.services.trusting import published_roots
 
 log = logging.getLogger("hatchery.enrollment")
 
@@ -22,9 +23,11 @@ GONE_BY_NAME = (devices.DEFAULT_PROFILE, listener_certificates.SERVER_PROFILE)
 def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) -> None:
     """Store a new or a changed profile, with an audit event that says what changed, from what to what.
 
-    `changed` are names of its fields.
+    `changed` are names of its fields. Raises RootNotPublished if it is the listeners', and devices would
+    refuse what its issuer signs.
     """
     is_open = profile.enrollment_policy == Profile.Policy.OPEN
+    require_known_root(profile, profile.issuer, now)
     with writing():
         before = _stored(profile, changed)
         profile.save()
@@ -41,6 +44,15 @@ def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) 
         )
     if is_open:
         warn_of_open_enrollment()
+
+
+def require_known_root(profile: Profile, issuer: Issuer, now: datetime) -> None:
+    """Raise RootNotPublished if this is the listeners' profile, and `issuer`, which it is to have, is under a
+    root that no trust bundle has told devices of.
+    """
+    if profile.name == listener_certificates.SERVER_PROFILE:
+        before = Profile.objects.filter(pk=profile.pk).select_related("issuer").first()
+        published_roots.require_published(issuer, before.issuer if before else None, now)
 
 
 def _stored(profile: Profile, fields: Sequence[str]) -> dict[str, Any]:
