@@ -1,12 +1,16 @@
 """`GET /ca-bundle`: what devices are to trust, signed, on every listener that they reach."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from pki.core import pins
+from pki.endpoints.peer import note_bundle
 from pki.endpoints.problems import endpoint
 from pki.endpoints.versions import Version, answer
+from pki.models import TrustBundle
 from pki.services.trusting import bundle, bundle_signatures
 
 # RFC 8551 3.2.2 has signed-data for CMS with its content in it.
@@ -15,12 +19,26 @@ CMS = "application/pkcs7-mime; smime-type=signed-data"
 
 @endpoint("GET")
 def ca_bundle(request: HttpRequest) -> HttpResponse:
+    """For everybody, where nobody shows a certificate."""
+    now = timezone.now()
+    return _answer(request, bundle.current(now), now)
+
+
+@endpoint("GET")
+def ca_bundle_to_devices(request: HttpRequest) -> HttpResponse:
+    """The same where devices show their certificates: it is noted which version each has."""
+    now = timezone.now()
+    found = bundle.current(now)
+    response = _answer(request, found, now)
+    note_bundle(request, found.version, now)
+    return response
+
+
+def _answer(request: HttpRequest, found: TrustBundle, now: datetime) -> HttpResponse:
     """The trust bundle, CMS SignedData, DER. It proves itself: who asks need not have proven anything.
 
     `root` is the SHA-256 of a root that the client trusts, hex, so that it gets a signature below that one.
     """
-    now = timezone.now()
-    found = bundle.current(now)
     # As openssl writes it: upper case, with colons.
     signed = bundle_signatures.of(found, request.GET.get("root", "").replace(":", "").lower())
     version = Version(

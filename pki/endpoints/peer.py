@@ -79,20 +79,44 @@ def proven(request: HttpRequest, now: datetime, *, renewing: bool = False) -> tu
     client = None
     try:
         client = peer(request)
-        if client.connection is None:
-            identity = forwarded_clients.proven(client.certificate, now)
-        else:
-            ask = status.renewable if renewing else status.standing
-            identity = ask(client.fingerprint, now)
+        identity = _identity(client, now, renewing=renewing)
     except Refusal as refusal:
         recording.turned_away(request, client.certificate if client else None, refusal, now)
         raise
     if now > identity.not_after:
         # Let in by grace, to renew and for nothing else: it has not shown that it has a good certificate.
         return client, identity
-    version = client.connection.protocol if client.connection else ""
-    SEEN.note(Sighting(identity.device_id, identity.certificate_id, now, address(request), version))
+    _note(request, client, identity, now)
     return client, identity
+
+
+def note_bundle(request: HttpRequest, version: int, now: datetime) -> None:
+    """Note that the device that sent this request has this version of the trust bundle now.
+
+    Who is no device, or none that stands, is not turned away: the bundle is for everybody.
+    """
+    try:
+        client = peer(request)
+        identity = _identity(client, now)
+    except Refusal:
+        return
+    _note(request, client, identity, now, version)
+
+
+def _identity(client: Peer, now: datetime, *, renewing: bool = False) -> Identity:
+    if client.connection is None:
+        return forwarded_clients.proven(client.certificate, now)
+    ask = status.renewable if renewing else status.standing
+    return ask(client.fingerprint, now)
+
+
+def _note(
+    request: HttpRequest, client: Peer, identity: Identity, now: datetime, bundle_version: int | None = None
+) -> None:
+    version = client.connection.protocol if client.connection else ""
+    SEEN.note(
+        Sighting(identity.device_id, identity.certificate_id, now, address(request), version, bundle_version)
+    )
 
 
 def address(request: HttpRequest) -> str | None:

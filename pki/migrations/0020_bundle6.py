@@ -40,5 +40,10 @@ class Migration(migrations.Migration):
             name='published_at',
             field=models.DateTimeField(blank=True, editable=False, help_text='Since when an administrator wants the trust bundle to name it.', null=True),
         ),
+        migrations.AddField(
+            model_name='lastseen',
+            name='bundle_version',
+            field=models.PositiveIntegerField(blank=True, db_index=True, help_text='The latest version of the trust bundle that it fetched on the secure listener.', null=True),
+        ),
         migrations.RunPython(sign_anew, migrations.RunPython.noop),
     ]

@@ -15,6 +15,12 @@ class LastSeen(models.Model):
     at = models.DateTimeField(db_index=True)
     address = models.GenericIPAddressField(null=True, blank=True)
     tls_version = models.CharField("TLS version", max_length=16)
+    bundle_version = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        db_index=True,
+        help_text="The latest version of the trust bundle that it fetched on the secure listener.",
+    )
     certificate = models.ForeignKey(Certificate, on_delete=models.PROTECT, related_name="+")
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from pki.endpoints.ca_bundle import ca_bundle
+from pki.endpoints.ca_bundle import ca_bundle_to_devices
 from pki.endpoints.renew import renew, renewal_info
 from pki.endpoints.secure import secure, whoami
 from portal.urls.authorize import asked_by_proxies
@@ -10,7 +10,7 @@ urlpatterns = [
     path("renewal-info", renewal_info),
     path("renew", renew),
     path("whoami", whoami),
-    path("ca-bundle", ca_bundle),
+    path("ca-bundle", ca_bundle_to_devices),
     asked_by_proxies,
 ]
 handler400 = "pki.endpoints.problems.bad_request"

@@ -15,7 +15,7 @@ from pki.admin.fleet import token_pages
 from pki.admin.fleet.device_filters import LabelFilter
 from pki.core import pins
 from pki.core.errors import Refusal
-from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, LastSeen
+from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, LastSeen, TrustBundle
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices, labels, rotation
 from pki.services.fleet.sightings import Sighting
@@ -24,11 +24,12 @@ from tests.console.browser import ONE_TOKEN, add, changelist, page
 from tests.console.conftest import browser, staff
 from tests.console.test_deeds import events, state_of, told
 from tests.services.cast import TESTER, Gadget, change_state, everything, issue, registered, token_for
+from tests.upkeep import bundled
 
 
-def seen(device, certificate, at, address="192.0.2.7"):
+def seen(device, certificate, at, address="192.0.2.7", **more):
     LastSeen.objects.create(
-        device=device, certificate=certificate, at=at, address=address, tls_version="TLSv1.3"
+        device=device, certificate=certificate, at=at, address=address, tls_version="TLSv1.3", **more
     )
 
 
@@ -51,6 +52,33 @@ def test_the_page_shows_the_certificate_by_its_fingerprint_and_its_pin(ada, worl
     assert ":".join(fingerprint[i : i + 2] for i in range(0, 64, 2)) in shown
     assert pins.spki_pin(world.certificate.parsed.public_key()) in shown
     assert world.certificate.spki_sha256 in shown
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (None, "never fetched on the secure listener"),
+        (0, "version {}"),
+        (1, "version {} not the current one"),
+    ],
+)
+def test_the_page_shows_which_trust_bundle_the_device_has(ada, world, now, behind, words):
+    newest = bundled(now, version=5).version
+    has = newest - behind if behind is not None else None
+    seen(world.door, world.certificate, now, bundle_version=has)
+    shown = text(ada.get(page(world.door)))
+    assert f"Trust bundle {words.format(has)}" in shown
+    assert ("Trust bundle version" in shown) is (has is not None)
+    assert ("not the current one" in shown) is (behind == 1)
+
+
+def test_the_page_of_the_newest_trust_bundle_says_how_many_have_it(ada, world, now):
+    newest = TrustBundle.objects.latest("version")
+    assert "Have it 0 active devices" in text(ada.get(page(newest)))
+    seen(world.door, world.certificate, now, bundle_version=newest.version)
+    seen(world.gate, world.other, now)
+    shown = text(ada.get(page(newest)))
+    assert "Have it 1 active device Have an older one 0 Fetched none yet 1" in shown
 
 
 def test_the_page_shows_earlier_certificates_tokens_requests_groups_and_labels(ada, world, now):

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.client import ClientHandler
 from django.urls import set_urlconf
 
+from pki.models import Certificate
 from portal.listeners import all_listeners
 from portal.wsgi import DeviceHandler
 
@@ -49,6 +50,20 @@ class ListenerClient(Client):
         if token is not None:
             environ = {"HTTP_AUTHORIZATION": f"Bearer {token}", **environ}
         return self.generic("POST", path, body, content_type, **environ)
+
+
+class DeviceClient(ListenerClient):
+    """A client of the secure listener that has shown a certificate in its handshake."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__("secure")
+        self.defaults["gunicorn.socket"] = SimpleNamespace(
+            listener=all_listeners()["secure"],
+            peer_certificate=certificate.parsed,
+            protocol="TLSv1.3",
+            cipher="TLS_AES_128_GCM_SHA256",
+            resumed=False,
+        )
 
 
 @pytest.fixture(autouse=True)

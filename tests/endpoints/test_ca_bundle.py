@@ -7,12 +7,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from pki.core import bundles
-from pki.models import BundleSigner, Issuer, TrustBundle
+from pki.endpoints import peer
+from pki.models import AuditEvent, BundleSigner, Issuer, LastSeen, TrustBundle
+from pki.services.fleet.sightings import SightingLog
 from pki.services.issuing import authorities, succession
-from pki.services.trusting import bundle
-from tests.endpoints.conftest import ListenerClient
+from pki.services.trusting import bundle, followers
+from tests.endpoints.conftest import DeviceClient, ListenerClient
 from tests.services.bundles_cast import the_root, verified
-from tests.services.cast import SECOND, TESTER
+from tests.services.cast import SECOND, TESTER, change_state, issue, registered
+from tests.services.renewing_cast import Fielded
 
 CMS = "application/pkcs7-mime; smime-type=signed-data"
 
@@ -151,3 +154,70 @@ def test_who_names_no_root_of_ours_gets_what_everybody_gets(status, root):
     plain = status.get("/ca-bundle").content
     answer = status.get(f"/ca-bundle?root={root}")
     assert (answer.status_code, answer.content) == (200, plain)
+
+
+# --- Who has which version ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def door(ca, now, monkeypatch):
+    monkeypatch.setattr(peer, "SEEN", SightingLog())
+    return Fielded.enrolled("door-1", now)
+
+
+def noted():
+    peer.SEEN.flush()
+    return list(LastSeen.objects.values_list("device__name", "bundle_version"))
+
+
+def test_a_device_that_fetches_it_with_its_certificate_is_known_to_have_it(door):
+    client = DeviceClient(door.certificate)
+    assert client.get("/secure").status_code == 200
+    assert noted() == [("door-1", None)]
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.get("/ca-bundle")
+    assert not [each for each in queries if "pki_lastseen" in each["sql"]], "a flush writes it"
+    assert noted() == [("door-1", int(answer["Hatchery-Bundle-Version"]))]
+    again = client.get("/ca-bundle", headers={"If-None-Match": answer["ETag"]})
+    assert again.status_code == 304
+    assert client.get("/secure").status_code == 200
+    assert noted() == [("door-1", int(answer["Hatchery-Bundle-Version"]))]
+
+
+def test_fetching_it_costs_one_query_more_where_devices_show_themselves(door):
+    client = DeviceClient(door.certificate)
+    client.get("/ca-bundle")
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/ca-bundle")
+    assert len(queries) == 3
+
+
+@pytest.mark.parametrize("state", ["suspended", "retired"])
+def test_who_does_not_stand_gets_it_all_the_same_and_is_not_counted(door, now, state):
+    change_state(door.device, state, now)
+    assert DeviceClient(door.certificate).get("/ca-bundle").status_code == 200
+    assert noted() == []
+    assert AuditEvent.objects.filter(kind="handshake.refused").count() == 0
+
+
+def test_elsewhere_nobody_is_known(door):
+    for listener in ("provisioning", "status", "secure"):
+        assert ListenerClient(listener).get("/ca-bundle").status_code == 200
+    assert noted() == []
+
+
+def test_followers_are_counted_by_what_they_fetched_last(door, now):
+    for number, (version, state) in enumerate(
+        [(5, "active"), (6, "active"), (4, "active"), (None, "active"), (4, "retired"), (None, "suspended")]
+    ):
+        device = registered(f"counted-{number}", now)
+        certificate = issue(device, now)
+        LastSeen.objects.create(
+            device=device, certificate=certificate, at=now, tls_version="TLSv1.3", bundle_version=version
+        )
+        if state != "active":
+            change_state(device, state, now)
+    with CaptureQueriesContext(connection) as queries:
+        found = followers.of(5)
+    assert (found.have.number, found.older.number, found.none.number) == (2, 1, 1)
+    assert len(queries) == 3

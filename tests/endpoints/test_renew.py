@@ -1,7 +1,6 @@
 """`/renew` and `/renewal-info`, and the hints of `/secure` and `/whoami`, on the wire but for the wire."""
 
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -16,26 +15,11 @@ from pki.services.proving import status
 from pki.services.renewing import refusals, renewal, windows
 from pki.services.renewing.refusals import RefusedRenewalLog
 from pki.services.revoking import revocation
-from portal.listeners import all_listeners
 from tests.clients import make_csr
-from tests.endpoints.conftest import ListenerClient
+from tests.endpoints.conftest import DeviceClient, ListenerClient
 from tests.endpoints.problems import assert_problem
 from tests.services.cast import DAY, SECOND, TESTER, change_state
 from tests.services.renewing_cast import Fielded, set_profile
-
-
-class DeviceClient(ListenerClient):
-    """A client of the secure listener that has shown a certificate in its handshake."""
-
-    def __init__(self, certificate: Certificate) -> None:
-        super().__init__("secure")
-        self.defaults["gunicorn.socket"] = SimpleNamespace(
-            listener=all_listeners()["secure"],
-            peer_certificate=certificate.parsed,
-            protocol="TLSv1.3",
-            cipher="TLS_AES_128_GCM_SHA256",
-            resumed=False,
-        )
 
 
 @pytest.fixture(autouse=True)

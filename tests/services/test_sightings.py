@@ -40,6 +40,39 @@ def test_what_a_worker_writes_late_does_not_take_back_what_another_one_wrote(ca,
     assert (last.at, last.certificate) == (now + 2 * SECOND, new)
 
 
+def test_the_latest_bundle_that_a_device_fetched_is_kept_through_other_sightings(ca, now):
+    door = registered("door-1", now)
+    old, new = issue(door, now), issue(door, now)
+    log = SightingLog()
+    fetched = lambda certificate, at, version: Sighting(door.pk, certificate.pk, at, None, "TLSv1.3", version)  # noqa: E731
+    log.note(fetched(old, now, 7))
+    log.note(fetched(old, now + SECOND, None))
+    log.note(fetched(new, now + 2 * SECOND, None))
+    log.flush()
+    assert LastSeen.objects.values_list("at", "certificate", "bundle_version").get() == (
+        now + 2 * SECOND,
+        new.pk,
+        7,
+    )
+    seen(log, new, now + 3 * SECOND)
+    assert LastSeen.objects.get().bundle_version == 7
+    log.note(fetched(new, now + 4 * SECOND, 9))
+    log.note(fetched(old, now + 5 * SECOND, 8))
+    log.flush()
+    assert LastSeen.objects.get().bundle_version == 9, "it goes back no more than the device does"
+
+
+def test_a_worker_that_writes_late_still_says_which_bundle_was_fetched(ca, now):
+    door = registered("door-1", now)
+    certificate = issue(door, now)
+    seen(SightingLog(), certificate, now + 2 * SECOND, "192.0.2.1")
+    log = SightingLog()
+    log.note(Sighting(door.pk, certificate.pk, now + SECOND, "192.0.2.2", "TLSv1.3", 7))
+    log.flush()
+    last = LastSeen.objects.get()
+    assert (last.at, last.address, last.bundle_version) == (now + 2 * SECOND, "192.0.2.1", 7)
+
+
 def test_a_flush_without_sightings_asks_the_database_nothing(ca, django_assert_num_queries):
     with django_assert_num_queries(0):
         SightingLog().flush()

@@ -17,6 +17,7 @@ from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import when
 from pki.core import reading
 from pki.models import TrustBundle
+from pki.services.trusting import followers
 
 # RFC 8551 3.2.1 has .p7m for CMS with its content in it.
 _FORMS = {
@@ -80,6 +81,7 @@ class TrustBundleAdmin(ReadOnlyAdmin):
             "bundle": row,
             "is_current": row.version == newest,
             "newest": newest,
+            "followers": followers.of(row.version) if row.version == newest else None,
             "pins": list(_pins(row)),
             "certificates": _certificates(row),
             "address": f"{settings.PORTAL_STATUS_URL}/ca-bundle",

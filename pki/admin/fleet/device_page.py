@@ -12,7 +12,7 @@ from django.urls import reverse
 from pki.admin.fleet import device_renewal
 from pki.admin.parts import sentences
 from pki.core import pins
-from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen
+from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen, TrustBundle
 from pki.services.revoking import revocation
 
 SHOWN = 50
@@ -35,6 +35,7 @@ def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]
     context: dict[str, Any] = {
         "device": device,
         "seen": LastSeen.objects.filter(device=device).select_related("certificate").first(),
+        "newest_bundle": TrustBundle.objects.order_by("-version").values_list("version", flat=True).first(),
         "groups": list(device.groups.order_by("name")),
         "labels": list(device.labels.order_by("name")),
         "timeline": _timeline(device),

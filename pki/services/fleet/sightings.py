@@ -5,7 +5,7 @@ The request itself pays no query for it.
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import DatabaseError
@@ -32,6 +32,13 @@ class Sighting:
     at: datetime
     address: str | None
     tls_version: str
+    bundle_version: int | None = None  # of the trust bundle, if it fetched that
+
+    def after(self, earlier: "Sighting | None") -> "Sighting":
+        """This one, and what an earlier one of the same device says of the bundle that it has."""
+        if earlier is None or earlier.bundle_version is None:
+            return self
+        return replace(self, bundle_version=max(self.bundle_version or 0, earlier.bundle_version))
 
 
 class SightingLog:
@@ -47,8 +54,9 @@ class SightingLog:
         A device that renews shows the old and the new one in turn, and each must be known to be in use.
         """
         with self._lock:
-            if sighting.certificate_id in self._latest or len(self._latest) < MOST_KEPT:
-                self._latest[sighting.certificate_id] = sighting
+            earlier = self._latest.get(sighting.certificate_id)
+            if earlier is not None or len(self._latest) < MOST_KEPT:
+                self._latest[sighting.certificate_id] = sighting.after(earlier)
 
     @property
     def is_idle(self) -> bool:
@@ -70,7 +78,9 @@ class SightingLog:
 
 def _write(sightings: list[Sighting]) -> None:
     # In the order of their keys, so that two workers that write the same devices do not deadlock.
-    latest = {each.device_id: each for each in sightings}
+    latest: dict[int, Sighting] = {}
+    for each in sightings:
+        latest[each.device_id] = each.after(latest.get(each.device_id))
     with writing():
         _write_latest(latest)
     first_use.note({each.certificate_id: each.at for each in sightings})
@@ -79,26 +89,31 @@ def _write(sightings: list[Sighting]) -> None:
 
 
 def _write_latest(latest: dict[int, Sighting]) -> None:
-    # Another worker may have written a later one.
-    known = LastSeen.objects.filter(device__in=latest).order_by("device").select_for_update(no_key=True)
-    for device, at in known.values_list("device", "at"):
-        if at > latest[device].at:
-            del latest[device]
-    rows = [
-        LastSeen(
-            device_id=each.device_id,
-            certificate_id=each.certificate_id,
-            at=each.at,
-            address=each.address,
-            tls_version=each.tls_version,
-        )
-        for each in latest.values()
-    ]
+    stored = LastSeen.objects.filter(device__in=latest).order_by("device").select_for_update(no_key=True)
+    known = {row.device_id: row for row in stored}
+    rows = [_row(each, known.get(each.device_id)) for each in latest.values()]
     LastSeen.objects.bulk_create(
-        rows,
+        [row for row in rows if row is not None],
         update_conflicts=True,
         unique_fields=["device"],
-        update_fields=["at", "address", "tls_version", "certificate"],
+        update_fields=["at", "address", "tls_version", "certificate", "bundle_version"],
+    )
+
+
+def _row(seen: Sighting, known: LastSeen | None) -> LastSeen | None:
+    """What is to be stored of a device; None if what is known of it is more."""
+    had = known.bundle_version if known is not None else None
+    version = had if seen.bundle_version is None else max(seen.bundle_version, had or 0)
+    if known is not None and known.at > seen.at:  # another worker has written a later one
+        known.bundle_version = version
+        return known if version != had else None
+    return LastSeen(
+        device_id=seen.device_id,
+        certificate_id=seen.certificate_id,
+        at=seen.at,
+        address=seen.address,
+        tls_version=seen.tls_version,
+        bundle_version=version,
     )
 
 
