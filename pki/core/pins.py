@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -26,6 +27,20 @@ def spki_pin(key: PublicKeyTypes) -> str:
 def as_base64(digest: str) -> str:
     """A digest in hex as pins write it."""
     return base64.b64encode(bytes.fromhex(digest)).decode()
+
+
+def from_text(text: str) -> str:
+    """A digest in hex, from a pin as curl takes it (`sha256//` and base64) or from hex, with or without
+    colons. Raises ValueError.
+    """
+    written = text.strip().removeprefix("sha256//")
+    bare = written.replace(":", "").lower()
+    if re.fullmatch(r"[0-9a-f]{64}", bare):
+        return bare
+    digest = base64.b64decode(written, validate=True)
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("A pin is 32 bytes.")
+    return digest.hex()
 
 
 def fingerprint(certificate_der: bytes) -> str:

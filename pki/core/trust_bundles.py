@@ -76,13 +76,22 @@ def body_of(contents: str) -> str:
     return contents.split("\n", 3)[3]
 
 
-def version_at(now: datetime, last: int) -> int:
+def version_at(now: datetime, last: int, restored: int = 0) -> int:
     """The version of a bundle that is made now, after `last` (0: none).
 
     The minute in which it is made, or one more than the last: it grows also when the database was put back to
-    an earlier day, and so devices, which refuse a lower one than theirs, take it.
+    an earlier day, and so devices, which refuse a lower one than theirs, take it. `restored` is when that was
+    done last, by the clock of then, in seconds since 1970 (0: never).
     """
-    return max(last + 1, int(now.timestamp()) // 60)
+    return max(last + 1, int(now.timestamp()) // 60, restored // 60 + 1)
+
+
+def is_from_before(version: int, restored: int) -> bool:
+    """Whether devices may have a later version than this one, which the database forgot when it was restored.
+
+    Once a version was made after that, none is, whatever the clock said then.
+    """
+    return version <= restored // 60
 
 
 def _one_line(name: str) -> str:

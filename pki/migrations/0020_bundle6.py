@@ -1,6 +1,7 @@
 """Roots sign trust bundles themselves, one signature each; a root is published before it is used."""
 
 import django.db.models.deletion
+import django.utils.timezone
 from django.db import migrations, models
 from django.db.models import F
 
@@ -44,6 +45,17 @@ class Migration(migrations.Migration):
             model_name='lastseen',
             name='bundle_version',
             field=models.PositiveIntegerField(blank=True, db_index=True, help_text='The latest version of the trust bundle that it fetched on the secure listener.', null=True),
+        ),
+        migrations.AddField(
+            model_name='standbykey',
+            name='seen_at',
+            field=models.DateTimeField(default=django.utils.timezone.now, help_text='When a node had it last, a day late.'),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name='standbykey',
+            name='withdrawn_at',
+            field=models.DateTimeField(blank=True, help_text='Since when it is for nothing any more: it was lost, or worse.', null=True),
         ),
         migrations.RunPython(sign_anew, migrations.RunPython.noop),
     ]

@@ -93,7 +93,11 @@ class StandbyKey(models.Model):
     spec = models.CharField(max_length=16, help_text="Its kind: P-256 and so on.")
     spki_sha256 = models.CharField(max_length=64, help_text="SHA-256 of its SPKI, hex.")
     made_at = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="When a node had it last, a day late.")
     used_at = models.DateTimeField(null=True, blank=True, help_text="Since when a certificate has it.")
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it is for nothing any more: it was lost, or worse."
+    )
 
     class Meta:
         indexes = (models.Index(fields=["purpose", "used_at"], name="standby_key_for"),)

@@ -24,7 +24,7 @@ from pki.services.renewing import superseding
 from pki.services.rotating import campaigns
 from pki.services.telling import deliveries, expiry, from_audit, kinds, notices, pruning
 from pki.services.transactions import alone, writing
-from pki.services.trusting import bundle, cross_certificates
+from pki.services.trusting import bundle, cross_certificates, standby_keys
 
 log = logging.getLogger("hatchery.maintenance")
 
@@ -59,6 +59,7 @@ def tasks() -> tuple[Task, ...]:
     return (
         Task("listener certificates", _renew_listeners, "renewed", everywhere=True),
         Task("OCSP responders", RESPONDERS.renew_due, "renewed", everywhere=True),
+        Task("standby keys", standby_keys.say_which_are_here, "seen", everywhere=True),
         # Before the lists that say so.
         Task("renewed certificates", superseding.supersede_due, "superseded"),
         Task("campaigns", campaigns.step, "led"),

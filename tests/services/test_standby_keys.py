@@ -5,10 +5,10 @@ from django.db import connection, transaction
 
 from pki.core import pins
 from pki.keystore import keystore
-from pki.models import StandbyKey
+from pki.models import AuditEvent, StandbyKey
 from pki.services.transactions import writing
 from pki.services.trusting import standby_keys
-from tests.services.cast import SECOND, at_once
+from tests.services.cast import DAY, SECOND, TESTER, at_once
 
 PURPOSE = "listener-imagined"
 SPEC = "P-256"
@@ -33,6 +33,10 @@ def take(now, spec=SPEC):
 
 def waiting():
     return list(standby_keys.waiting().filter(purpose=PURPOSE).values_list("key_reference", flat=True))
+
+
+def promised(now):
+    return list(standby_keys.promised(now).values_list("key_reference", flat=True))
 
 
 def lose(folder, reference):
@@ -89,6 +93,51 @@ class TestAlone:
         assert len(waiting()) == 2, "this node has one of its own"
         assert take(now) != elsewhere
         assert waiting() == [elsewhere], "its pin is a backup as before"
+
+    def test_one_that_no_node_has_for_a_month_is_promised_no_more_until_it_comes_back(self, folder, now):
+        prepare(now)
+        (reference,) = waiting()
+        path = folder / "keys" / f"{reference.removeprefix('file:')}.pem"
+        kept = path.read_bytes()
+        path.unlink()
+        assert standby_keys.say_which_are_here(now + 29 * DAY) == 0
+        assert promised(now + 29 * DAY) == [reference]
+        assert promised(now + standby_keys.LOST_AFTER) == []
+        path.write_bytes(kept)
+        keystore.cache_clear()
+        assert standby_keys.say_which_are_here(now + 40 * DAY) == 1
+        assert promised(now + 40 * DAY) == [reference]
+        assert take(now + 40 * DAY) == reference
+
+    def test_what_is_here_is_said_once_a_day_and_stays_promised(self, folder, now):
+        prepare(now)
+        for days in range(1, 60):
+            assert standby_keys.say_which_are_here(now + days * DAY) == 1
+            assert standby_keys.say_which_are_here(now + days * DAY + SECOND) == 0
+            assert len(promised(now + days * DAY)) == 1
+
+    def test_one_that_is_withdrawn_is_neither_promised_nor_taken_and_another_is_made(self, folder, now):
+        prepare(now)
+        kept = StandbyKey.objects.get()
+        standby_keys.withdraw(kept.spki_sha256, TESTER, now + SECOND, "The node burnt.")
+        assert waiting() == promised(now) == []
+        prepare(now + SECOND)
+        assert take(now + SECOND) != kept.key_reference
+        event = AuditEvent.objects.get(kind="standby_key.withdrawn")
+        assert (event.actor, event.detail["purpose"], event.detail["pin"], event.detail["note"]) == (
+            TESTER.name,
+            PURPOSE,
+            pins.as_base64(kept.spki_sha256),
+            "The node burnt.",
+        )
+        for digest in (kept.spki_sha256, "00" * 32):
+            with pytest.raises(standby_keys.NoStandbyKey):
+                standby_keys.withdraw(digest, TESTER, now)
+
+    def test_one_that_a_certificate_has_is_not_withdrawn(self, folder, now):
+        take(now)
+        with pytest.raises(standby_keys.NoStandbyKey):
+            standby_keys.withdraw(StandbyKey.objects.get().spki_sha256, TESTER, now)
 
     def test_what_is_rolled_back_was_not_taken(self, folder, now):
         prepare(now)

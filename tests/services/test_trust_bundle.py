@@ -189,6 +189,32 @@ def test_after_a_restore_there_is_one_new_version_though_it_says_the_same(ca, no
     assert bundle.publish_due(later + timedelta(minutes=1)) is False
 
 
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=30), 4000 * DAY])
+def test_after_a_restore_by_any_clock_there_is_one_new_version_and_no_more(ca, now, ahead):
+    """A version for each request would be a write for each, and no way back for the numbers."""
+    bundle.publish_due(now)
+    before = bundle.current(now)
+    clock = now + ahead
+    Issuer.objects.update(crl_floor=int(clock.timestamp()))
+    seen = {bundle.current(now + seconds * SECOND).version for seconds in (5, 6, 7, 60, 61, 3600)}
+    (after,) = seen
+    assert after > before.version, "devices may have any that was made until then"
+    assert after > int(clock.timestamp()) // 60
+    assert not bundle.publish_due(now + timedelta(hours=2))
+    succession.make_next(the_root(), "P-256", TESTER, now)
+    assert bundle.current(now + timedelta(hours=3)).version == after, "as it is stored"
+    assert bundle.publish_due(now + timedelta(hours=3))
+    assert bundle.current(now + timedelta(hours=3)).version > after
+
+
+def test_an_issuer_that_is_declared_compromised_by_a_clock_that_is_ahead_costs_a_signature_a_minute(ca, now):
+    lost = authorities.make_root("Clients' Root CA", "P-256", TESTER, now)
+    bundle.current(now)
+    lose(lost, now + DAY)
+    signed = {bundle.current(now + seconds * SECOND).signed_at for seconds in range(0, 180, 10)}
+    assert len(signed) == 3
+
+
 @pytest.mark.django_db(transaction=True)
 def test_nodes_that_publish_at_once_make_one_version(ca, now):
     standby_keys.prepare(standby_keys.ROOT, "P-256", now)  # or the second of them would have more to say
@@ -286,7 +312,7 @@ def test_it_is_signed_anew_in_time_by_a_new_signer_under_the_same_version(ca, no
 
 def test_whoever_asks_late_gets_it_signed_anew(ca, now):
     first = bundle.current(now)
-    late = now + 30 * DAY
+    late = now + 29 * DAY
     again = bundle.current(late)
     assert again.version == first.version
     assert BundleSigner.objects.latest("pk").not_after > late

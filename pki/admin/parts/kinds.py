@@ -58,6 +58,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "cross_certificate.made": "cross-certificate made",
         "bundle_signer.made": "trust bundle signer made",
         "trust_bundle.made": "trust bundle made",
+        "standby_key.withdrawn": "standby key withdrawn",
         "crl.published": "CRL published by hand",
         "responder.made": "OCSP responder made",
         "profile.saved": "profile saved",

@@ -3,19 +3,34 @@ they are used (RFC 7469 4.3).
 
 A key is on the node that made it, so each node has its own of each purpose. One is used once: taking it is
 part of the transaction that stores its certificate, and who is killed in between has not taken it.
+
+Each node says once a day which it has. One that no node had for a month is lost, with its node: its pin is
+given out no more, unless it comes back. Whoever knows that one is lost, or stolen, withdraws it at once.
 """
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from pki.core import pins
+from pki.core.errors import Refusal
 from pki.keystore import keystore
 from pki.models import StandbyKey
+from pki.services import audit
+from pki.services.audit import Actor
 from pki.services.transactions import alone, writing
 
 ROOT = "root"
+LOST_AFTER = timedelta(days=30)
+_SEEN_EACH = timedelta(days=1)
+
+
+class NoStandbyKey(Refusal):
+    """No key that waits has this pin."""
+
+    code = "no_standby_key"
 
 
 def of_listener(name: str) -> str:
@@ -24,8 +39,47 @@ def of_listener(name: str) -> str:
 
 
 def waiting() -> QuerySet[StandbyKey]:
-    """Those of all nodes that are for no certificate yet: their pins are backups."""
-    return StandbyKey.objects.filter(used_at=None).order_by("purpose", "pk")
+    """Those of all nodes that are for no certificate yet."""
+    return StandbyKey.objects.filter(used_at=None, withdrawn_at=None).order_by("purpose", "pk")
+
+
+def promised(now: datetime) -> QuerySet[StandbyKey]:
+    """Those of them that some node still has: their pins are backups."""
+    return waiting().filter(seen_at__gt=now - LOST_AFTER)
+
+
+def say_which_are_here(now: datetime) -> int:
+    """Note which this node has, once a day; of how many that was noted. Raises KeystoreError."""
+    stale = waiting().filter(seen_at__lte=now - _SEEN_EACH)
+    here = [key.pk for key in stale if keystore().has(key.key_reference)]
+    if not here:
+        return 0
+    with writing():
+        return StandbyKey.objects.filter(pk__in=here).update(seen_at=now)
+
+
+def withdraw(spki_sha256: str, actor: Actor, now: datetime, note: str = "") -> StandbyKey:
+    """Let a key be for nothing any more: its pin (SHA-256, hex) leaves the next trust bundle, and no
+    certificate gets it. The node that had it makes another. Raises NoStandbyKey.
+    """
+    with writing():
+        key = waiting().filter(spki_sha256=spki_sha256).select_for_update().first()
+        if key is None:
+            raise NoStandbyKey(
+                f"No standby key has the pin sha256//{pins.as_base64(spki_sha256)}; those that the trust "
+                "bundle calls backup are standby keys."
+            )
+        StandbyKey.objects.filter(pk=key.pk).update(withdrawn_at=now)
+        audit.record(
+            "standby_key.withdrawn",
+            actor,
+            now,
+            level=logging.WARNING,
+            purpose=key.purpose,
+            pin=pins.as_base64(spki_sha256),
+            note=note or None,
+        )
+    return key
 
 
 def is_prepared(purpose: str, spec: str) -> bool:
@@ -75,5 +129,6 @@ def _store(reference: str, purpose: str, spec: str, now: datetime, *, used_at: d
             spec=spec,
             spki_sha256=spki_sha256,
             made_at=now,
+            seen_at=now,
             used_at=used_at,
         )
