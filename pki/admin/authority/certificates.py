@@ -20,6 +20,7 @@ from pki.admin.authority.certificate_filters import (
     StandingFilter,
     indexed_order,
 )
+from pki.admin.authority.downloading import Downloads
 from pki.admin.authority.revoking import LiftsHoldsOfRevocations, RevokesCertificates
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.pages import ReadOnlyAdmin
@@ -32,7 +33,7 @@ _EVENTS_SHOWN = 20
 
 
 @admin.register(Certificate)
-class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
+class CertificateAdmin(RevokesCertificates, Downloads):
     list_display = (
         "name",
         "standing",
@@ -125,10 +126,7 @@ class CertificateAdmin(RevokesCertificates, ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
-        own = [
-            path("inspect/", inspecting.in_memory(view(self.inspect)), name="pki_inspect"),
-            path("<int:pk>/download/<slug:form>/", view(self.download), name="pki_certificate_download"),
-        ]
+        own = [path("inspect/", inspecting.in_memory(view(self.inspect)), name="pki_inspect")]
         urls: list[URLPattern] = super().get_urls()
         return [*issuing.urls(self), *own, *urls]
 

@@ -5,17 +5,16 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 
 from pki.admin.authority import viewing
-from pki.admin.parts.objects import looked_at, url_name
-from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.authority.downloading import Downloads
+from pki.admin.parts.objects import looked_at
 from pki.admin.parts.shown import when
 from pki.models import CrossCertificate
 
 
 @admin.register(CrossCertificate)
-class CrossCertificateAdmin(ReadOnlyAdmin):
+class CrossCertificateAdmin(Downloads):
     list_display = ("name", "shown_signer", "begins", "ends", "made")
     list_filter = ("subject", "signer")
     list_select_related = ("subject", "signer")
@@ -38,11 +37,6 @@ class CrossCertificateAdmin(ReadOnlyAdmin):
     @admin.display(description="certified by")
     def shown_signer(self, row: CrossCertificate) -> str:
         return str(row.signer)
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.download)
-        urls: list[URLPattern] = super().get_urls()
-        return [path("<int:pk>/download/<slug:form>/", view, name=url_name(self, "download")), *urls]
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         row: CrossCertificate = looked_at(self, request, str(pk))

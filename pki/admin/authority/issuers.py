@@ -3,10 +3,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 
 from pki.admin.authority import viewing
+from pki.admin.authority.downloading import Downloads
 from pki.admin.authority.issuer_revocation import ShowsRevocation
 from pki.admin.authority.issuer_succession import Succeeds
 from pki.admin.authority.root_publishing import PublishesRoots
@@ -18,7 +18,7 @@ from pki.models import Issuer
 
 
 @admin.register(Issuer)
-class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots):
+class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots, Downloads):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state", ("parent", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("parent",)
@@ -41,17 +41,6 @@ class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots):
     @admin.display(description="remaining life")
     def life(self, issuer: Issuer) -> str:
         return remaining(issuer)
-
-    def get_urls(self) -> list[URLPattern]:
-        own = [
-            path(
-                "<int:pk>/download/<slug:form>/",
-                self.admin_site.admin_view(self.download),
-                name="pki_issuer_download",
-            )
-        ]
-        urls: list[URLPattern] = super().get_urls()
-        return own + urls
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         issuer: Issuer = looked_at(self, request, str(pk))

@@ -6,12 +6,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 
 from pki.admin.authority import viewing
-from pki.admin.parts.objects import looked_at, url_name
-from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.authority.downloading import Downloads
+from pki.admin.parts.objects import looked_at
 from pki.admin.parts.shown import labelled, when
 from pki.models import Responder
 from pki.services.looking import responder_standings
@@ -34,7 +33,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(Responder)
-class ResponderAdmin(ReadOnlyAdmin):
+class ResponderAdmin(Downloads):
     list_display = ("name", "shown_standing", "begins", "ends", "key_kind", "node")
     list_filter = ("issuer", StandingFilter)
     list_select_related = ("issuer",)
@@ -64,11 +63,6 @@ class ResponderAdmin(ReadOnlyAdmin):
     @admin.display(description="node")
     def node(self, row: Responder) -> str:
         return "this one" if responder_standings.is_here(row.key_reference) else "another one"
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.download)
-        urls: list[URLPattern] = super().get_urls()
-        return [path("<int:pk>/download/<slug:form>/", view, name=url_name(self, "download")), *urls]
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         row: Responder = looked_at(self, request, str(pk))

@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from pki.admin.authority import viewing
+from pki.admin.authority.downloading import Downloads
 from pki.admin.authority.publishing import Publishes
 from pki.admin.navigation import link
 from pki.admin.parts.objects import found, list_url, looked_at, page_url, url_name
-from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
 from pki.models import FULL, SIGNED_BYTES, RevocationList
 from pki.services.looking import list_standings
@@ -80,7 +80,7 @@ class OverdueFilter(admin.SimpleListFilter):
 
 
 @admin.register(RevocationList)
-class RevocationListAdmin(Publishes, ReadOnlyAdmin):
+class RevocationListAdmin(Publishes, Downloads):
     list_display = (
         "what",
         "shown_issuer",
@@ -155,10 +155,7 @@ class RevocationListAdmin(Publishes, ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
-        own = [
-            path("<path:object_id>/publish/", view(self.publish_view), name=url_name(self, "publish")),
-            path("<int:pk>/download/<slug:form>/", view(self.download), name=url_name(self, "download")),
-        ]
+        own = [path("<path:object_id>/publish/", view(self.publish_view), name=url_name(self, "publish"))]
         urls: list[URLPattern] = super().get_urls()
         return own + urls
 

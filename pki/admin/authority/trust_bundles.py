@@ -9,11 +9,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 
 from pki.admin.authority import viewing
-from pki.admin.parts.objects import list_url, looked_at, page_url, url_name
-from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.authority.downloading import Downloads
+from pki.admin.parts.objects import list_url, looked_at, page_url
 from pki.admin.parts.shown import when
 from pki.core import reading
 from pki.models import TrustBundle
@@ -27,7 +26,7 @@ _FORMS = {
 
 
 @admin.register(TrustBundle)
-class TrustBundleAdmin(ReadOnlyAdmin):
+class TrustBundleAdmin(Downloads):
     list_display = ("name", "made", "signed_", "again", "shown_fingerprint")
     ordering = ("-version",)
     search_fields = ("fingerprint__begins",)
@@ -52,11 +51,6 @@ class TrustBundleAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrustBundle]:
         queryset: QuerySet[TrustBundle] = super().get_queryset(request)
         return queryset.defer("contents", "signed")
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.download)
-        urls: list[URLPattern] = super().get_urls()
-        return [path("<int:pk>/download/<slug:form>/", view, name=url_name(self, "download")), *urls]
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         """The bundle as it is stored, in a file. Raises Http404 for another form."""
