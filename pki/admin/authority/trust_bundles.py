@@ -75,7 +75,7 @@ class TrustBundleAdmin(Downloads):
             "bundle": row,
             "is_current": row.version == newest,
             "newest": newest,
-            "followers": followers.of(row.version) if row.version == newest else None,
+            "followers": followers.of(row.version),
             "pins": list(_pins(row)),
             "certificates": _certificates(row),
             "address": f"{settings.PORTAL_STATUS_URL}/ca-bundle",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Exists, OuterRef
+
 from pki.models import Device, LastSeen
 from pki.services.counting import Bounded, bounded
 
@@ -17,7 +19,10 @@ class Followers:
 
 def of(version: int) -> Followers:
     """Who has this version, in three bounded queries."""
-    active = LastSeen.objects.filter(device__state=Device.State.ACTIVE)
+    # Not joined: SQLite would begin with all active devices, and ask after each.
+    active = LastSeen.objects.filter(
+        Exists(Device.objects.filter(pk=OuterRef("device"), state=Device.State.ACTIVE))
+    )
     return Followers(
         have=bounded(active.filter(bundle_version__gte=version)),
         older=bounded(active.filter(bundle_version__lt=version)),
