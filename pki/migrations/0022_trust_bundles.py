@@ -15,7 +15,7 @@ def sign_anew(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0020_marks_of_refusals'),
+        ('pki', '0021_moving6'),
     ]
 
     operations = [
