@@ -120,6 +120,17 @@ def test_another_issuer_below_the_same_root_needs_no_bundle(ca, now):
     give_servers(other, now)
 
 
+@pytest.mark.parametrize("how", ["compromised", "ended"])
+def test_when_the_root_of_before_stands_no_more_nobody_waits_for_a_bundle(later, now, how):
+    """Listeners that nobody should believe lock nobody out: the sooner they have others the better."""
+    if how == "compromised":
+        authorities.change_state(the_root(), Issuer.State.COMPROMISED, TESTER, now)
+    else:
+        Issuer.objects.filter(pk=the_root().pk).update(not_after=now)
+    give_servers(later.subordinates.get(), now)
+    assert trusted(now) == [later.name]
+
+
 def test_profiles_of_devices_may_have_any(later, now):
     profile = Profile.objects.get(name="device")
     profile.issuer = later.subordinates.get()

@@ -37,7 +37,7 @@ def anchors(now: datetime) -> Anchors:
     family = [
         issuers[number] for number in sorted(_with_relatives(shown | named | published, issuers.values()))
     ]
-    standing = [root for root in family if _stands(root, now)]
+    standing = [root for root in family if stands(root, now)]
     return Anchors(
         trusted=[root for root in standing if _is_active(root) or root.pk in shown],
         vouching=sorted(standing, key=lambda root: not _is_active(root)),
@@ -48,6 +48,11 @@ def needed(now: datetime) -> set[int]:
     """The numbers of the roots by which our listeners are checked, now or soon."""
     issuers = {issuer.pk: issuer for issuer in Issuer.objects.order_by("pk")}
     return _shown(issuers, now) | _named(issuers)
+
+
+def stands(root: Issuer, now: datetime) -> bool:
+    """Whether anybody may trust a root at all."""
+    return root.state != Issuer.State.COMPROMISED and root.not_after > now
 
 
 def listener_keys(now: datetime) -> list[tuple[str, str]]:
@@ -110,7 +115,3 @@ def _with_relatives(roots: Iterable[int], issuers: Iterable[Issuer]) -> set[int]
 
 def _is_active(root: Issuer) -> bool:
     return root.state == Issuer.State.ACTIVE
-
-
-def _stands(root: Issuer, now: datetime) -> bool:
-    return root.state != Issuer.State.COMPROMISED and root.not_after > now

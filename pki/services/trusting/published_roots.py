@@ -12,7 +12,7 @@ from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.issuing import authorities
 from pki.services.transactions import writing
-from pki.services.trusting.anchors import anchors, needed
+from pki.services.trusting.anchors import anchors, needed, stands
 
 
 class RootUnfit(Refusal):
@@ -66,10 +66,14 @@ def since(root: Issuer) -> datetime | None:
 
 def require_published(issuer: Issuer, before: Issuer | None, now: datetime) -> None:
     """Raise RootNotPublished unless devices were told of the root above `issuer`, or know it as that above
-    `before`.
+    `before`; or that one stands no more, and nobody is served by it who could be locked out.
     """
     root = authorities.root_of(issuer)
-    if (before is not None and authorities.root_of(before) == root) or since(root) is not None:
+    if before is not None:
+        last = authorities.root_of(before)
+        if last == root or not stands(last, now):
+            return
+    if since(root) is not None:
         return
     first = "Publish it on its page first" if root not in anchors(now).trusted else "The next one will"
     raise RootNotPublished(
