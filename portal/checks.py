@@ -237,7 +237,7 @@ def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
                 id="portal.E009",
             )
         ]
-    if not passphrases.is_short(settings.PORTAL_KEY_PASSPHRASE):
+    if settings.PORTAL_PASSPHRASE_IS_AWAITED or not passphrases.is_short(settings.PORTAL_KEY_PASSPHRASE):
         return []
     return [
         Error(

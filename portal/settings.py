@@ -6,6 +6,7 @@ be judged once Django runs is a system check, in `portal.checks`.
 
 import ipaddress
 import re
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -208,9 +209,14 @@ if PORTAL_KEY_PASSPHRASE_FILE:
             f"PORTAL_KEY_PASSPHRASE_FILE names {PORTAL_KEY_PASSPHRASE_FILE}, which is empty."
         )
 else:
-    PORTAL_KEY_PASSPHRASE = env.str("PORTAL_KEY_PASSPHRASE", default="") or read_or_make_secret(
-        _secrets / "key-passphrase"
+    _kept = _secrets / "key-passphrase"
+    # A restore is given its backup's, or finds it there: one that is made for it opens nothing, and stays
+    # behind to be taken for the one that does.
+    _restoring = sys.argv[1:2] == ["restore"] and not _kept.exists()
+    PORTAL_KEY_PASSPHRASE = env.str("PORTAL_KEY_PASSPHRASE", default="") or (
+        "" if _restoring else read_or_make_secret(_kept)
     )
+PORTAL_PASSPHRASE_IS_AWAITED = not PORTAL_KEY_PASSPHRASE  # by a restore, of its backup
 PORTAL_PASSPHRASE_IS_GENERATED = not (
     PORTAL_KEY_PASSPHRASE_FILE or env.str("PORTAL_KEY_PASSPHRASE", default="")
 )

@@ -3,12 +3,16 @@
 import io
 import json
 import tarfile
+from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pki.services.keeping import archive, dot_env
-from pki.services.keeping.manifest import FORMAT, BackupRefused, Manifest, SavedIssuer, read
+from pki.services.keeping.manifest import FORMAT, BackupRefused, Manifest, SavedFile, SavedIssuer, read
 
 PASSPHRASE = "a passphrase of the tests"
 MOMENT = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -175,6 +179,61 @@ def test_a_file_that_is_missing_is_named(made, place):
 def test_another_manifest_is_refused(made, place, data):
     path = altered(made, entry(archive.MANIFEST, data), without=(archive.MANIFEST,), first=True)
     assert "This is no backup of Hatchery" in refused(path, place)
+
+
+SEALED = Manifest(
+    "0.1.0",
+    MOMENT,
+    "sqlite",
+    ("pki.0001_spine",),
+    (SavedIssuer("Root", "file:issuer-1", 64 * "a", True),),
+    {"A": "b"},
+    {"keys/issuer-1.pem": SavedFile(5, 64 * "b")},
+).sealed(PASSPHRASE)
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=9)
+    | st.sampled_from([10**400, "2026-05-01", [[]] * 3]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["size", "name", "A", "keys/a.pem"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(value, above=()):
+    """The ways to each value within a value."""
+    yield above
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*above, key))
+
+
+def put(value, place, instead):
+    if not place:
+        return instead
+    inner = copy(value)
+    inner[place[0]] = put(value[place[0]], place[1:], instead)
+    return inner
+
+
+@given(place=st.sampled_from(list(places(json.loads(SEALED)))), instead=ANYTHING)
+@example(("contents", "settings"), [])
+@example(("contents", "files"), [])
+@example(("contents", "issuers"), {"name": 1})
+@example(("contents", "files", "keys/issuer-1.pem", "size"), float("inf"))
+@example(("contents", "files", "keys/issuer-1.pem", "size"), float("nan"))
+@example(("hatchery backup",), [])
+def test_a_mangled_manifest_is_read_or_refused_in_a_sentence(place, instead):
+    mangled = json.dumps(put(json.loads(SEALED), place, instead)).encode()
+    # Whatever else is raised is a traceback for who restores.
+    with suppress(BackupRefused):
+        assert isinstance(read(mangled).manifest, Manifest)
 
 
 def test_an_archive_that_does_not_begin_with_its_manifest_is_refused(made, place):

@@ -1,7 +1,9 @@
 """`manage.py backup` and `manage.py restore`: what they refuse, and what is left when they are killed."""
 
 import dataclasses
+import fcntl
 import gzip
+import os
 import shutil
 import sqlite3
 import stat
@@ -129,6 +131,25 @@ def test_a_killed_backup_leaves_nothing_that_looks_like_one_and_the_next_clears_
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_only_looks_like_a_killed_backup_is_no_obstacle_and_stays(installation, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    (tmp_path / ".hatchery-backup-link").symlink_to("precious")
+    (tmp_path / ".hatchery-backup-dangling").symlink_to("nowhere")
+    (tmp_path / ".hatchery-backup-file").touch()
+    living = tmp_path / ".hatchery-backup-living"
+    living.mkdir()
+    there = set(tmp_path.rglob("*"))
+    descriptor = os.open(living, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        done = installation.manage("backup", str(tmp_path / "b.tar.gz"))
+    finally:
+        os.close(descriptor)
+    assert done.returncode == 0, done.stderr
+    assert set(tmp_path.rglob("*")) == there | {tmp_path / "b.tar.gz"}
+
+
 @pytest.mark.parametrize("which", ["issuer-*", "listener-hello-*"])
 def test_a_key_that_does_not_open_is_named_and_no_backup_is_made(installation, tmp_path, which):
     """It could not be restored."""
@@ -199,8 +220,27 @@ def test_a_passphrase_that_is_set_and_is_not_the_backups_is_refused_even_if_that
 
 def test_without_the_passphrase_it_is_refused_and_says_what_to_set(backup, tmp_path):
     bare = on_sqlite(tmp_path / "bare")
-    assert "PORTAL_KEY_PASSPHRASE_FILE" in sentence_of(bare.manage("restore", str(backup)))
+    said = sentence_of(bare.manage("restore", str(backup)))
+    assert "No passphrase is set, and this backup does not hold its own. Set PORTAL_KEY_PASS" in said
     assert is_untouched(bare)
+
+
+def test_a_restore_makes_no_passphrase_that_could_be_taken_for_the_backups(installation, backup, tmp_path):
+    bare = on_sqlite(tmp_path / "bare")
+    assert bare.manage("restore", str(backup)).returncode == 1
+    with_passphrase(bare, installation.data.parent / "passphrase")
+    done = bare.manage("restore", str(backup))
+    assert done.returncode == 0, done.stderr
+    assert not (bare.data / "secrets" / "key-passphrase").exists()
+
+
+def test_a_passphrase_that_lies_in_its_place_is_taken(backup, tmp_path):
+    bare = on_sqlite(tmp_path / "bare")
+    (bare.data / "secrets").mkdir(parents=True)
+    (bare.data / "secrets" / "key-passphrase").write_text(f"{PASSPHRASE}\n")
+    done = bare.manage("restore", str(backup))
+    assert done.returncode == 0, done.stderr
+    assert bare.manage("bootstrap", "--no-demo").stdout == b"Everything is there already.\n"
 
 
 def test_a_place_that_has_a_database_is_refused(installation, backup):

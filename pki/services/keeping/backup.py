@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,7 +97,8 @@ def save(target: Path, actor: Actor, now: datetime, *, with_passphrase: bool = F
 def _staging(beside: Path) -> Iterator[Path]:
     """A private folder on the file system of the target; those that killed backups left there go."""
     for left in beside.glob(f"{_STAGING}*"):
-        with _locked(left) as free:
+        # What is no folder, or not ours, is none of them, and no obstacle.
+        with suppress(OSError), _locked(left) as free:
             if free:
                 shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=beside))
@@ -110,7 +111,7 @@ def _staging(beside: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -83,7 +83,7 @@ def read(data: bytes) -> SealedManifest:
             raise BackupRefused("This backup was made by a newer version of Hatchery; restore it with that.")
         contents = envelope["contents"]
         return SealedManifest(_understood(contents), _canonical(contents), str(envelope["seal"]))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise BackupRefused(
             "This is no backup of Hatchery, or it is damaged: its manifest is none."
         ) from error

@@ -135,7 +135,7 @@ def _require_no_other_keys(saved: Manifest, folder: Path) -> None:
 def _passphrase(found: SealedManifest, folder: Path) -> str:
     """The passphrase of the backup: the one that is set, or that which the backup itself holds."""
     given: str = settings.PORTAL_KEY_PASSPHRASE
-    if found.opens_with(given):
+    if given and found.opens_with(given):
         return given
     saved = folder / archive.PASSPHRASE
     if saved.is_file() and found.opens_with(passphrase.read(saved)):
@@ -145,10 +145,15 @@ def _passphrase(found: SealedManifest, folder: Path) -> str:
             f"The backup holds its passphrase, but another one is set ({passphrase.place()}). Set the one of "
             "the backup, or none, so that Hatchery keeps it in the data directory."
         )
+    wanted = (
+        "Set PORTAL_KEY_PASSPHRASE_FILE, or PORTAL_KEY_PASSPHRASE, to the passphrase that its keys had when "
+        "it was made."
+    )
+    if not given:
+        raise BackupRefused(f"No passphrase is set, and this backup does not hold its own. {wanted}")
     raise BackupRefused(
-        "The passphrase that is set is not that of this backup, or the backup was altered. Set "
-        "PORTAL_KEY_PASSPHRASE_FILE, or PORTAL_KEY_PASSPHRASE, to the passphrase that its keys had when it "
-        f"was made. At this moment {passphrase.place()}."
+        f"The passphrase that is set is not that of this backup, or the backup was altered. {wanted} At this "
+        f"moment {passphrase.place()}."
     )
 
 
