@@ -63,7 +63,7 @@ class Story:
     """What came of it. Rates are means over `bin` seconds."""
 
     plan: Plan
-    asks_again: int  # seconds between two polls of a device
+    asks_again: int  # seconds between two polls of a device, on average
     renewals: list[float] = field(default_factory=list)  # a second
     polls: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)  # of the overloaded server, not of one that is off
@@ -87,11 +87,13 @@ class Windows:
         first, last = self._hint("0" * 64), self._hint("f" * 64)
         self.first, self.length = first[0], first[1] - first[0]
         self.span = last[0] - first[0]
-        self.ask_again = first[2]
+        self.soonest, self.latest = first[2], last[2]
         for each in np.random.default_rng(1).integers(0, 16, (200, 13)):
             place = "".join(f"{digit:x}" for digit in each)
-            start = self.first + self.span * int(place, 16) / 16**13
-            if abs(self._hint(place.ljust(64, "0"))[0] - start) > 2:
+            part = int(place, 16) / 16**13
+            start, again = self.first + self.span * part, first[2] + (last[2] - first[2]) * part
+            told = self._hint(place.ljust(64, "0"))[0], self._hint(f"{'0' * 13}{place}".ljust(64, "0"))[2]
+            if abs(told[0] - start) > 2 or abs(told[1] - again) > 2:
                 raise RuntimeError("the windows of pki.core.renewals do not lie as the simulation takes them")
 
     def _hint(self, fingerprint: str) -> tuple[float, float, int]:
@@ -104,6 +106,10 @@ class Windows:
             (window.end - _EPOCH).total_seconds(),
             told.ask_again_in,
         )
+
+    def ask_again(self, number: int, chance: np.random.Generator) -> np.ndarray:
+        """The seconds after which each of so many certificates has its device ask again."""
+        return self.soonest + (self.latest - self.soonest) * chance.random(number)
 
     def choose(self, issued: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         """The moment that each device chooses in the window that its fingerprint gives it."""
@@ -118,8 +124,8 @@ class Fleet:
         self.plan = plan
         self.chance = np.random.default_rng(plan.seed)
         self.windows = Windows(plan.life)
-        self.ask_again = plan.ask_again or self.windows.ask_again
         number = plan.devices
+        self.ask_again = self._ask_again(number)
         if plan.enrolled_within is None:
             renewed_at = self.windows.choose(np.zeros(number), self.chance)
             self.issued = -self.chance.random(number) * renewed_at
@@ -148,6 +154,7 @@ class Fleet:
         self.issued[who] = now
         self.ends[who] = now + self.plan.life - 1
         self.chosen[who] = self.windows.choose(self.issued[who], self.chance)
+        self.ask_again[who] = self._ask_again(who.size)
         self.failures[who] = 0
         self.new[who] = True
         self._plan_next(who, np.full(who.size, now))
@@ -155,17 +162,25 @@ class Fleet:
     def asked(self, who: np.ndarray, now: float) -> None:
         self.failures[who] = 0
         self.new[who] = False
-        self._plan_next(who, np.full(who.size, now + self.ask_again))
+        self._plan_next(who, now + self.ask_again[who])
 
     def put_off(self, who: np.ndarray, now: float) -> None:
-        """Refused, or nobody there: each waits longer than the time before, and never as long as another."""
+        """Refused, or nobody there: who renews waits longer than the time before, who polls as long as ever,
+        and none as long as another.
+        """
         self.failures[who] += 1
         renewing = self.kind[who] == _RENEW
-        longest = np.where(renewing, np.clip((self.ends[who] - now) / 8, 300, 3600), 3600)
-        seconds = np.minimum(60.0 * 2.0 ** np.minimum(self.failures[who] - 1, 10), longest)
+        longest = np.clip((self.ends[who] - now) / 8, 300, 3600)
+        longer = np.minimum(60.0 * 2.0 ** np.minimum(self.failures[who] - 1, 10), longest)
+        seconds = np.where(renewing, longer, np.minimum(self.ask_again[who], 3600) / 2)
         again = now + seconds * (1 + self.chance.random(who.size))
         self._plan_next(who[~renewing], again[~renewing])
         self._set(who[renewing], again[renewing], _RENEW)
+
+    def _ask_again(self, number: int) -> np.ndarray:
+        if self.plan.ask_again is not None:
+            return np.full(number, float(self.plan.ask_again))
+        return self.windows.ask_again(number, self.chance)
 
     def gone(self, who: np.ndarray) -> None:
         self.next[who] = _NEVER
@@ -187,7 +202,7 @@ class Fleet:
 def simulate(plan: Plan) -> Story:
     """Let the fleet live."""
     fleet = Fleet(plan)
-    story = Story(plan, fleet.ask_again)
+    story = Story(plan, round(fleet.ask_again.mean()))
     costs = plan.costs
     off_from, off_until = plan.outage_from * HOUR, (plan.outage_from + plan.outage) * HOUR
     per_step, queued = plan.cores * plan.step, 0.0

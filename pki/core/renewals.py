@@ -22,6 +22,9 @@ _SLICE = 1 / 48
 # How long until a device asks again: this part of a life, within these bounds. RFC 9773 4.3.
 _ASK_AGAIN = 1 / 24
 SOONEST, LATEST = timedelta(seconds=60), timedelta(hours=6)
+# And up to so much less or more of it for each certificate: devices that came at once, as after an outage,
+# would come in waves for half a day otherwise.
+_APART = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def hint(not_before: datetime, not_after: datetime, fingerprint: str, *, asked: 
     begun, life = _life(not_before, not_after)
     # Over when the certificate was made: in whatever moment a device chooses, it renews at once.
     due = Window(not_before, begun) if asked else _slice(begun, life, fingerprint)
-    again = min(max(life * _ASK_AGAIN, SOONEST), LATEST)
+    apart = 1 - _APART + 2 * _APART * _part(fingerprint[13:26])
+    again = max(min(life * _ASK_AGAIN, LATEST) * apart, SOONEST)
     return Hint(due, asked, int(again.total_seconds()))
 
 
@@ -94,7 +98,10 @@ def parts(life: timedelta) -> tuple[float, float]:
 def _slice(begun: datetime, life: timedelta, fingerprint: str) -> Window:
     earliest, latest = parts(life)
     span = life * (latest - earliest)
-    # The digest is as good as dice, and falls the same each time it is asked.
-    place = int(fingerprint[:13], 16) / 16**13
-    start = begun + life * earliest + span * (1 - _SLICE) * place
+    start = begun + life * earliest + span * (1 - _SLICE) * _part(fingerprint[:13])
     return Window(start, start + span * _SLICE)
+
+
+def _part(digits: str) -> float:
+    """From 0 to 1, by digits of a fingerprint: as good as dice, and the same each time it is asked."""
+    return int(digits, 16) / 16.0 ** len(digits)

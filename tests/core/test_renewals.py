@@ -56,9 +56,23 @@ def test_whoever_is_asked_is_late_from_the_first_moment_on(life, fingerprint):
 
 
 @given(life=LIVES, fingerprint=FINGERPRINTS)
-def test_a_device_asks_again_between_once_a_minute_and_four_times_a_day(life, fingerprint):
+def test_a_device_asks_again_after_a_24th_of_a_life_of_a_minute_to_six_hours_an_eighth_less_or_more(
+    life, fingerprint
+):
     hint, *_ = hint_of(life, fingerprint)
-    assert 60 <= hint.ask_again_in <= 6 * 3600
+    usual = min(life.total_seconds() / 24, 6 * 3600)
+    assert hint.ask_again_in >= 60
+    assert usual * 7 / 8 - 1 <= hint.ask_again_in <= max(usual * 9 / 8, 60)
+
+
+@pytest.mark.parametrize("life", [DAY, 30 * DAY])
+def test_devices_that_asked_in_one_moment_do_not_ask_again_in_one(life):
+    """Each eighth of a quarter of what is usual gets its part, give or take a fifth."""
+    fleet, usual = 8_000, min(life / 24, timedelta(hours=6)).total_seconds()
+    hints = [hint_of(life, hashlib.sha256(b"%d" % each).hexdigest())[0] for each in range(fleet)]
+    places = ((hint.ask_again_in / usual - 7 / 8) * 4 for hint in hints)
+    met = Counter(int(place * 8) for place in places)
+    assert all(0.8 < met[eighth] / (fleet / 8) < 1.2 for eighth in range(8)), met
 
 
 @given(life=st.timedeltas(timedelta(hours=1), LONGEST), fingerprint=FINGERPRINTS)

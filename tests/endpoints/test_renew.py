@@ -62,7 +62,7 @@ def test_renewal_info_is_of_rfc_9773s_shape(door, device):
     assert start == hint.window.start.replace(microsecond=0)
     assert end == hint.window.end.replace(microsecond=0)
     assert timezone.now() < start < end < door.certificate.not_after
-    assert answer["Retry-After"] == str(hint.ask_again_in) == str(6 * 3600)
+    assert answer["Retry-After"] == str(hint.ask_again_in)
 
 
 def test_secure_and_whoami_say_the_same(door, device):
@@ -219,4 +219,4 @@ def test_a_window_of_hours_is_asked_after_more_often(ca, now):
     start, end = moments(answer.json()["suggestedWindow"])
     # RFC 3339 to the second: what is cut off is less than that.
     assert now + timedelta(hours=3) - SECOND <= start < end <= now + timedelta(hours=4)
-    assert int(answer["Retry-After"]) == 6 * 3600 / 24
+    assert 6 * 3600 / 24 * 7 / 8 - 1 <= int(answer["Retry-After"]) <= 6 * 3600 / 24 * 9 / 8
