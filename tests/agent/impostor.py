@@ -1,10 +1,11 @@
 """Something that answers in Hatchery's place, whatever a test wants, and the CAs behind it."""
 
+import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,6 +91,7 @@ class Impostor(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.rules: dict[str, Rule] = {}
         self.asked: list[str] = []
+        self.query = ""  # of what was asked last
         self.root = root
         server = Authority("localhost", root, ca=False)
         (folder / "impostor.pem").write_bytes(server.key_pem + server.pem)
@@ -104,6 +106,15 @@ class Impostor(ThreadingHTTPServer):
     def url(self) -> str:
         return f"https://localhost:{self.server_address[1]}"
 
+    def shutdown_request(self, request: ssl.SSLSocket) -> None:
+        # What a refused client has sent meanwhile is read: otherwise a reset would overtake the alert.
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+            request.settimeout(5)
+            while socket.socket.recv(request, 4096):
+                pass
+        self.close_request(request)
+
     def handle_error(self, *args: object) -> None:
         """Nothing is printed of clients that go away."""
 
@@ -114,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         shown = self.connection.getpeercert()
-        path = self.path.lstrip("/")
+        path, _, self.server.query = self.path.lstrip("/").partition("?")
         self.server.asked.append(path)
         rule = self.server.rules.get(path, lambda *_: Answer(status=404))
         answer = rule(body, int(shown["serialNumber"], 16) if shown else None)
@@ -141,9 +152,10 @@ def answering(folder: Path, root: Authority) -> Iterator[Impostor]:
         thread.join()
 
 
-def signed_bundle(folder: Path, signer: Authority, contents: bytes) -> bytes:
-    """A text as CMS SignedData, DER, as /ca-bundle serves it."""
+def signed_bundle(folder: Path, signer: Authority, contents: bytes, *chain: Authority) -> bytes:
+    """A text as CMS SignedData, DER, as /ca-bundle serves it, with the CAs above its signer."""
     (folder / "signer.pem").write_bytes(signer.key_pem + signer.pem)
+    (folder / "chain.pem").write_bytes(b"".join(each.pem for each in chain))
     return subprocess.run(
         [
             "openssl",
@@ -155,6 +167,8 @@ def signed_bundle(folder: Path, signer: Authority, contents: bytes) -> bytes:
             "DER",
             "-signer",
             folder / "signer.pem",
+            "-certfile",
+            folder / "chain.pem",
         ],
         input=contents,
         capture_output=True,

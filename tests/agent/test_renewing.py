@@ -6,6 +6,7 @@ import time
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.agent.agents import LOSE, Agent, when_asked
 from tests.agent.conftest import settings_for
@@ -133,9 +134,11 @@ def test_a_revoked_device_is_told_so_and_begins_anew_with_another_token(agent, s
     assert f"Hatchery refuses the certificate of {agent.name}" in done.stderr
     assert "ask an administrator for a new token" in done.stderr
     serial = agent.serial
+    done = agent.run()
+    assert done.returncode == 3, "it is refused still"
+    assert "asks again at" in done.stderr
 
     (agent.home / "token").write_text(server.token("--device", agent.name))
-    due(agent)
     done = agent.run()
     assert done.returncode == 0, done.stderr
     assert agent.serial != serial
@@ -291,6 +294,28 @@ def test_killed_at_any_point_it_has_its_old_pair_or_its_new_one_and_the_next_run
     assert total > 15
 
 
+def test_where_devices_have_a_root_of_their_own_they_enroll_and_renew_as_anywhere(tmp_path):
+    server = Server(tmp_path / "data", {"PORTAL_TOPOLOGY": "two"}).start()
+    home = tmp_path / "device"
+    home.mkdir()
+    agent = Agent(home, "door-1", settings_for(server))
+    agent.environment["HATCHERY_TOKEN"] = server.token("--device", "door-1")
+    try:
+        done = agent.run()
+        assert done.returncode == 0, done.stderr
+        assert "Client" in agent.certificate.issuer.rfc4514_string()
+        assert agent.run().returncode == 0
+        before = agent.certificate
+        done = agent.run("now")
+        assert done.returncode == 0, done.stderr
+        assert agent.certificate.public_key() != before.public_key()
+        assert agent.has_one_pair()
+        assert agent.run().returncode == 0
+        assert "Client" not in (agent.folder / "ca.pem").read_text(), "whom it need not trust"
+    finally:
+        server.stop()
+
+
 def test_a_new_root_and_its_issuer_are_followed(tmp_path):
     """The whole way: the next root is made, published, and the device is asked to move below it."""
     server = Server(tmp_path / "data").start()
@@ -321,5 +346,16 @@ def test_a_new_root_and_its_issuer_are_followed(tmp_path):
         assert agent.certificate.issuer != before
         assert (agent.folder / "ca.pem").read_text().startswith("# Hatchery trust bundle")
         assert (agent.folder / "ca.pem").read_text().count("BEGIN CERTIFICATE") == 2
+
+        # Who trusts the new one alone hears of the other by the new one's own signature.
+        late = Agent(tmp_path / "late", "door-2", dict(agent.settings))
+        late.folder.mkdir(parents=True)
+        roots = x509.load_pem_x509_certificates((agent.folder / "ca.pem").read_bytes())
+        (late.folder / "ca.pem").write_bytes(roots[1].public_bytes(Encoding.PEM))
+        late.environment["HATCHERY_TOKEN"] = server.token("--device", "door-2")
+        for _ in range(2):
+            done = late.run()
+            assert done.returncode == 0, done.stderr
+        assert x509.load_pem_x509_certificates((late.folder / "ca.pem").read_bytes()) == roots
     finally:
         server.stop()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -55,7 +56,7 @@ def agent(hatchery, tmp_path) -> Agent:
 WRONG = {
     "for another key": lambda csr: ISSUING.for_csr(csr, key=OTHER_KEY) + ISSUING.pem,
     "for another name": lambda csr: ISSUING.for_csr(csr, name="door-2") + ISSUING.pem,
-    "of another CA": lambda csr: STRANGER.for_csr(csr) + STRANGER.pem,
+    "of another CA": lambda csr: STRANGER.for_csr(csr) + ISSUING.pem,
     "without its chain": lambda csr: ISSUING.for_csr(csr),
     "expired": lambda csr: ISSUING.for_csr(csr, begins=timedelta(days=-31)) + ISSUING.pem,
     "not yet valid": lambda csr: ISSUING.for_csr(csr, begins=timedelta(days=2)) + ISSUING.pem,
@@ -86,6 +87,120 @@ def test_a_certificate_that_is_not_its_own_and_good_changes_nothing(agent, hatch
     assert agent.run("now").returncode == 0
     assert agent.pair != before
     assert agent.left_over == set()
+
+
+def test_a_foreign_certificate_is_not_let_in_by_hatchery_and_the_one_before_is_back(agent, hatchery):
+    """Whole as it is: whether its CA is one of Hatchery's is for Hatchery to say."""
+    agent.settings["hook"] = 'cat "$HATCHERY_CERT" >"$HOME/hooked"'
+    before = agent.pair
+    hatchery.rules["renew"] = lambda csr, _: Answer(STRANGER.for_csr(csr) + STRANGER.pem)
+    done = agent.run("now")
+    assert done.returncode == 5, done.stderr
+    assert "the new certificate of door-1 was refused, and the one before is not" in done.stderr
+    assert agent.pair == before
+    assert (agent.home / "hooked").read_bytes().startswith((agent.folder / "current/cert.pem").read_bytes())
+
+
+def test_a_foreign_certificate_at_enrollment_is_told_and_no_hook_hears_of_it(agent, hatchery, tmp_path):
+    other = Agent(tmp_path, "door-2", {**agent.settings, "folder": str(tmp_path / "other")})
+    other.settings["hook"] = 'touch "$HOME/hooked"'
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/ca.pem").write_bytes(ROOT.pem)
+    hatchery.rules["sign-csr"] = lambda csr, _: Answer(STRANGER.for_csr(csr) + STRANGER.pem)
+    done = other.run()
+    assert done.returncode == 3, done.stderr
+    assert "Hatchery refuses the certificate of door-2" in done.stderr
+    assert not (tmp_path / "hooked").exists()
+
+
+def test_devices_may_have_a_root_that_they_do_not_trust(agent, hatchery):
+    hatchery.rules["renew"] = lambda csr, _: Answer(BELOW_NEXT.for_csr(csr) + BELOW_NEXT.pem)
+    hatchery.socket.context.load_verify_locations(cadata=NEXT_ROOT.pem.decode())
+    done = agent.run("now")
+    assert done.returncode == 0, done.stderr
+    assert agent.certificate.issuer == BELOW_NEXT.name
+    assert (agent.folder / "ca.pem").read_bytes() == ROOT.pem
+
+
+def refusing(code: str, status: int = 403, **headers: str) -> Answer:
+    return Answer(b'{"detail": "No."}', status, {"Hatchery-Reason": code, **headers})
+
+
+def test_a_refusal_is_told_at_each_run_and_asked_about_again_soon(agent, hatchery):
+    allowing = hatchery.rules["renewal-info"]
+    hatchery.rules["renewal-info"] = lambda *_: refusing("device_suspended", **{"Retry-After": "300"})
+    now = datetime.now(UTC).timestamp()
+    done = agent.run()
+    assert done.returncode == 3
+    assert "Hatchery refuses the certificate of door-1: 403 device_suspended. No." in done.stderr
+    assert now + 300 <= agent.state["look_at"][0] <= now + 660
+    hatchery.asked.clear()
+    done = agent.run()
+    assert done.returncode == 3
+    assert "403 device_suspended. No.; asks again at" in done.stderr
+    assert hatchery.asked == [], "not at each turn of the timer"
+
+    hatchery.rules["renewal-info"] = allowing
+    again(agent)
+    assert agent.run().returncode == 0
+    done = agent.run()
+    assert (done.returncode, done.stderr) == (0, ""), "it is refused no more"
+
+
+def test_however_long_hatchery_wants_it_to_wait_a_refused_device_asks_again_within_two_hours(agent, hatchery):
+    hatchery.rules["renewal-info"] = lambda *_: refusing("device_suspended", **{"Retry-After": "999999"})
+    now = datetime.now(UTC).timestamp()
+    assert agent.run().returncode == 3
+    assert now + 3600 <= agent.state["look_at"][0] <= now + 7260
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [("renewal-info", "certificate_revoked"), ("renew", "certificate_revoked"), ("renew", "name_mismatch")],
+)
+def test_a_refused_device_takes_a_new_token_at_once(agent, hatchery, asked, code):
+    agent.settings["token_file"] = str(agent.home / "token")
+    hatchery.rules["renewal-info"] = lambda *_: window(*PAST)
+    hatchery.rules[asked] = lambda *_: refusing(code)
+    serial = agent.serial
+    for _ in range(2):
+        done = agent.run()
+        assert done.returncode == 3
+        assert code in done.stderr
+    (agent.home / "token").write_text("another-token")
+    done = agent.run()
+    assert done.returncode == 0, done.stderr
+    assert "enrolling anew with the token that is there" in done.stderr
+    assert agent.serial != serial
+
+
+def test_a_token_that_is_refused_is_not_shown_at_each_turn_of_the_timer(agent, hatchery):
+    agent.settings["token_file"] = str(agent.home / "token")
+    (agent.home / "token").write_text("stale-token")
+    hatchery.rules["renewal-info"] = lambda *_: refusing("certificate_revoked")
+    hatchery.rules["sign-csr"] = lambda *_: refusing("token_invalid", 401)
+    assert "401 token_invalid" in agent.run().stderr
+    hatchery.asked.clear()
+    done = agent.run()
+    assert done.returncode == 3
+    assert "certificate_revoked" in done.stderr
+    assert hatchery.asked == []
+
+
+def test_a_refused_device_that_waits_for_an_approval_sends_the_same_request_again(agent, hatchery):
+    agent.settings |= {"token_file": str(agent.home / "token"), "wait": "0"}
+    (agent.home / "token").write_text("another-token")
+    requests = []
+
+    def wait(csr: bytes, _: int | None) -> Answer:
+        requests.append(csr)
+        return Answer(status=202, headers={"Location": "/wait", "Retry-After": "30"})
+
+    hatchery.rules |= {"renewal-info": lambda *_: refusing("certificate_revoked"), "sign-csr": wait}
+    for _ in range(2):
+        assert agent.run().returncode == 75
+    assert len(requests) == 2
+    assert requests[0] == requests[1]
 
 
 def test_a_clock_that_is_wrong_is_named_where_a_certificate_is_not_good(agent, hatchery):
@@ -128,6 +243,21 @@ def test_a_new_certificate_that_cannot_be_shown_yet_is_shown_next_time_and_the_h
     assert agent.run().returncode == 0
     assert (agent.home / "hooks").exists()
     assert len(list((agent.folder / "pairs").iterdir())) == 1
+
+
+def test_while_hatchery_is_away_it_asks_no_more_often_than_it_asks_as_a_rule(agent, hatchery):
+    """After half of what Hatchery said to the whole, at random: so a fleet that is spread stays so."""
+    hatchery.rules["renewal-info"] = lambda *_: window(*LATER, **{"Retry-After": "1200"})
+    assert agent.run().returncode == 0
+    hatchery.rules["renewal-info"] = lambda *_: Answer(status=503)
+    state = agent.folder / "current/state"
+    waits = set()
+    for _ in range(3):
+        state.write_text(state.read_text().replace(f"look_at {agent.state['look_at'][0]}", "look_at 0"))
+        now = datetime.now(UTC).timestamp()
+        assert agent.run().returncode == 75
+        waits.add(round(agent.state["look_at"][0] - now))
+    assert 599 <= min(waits) < max(waits) <= 1260
 
 
 def test_a_window_that_is_past_means_now_and_one_that_comes_means_later(agent, hatchery):
@@ -205,7 +335,7 @@ def text(version: int, *roots: Authority) -> bytes:
 def serve_bundle(hatchery, tmp_path):
     def serve(contents: bytes, signer: Authority = ROOT, usage=ExtendedKeyUsageOID.EMAIL_PROTECTION) -> None:
         by = Authority("bundle signer", signer, ca=False, usages=[usage])
-        signed = signed_bundle(tmp_path, by, contents)
+        signed = signed_bundle(tmp_path, by, contents, signer)
         hatchery.rules["ca-bundle"] = lambda *_: Answer(signed)
 
     return serve
@@ -234,14 +364,12 @@ def test_a_new_root_comes_by_the_signed_bundle_and_then_it_follows_hatchery_ther
     assert agent.certificate.issuer == BELOW_NEXT.name
 
 
-def test_it_looks_for_a_new_root_at_once_when_its_new_certificate_is_under_one(agent, hatchery, serve_bundle):
+def test_after_a_renewal_it_looks_for_a_new_root(agent, hatchery, serve_bundle):
     assert agent.run().returncode == 0
     serve_bundle(text(2, ROOT, NEXT_ROOT))
-    hatchery.rules["renew"] = lambda csr, _: Answer(BELOW_NEXT.for_csr(csr) + BELOW_NEXT.pem)
-    hatchery.socket.context.load_verify_locations(cadata=NEXT_ROOT.pem.decode())
-    done = agent.run("now")
-    assert done.returncode == 0, done.stderr
-    assert agent.certificate.issuer == BELOW_NEXT.name
+    assert "trusts version" not in agent.run().stderr, "it has looked today"
+    assert agent.run("now").returncode == 0
+    assert "trusts version 2" in agent.run().stderr
 
 
 @pytest.mark.parametrize(
@@ -274,6 +402,27 @@ def test_a_bundle_that_another_device_or_a_listener_signed_changes_nothing(agent
     serve_bundle(text(9, ROOT, STRANGER), usage=usage)
     assert "is signed by nobody whom" in agent.run().stderr
     assert (agent.folder / "ca.pem").read_bytes() == ROOT.pem
+
+
+def test_it_asks_for_the_signature_below_its_own_root(agent, hatchery):
+    """A bundle has one for each root, and who trusts one of them alone can check no other."""
+    queries = []
+    hatchery.rules["ca-bundle"] = lambda *_: queries.append(hatchery.query) or Answer(status=404)
+    agent.run()
+    fingerprint = ROOT.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    assert queries == [f"root={fingerprint}"]
+
+
+@pytest.mark.parametrize("known", [(ROOT,), (ROOT, ISSUING)], ids=["its root", "its root and itself"])
+def test_whoever_has_an_issuing_ca_signs_no_bundle(agent, serve_bundle, known):
+    """With the signer that it can make itself, for mail, and a whole chain to a root of the device's."""
+    ours = b"".join(each.pem for each in known)
+    (agent.folder / "ca.pem").write_bytes(ours)
+    serve_bundle(text(9, ROOT, STRANGER), ISSUING)
+    done = agent.run()
+    assert done.returncode == 0, "the device itself is well"
+    assert "is signed by nobody whom a root in" in done.stderr
+    assert (agent.folder / "ca.pem").read_bytes() == ours
 
 
 def test_a_bundle_that_nobody_signed_changes_nothing(agent, hatchery):
