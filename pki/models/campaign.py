@@ -183,7 +183,7 @@ class CampaignMember(models.Model):
         related_name="+",
         help_text="The new one.",
     )
-    # Kept equal to "the campaign has not ended", for the constraint.
+    # Kept equal to "the campaign has not ended, and leads it still", for the constraint.
     living = models.BooleanField(default=True)
 
     class Meta:

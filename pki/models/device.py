@@ -1,5 +1,7 @@
 """Devices: the end entities."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
@@ -93,10 +95,15 @@ class Device(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def next_issuer(self) -> Issuer:
+    def decided_issuer(self, now: datetime) -> Issuer | None:
+        """Who signs its next certificate instead of its profile's issuer, as a campaign decided; none if none
+        did, or if that issuer cannot sign.
+        """
+        return self.issuer if self.issuer is not None and self.issuer.can_sign(now) else None
+
+    def next_issuer(self, now: datetime) -> Issuer:
         """Who signs its next certificate."""
-        return self.issuer or self.profile.issuer
+        return self.decided_issuer(now) or self.profile.issuer
 
     @property
     def record(self) -> profiles.Record:

@@ -1,5 +1,7 @@
 """Issuers: CA certificates with a signing key."""
 
+from datetime import datetime
+
 from cryptography import x509
 from django.db import models
 from django.db.models import F, Q
@@ -80,6 +82,10 @@ class Issuer(models.Model):
     @property
     def certificate(self) -> x509.Certificate:
         return certificates.parsed(bytes(self.certificate_der))
+
+    def can_sign(self, now: datetime) -> bool:
+        """Whether it is in use, and has not ended."""
+        return self.state == self.State.ACTIVE and now < self.not_after
 
     @property
     def is_root(self) -> bool:

@@ -131,7 +131,7 @@ def test_a_device_is_given_it_with_its_certificate(two, now):
     device = registered("door-1", now)
     device.issuer = new.subordinates.get()
     device.save()
-    assert len(cross_certificates.chain(device.next_issuer, now)) == 2
+    assert len(cross_certificates.chain(device.next_issuer(now), now)) == 2
 
 
 @pytest.mark.parametrize("which", ["subject", "signer"])

@@ -291,7 +291,7 @@ def test_a_lost_answer_heals(door, now):
 def test_a_lost_answer_heals_for_the_same_key_until_the_new_certificate_is_itself_due(door, now):
     set_profile(renew_same_key=True)
     first = door.renew(door.csr, now + 20 * DAY)
-    due = windows.of_certificate(first.certificate).window.start
+    due = windows.of_certificate(first.certificate, now).window.start
     # The old one would have ended; what it stands for here is a profile whose lives were longer before.
     set_profile(grace_hours=30 * 24)
     assert door.renew(door.csr, due - SECOND).pem == first.pem
@@ -494,7 +494,7 @@ def test_the_console_is_told_the_same_as_the_device(door, now):
     rotation.request(door.device, TESTER, now)
     for certificate in Certificate.objects.select_related("device").exclude(device=None):
         identity = status.standing(certificate.fingerprint, now)
-        assert windows.of_certificate(certificate) == windows.of(identity)
+        assert windows.of_certificate(certificate, now) == windows.of(identity)
 
 
 def test_nothing_of_a_renewal_is_an_enrollment(door, now):

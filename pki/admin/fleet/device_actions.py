@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from pki.admin.authority.revoking import RevokesOfDevices
 from pki.admin.fleet.device_forms import GroupForm, LabelsForm, OneTokenForm, TokenForm
-from pki.admin.fleet.impact import refused_from_now
+from pki.admin.fleet.impact import followed, refused_from_now
 from pki.admin.fleet.token_pages import handed_once, shown_once
 from pki.admin.parts import once
 from pki.admin.parts.asking import administrator, ask_first
@@ -22,6 +22,7 @@ from pki.models import Device
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices, labels, rotation
 from pki.services.issuing import issuance
+from pki.services.rotating import overrides
 
 
 class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
@@ -29,6 +30,9 @@ class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
 
     def has_token_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return request.user.has_perm("pki.add_enrollmenttoken")
+
+    def has_follow_permission(self, request: HttpRequest) -> bool:
+        return self.has_change_permission(request) and request.user.has_perm("pki.change_campaign")
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         return self.has_change_permission(request) and self.has_token_permission(request)
@@ -171,6 +175,26 @@ class DeviceActions(RevokesOfDevices, ActsOnAllThatMatch):
             items=queryset,
             button="Cancel the rotation",
             act=act,
+            back=self._back(request),
+        )
+
+    def follow_profile(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
+        """Have it signed for by its profile's issuer again, whatever a campaign decided."""
+
+        def act(_: dict[str, Any]) -> str:
+            cleared = overrides.clear(queryset.get(), administrator(request), timezone.now())
+            return "It follows its profile again." if cleared else "It followed its profile already."
+
+        return ask_first(
+            self,
+            request,
+            title="Follow its profile",
+            question="Let this device get its next certificate from its profile's issuer again?",
+            items=queryset,
+            button="Follow its profile",
+            act=act,
+            impact=followed,
+            proved=True,
             back=self._back(request),
         )
 

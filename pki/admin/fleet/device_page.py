@@ -14,6 +14,7 @@ from pki.admin.parts import sentences
 from pki.core import pins
 from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen, TrustBundle
 from pki.services.revoking import revocation
+from pki.services.rotating import overrides
 
 SHOWN = 50
 _SHOWN_TOKENS = 20
@@ -45,6 +46,7 @@ def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]
     if may("pki.view_certificate"):
         context |= _certificates(device, now)
         context |= device_renewal.context(device, context["current"], request, now)
+    context |= _signed_by(device, request, now)
     if may("pki.view_enrollmenttoken"):
         context["tokens"] = _tokens(device, now)
     if may("pki.view_enrollmentrequest"):
@@ -54,6 +56,18 @@ def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]
             _of(device).filter(issued_at__gt=device.rotation_requested_at).order_by("-pk").first()
         )
     return context
+
+
+def _signed_by(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """Who signs instead of the profile's issuer, if a campaign decided so."""
+    if device.issuer is None or device.issuer == device.profile.issuer:
+        return {}
+    may_see = request.user.has_perm("pki.view_campaign")
+    return {
+        "decided_issuer": device.issuer,
+        "decides": device.issuer.can_sign(now),
+        "decided_by": overrides.made_by(device) if may_see else None,
+    }
 
 
 def _of(device: Device) -> QuerySet[Certificate]:

@@ -34,7 +34,7 @@ def context(
         given["renewals"] = _renewals(device)
     if current is not None and device.state == Device.State.ACTIVE:
         current.device = device
-        given["hint"] = windows.of_certificate(current)
+        given["hint"] = windows.of_certificate(current, now)
         given["is_due"] = given["hint"].window.start <= now
     return given
 

@@ -225,6 +225,13 @@ DEEDS = (
         "change",
         lambda device: device.rotation_requested_at is not None,
     ),
+    Deed(
+        "follow-profile",
+        "Follow its profile",
+        DeviceAdmin.follow_profile,
+        "follow",
+        lambda device: device.issuer is not None and device.issuer != device.profile.issuer,
+    ),
     Deed("suspend", "Suspend", DeviceAdmin.suspend_selected, "change", _is_active),
     Deed(
         "resume",

@@ -34,6 +34,19 @@ def _sentences(number: int, seen: Sequence[tuple[str, datetime]], now: datetime)
     )
 
 
+def followed(devices: Sequence[Device]) -> Iterable[str]:
+    """Who signs for a device that follows its profile again, and who does not any more."""
+    (device,) = devices
+    yield (
+        f"Its profile {device.profile} says {device.profile.issuer}; a campaign had decided on "
+        f"{device.issuer}."
+    )
+    yield (
+        "Certificates that it has stay as they are. If a campaign leads it elsewhere still, it leaves it "
+        "alone from now on."
+    )
+
+
 def group_at_work(groups: Sequence[DeviceGroup]) -> list[str]:
     """Whether a group is at work. It may be large: its devices are not counted."""
     seen = LastSeen.objects.filter(device__groups=groups[0]).select_related("device").order_by("-at").first()

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "device.active": "device resumed",
         "device.suspended": "device suspended",
         "device.retired": "device retired",
+        "device.follows_profile": "device follows its profile again",
         "device.labelled": "labels changed",
         "device.grouped": "groups changed",
         "group.saved": "group saved",

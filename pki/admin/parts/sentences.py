@@ -35,16 +35,26 @@ def _by_whom_turned_away(detail: _Detail) -> str:
     return f"behind the proxy {proxy}" if proxy else "in the TLS handshake"
 
 
+def _let_go(detail: _Detail) -> str:
+    issuer = detail.get("instead_of")
+    return f"; it follows its new profile, and not {issuer} as a campaign had decided" if issuer else ""
+
+
 def _state(words: str) -> Callable[[_Detail], str]:
     return lambda detail: words
 
 
 _TOLD: dict[str, Callable[[_Detail], str]] = {
     "device.registered": lambda detail: f"Registered with the profile {_named(detail, 'profile')}",
-    "device.amended": lambda detail: f"Record changed ({_list(detail.get('changed', 'nothing'))})",
+    "device.amended": lambda detail: (
+        f"Record changed ({_list(detail.get('changed', 'nothing'))}){_let_go(detail)}"
+    ),
     "device.active": _state("Resumed: its certificates are good again"),
     "device.suspended": _state("Suspended: refused until resumed"),
     "device.retired": _state("Retired for good"),
+    "device.follows_profile": lambda detail: (
+        f"Follows its profile again, and not {_named(detail, 'instead_of')} as a campaign had decided"
+    ),
     "device.labelled": _change("Labels"),
     "device.grouped": _change("Groups"),
     "group.saved": lambda detail: f"Group {_named(detail, 'group')} saved",

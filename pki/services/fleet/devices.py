@@ -13,6 +13,7 @@ from pki.models import Device, DeviceGroup, Label, Profile
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import labels
+from pki.services.rotating import overrides
 from pki.services.transactions import writing
 
 # The profile of a device that nobody registered: one that a pattern token or an open policy makes.
@@ -171,12 +172,19 @@ def change_states(devices: Iterable[Device], state: Device.State, actor: Actor, 
 
 
 def amend(device: Device, changed: Sequence[str], actor: Actor, now: datetime) -> None:
-    """Store a device whose profile or names were changed. Certificates that it has stay as they are."""
+    """Store a device whose profile or names were changed. Certificates that it has stay as they are.
+
+    With a profile of another issuer it follows that one, whatever a campaign had decided.
+    """
     if not changed:
         return
     with writing():
+        before = overrides.leave_with_profile(device) if "profile" in changed else None
         device.save(update_fields=["profile", "subject", "sans"])
-        audit.record("device.amended", actor, now, device=device, changed=list(changed))
+        instead_of = before.name if before else None
+        audit.record(
+            "device.amended", actor, now, device=device, changed=list(changed), instead_of=instead_of
+        )
 
 
 def change_states_of(group: DeviceGroup, state: Device.State, actor: Actor, now: datetime) -> int:

@@ -15,8 +15,9 @@ from pki.keystore import keystore
 from pki.models import FULL, Issuer
 from pki.services import audit
 from pki.services.audit import Actor
-from pki.services.issuing.dependence import dependents
+from pki.services.issuing.dependence import dependents, with_those_below
 from pki.services.publishing import revocation_lists
+from pki.services.rotating import overrides
 from pki.services.transactions import writing
 
 ROOT_LIFETIME = timedelta(days=20 * 365)
@@ -120,11 +121,13 @@ def change_state(
 ) -> bool:
     """Retire an issuer, take it back, or declare it compromised; whether it was in another state before.
 
-    It takes effect at the next request. `confirmed_name` is the issuer's, from who knows that something
-    depends on it and retires it nevertheless. Raises CompromisedForGood or IssuerInUse.
+    It takes effect at the next request. Devices for which a campaign had decided on it follow their profiles
+    again. `confirmed_name` is the issuer's, from who knows that something depends on it and retires it
+    nevertheless. Raises CompromisedForGood or IssuerInUse.
     """
     with writing():
-        held = Issuer.objects.select_for_update().get(pk=issuer.pk)
+        # Not against those that refer to it: campaigns hold devices, and set what is dropped here.
+        held = Issuer.objects.select_for_update(no_key=True).get(pk=issuer.pk)
         if held.state == state:
             return False
         if held.state == Issuer.State.COMPROMISED:
@@ -135,10 +138,25 @@ def change_state(
         Issuer.objects.filter(pk=issuer.pk).update(state=state, compromised_at=compromised_at)
         revocation_lists.note_issuer(held, now)
         audit.record(
-            f"issuer.{state}", actor, now, level=logging.WARNING, issuer=issuer.name, before=held.state
+            f"issuer.{state}",
+            actor,
+            now,
+            level=logging.WARNING,
+            issuer=issuer.name,
+            before=held.state,
+            devices_follow_profiles=_let_devices_go(held, state) or None,
         )
     issuer.state, issuer.compromised_at = state, compromised_at
     return True
+
+
+def _let_devices_go(issuer: Issuer, state: Issuer.State) -> int:
+    """Have devices follow their profiles again, if what a campaign decided on cannot sign; how many."""
+    if state == Issuer.State.ACTIVE:
+        return 0
+    if state == Issuer.State.RETIRED:
+        return overrides.drop_of_issuer(issuer)
+    return overrides.drop_of_lost(with_those_below(issuer))
 
 
 def _require_unused(issuer: Issuer, now: datetime) -> None:

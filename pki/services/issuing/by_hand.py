@@ -84,6 +84,7 @@ class Preview:
     name: str
     device: Device | None  # none: it is made with its certificate
     profile: Profile
+    issuer: Issuer  # who would sign
     request: VerifiedRequest | None  # none: the key is made here
     key: str  # its kind, as `keys.describe` writes it
     outcome: Outcome | None  # none: the device's record is malformed
@@ -99,11 +100,6 @@ class Preview:
     def is_cut_short(self) -> bool:
         """Whether the issuer ends sooner than the profile's lifetime."""
         return self.validity is not None and self.validity[1] == self.issuer.not_after
-
-    @property
-    def issuer(self) -> Issuer:
-        """Who would sign."""
-        return _issuer(self.device, self.profile)
 
 
 def preview(holder: Holder, key: VerifiedRequest | str, now: datetime) -> Preview:
@@ -125,7 +121,7 @@ def preview(holder: Holder, key: VerifiedRequest | str, now: datetime) -> Previe
         refusals += outcome.refusals
     refusals += _refused_key(profile, device, request, described)
     validity = None
-    issuer = _issuer(device, profile)
+    issuer = device.next_issuer(now) if device else profile.issuer
     try:
         issuance.require_active_issuer(issuer)
         validity = certificates.validity(profile.lifetime, now, issuer.certificate)
@@ -138,6 +134,7 @@ def preview(holder: Holder, key: VerifiedRequest | str, now: datetime) -> Previe
         name=holder.name,
         device=device,
         profile=profile,
+        issuer=issuer,
         request=request,
         key=described,
         outcome=outcome,
@@ -269,10 +266,6 @@ def _holder(holder: Holder) -> tuple[Device | None, Profile, list[Refusal]]:
             )
         )
     return None, holder.profile, refusals
-
-
-def _issuer(device: Device | None, profile: Profile) -> Issuer:
-    return device.next_issuer if device else profile.issuer
 
 
 def _record(holder: Holder, device: Device | None) -> Record:

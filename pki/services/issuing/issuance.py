@@ -78,7 +78,7 @@ def issue(
     KeyCompromised, KeyInUse, KeyNotNew, IssuerInactive, IssuerExpired and what `profiles.grant` raises.
     """
     require_active_device(device)
-    profile, issuer = device.profile, device.next_issuer
+    profile, issuer = device.profile, device.next_issuer(now)
     require_active_issuer(issuer)
     rules = rules or profile.rules
     granted = grant(rules, device.record, request)
@@ -134,7 +134,10 @@ def require_active_device(device: Device) -> None:
 def require_active_issuer(issuer: Issuer) -> None:
     """Raise IssuerInactive unless `issuer` may sign."""
     if issuer.state != Issuer.State.ACTIVE:
-        raise IssuerInactive("The issuer of this profile is not active; an administrator must replace it.")
+        raise IssuerInactive(
+            f"{issuer}, the issuer of this profile, is {issuer.state}; an administrator must give the "
+            "profile another one."
+        )
 
 
 def store(

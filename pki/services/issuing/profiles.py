@@ -10,6 +10,7 @@ from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import devices
 from pki.services.issuing import listener_certificates
+from pki.services.rotating import overrides
 from pki.services.transactions import writing
 from pki.services.trusting import published_roots
 
@@ -41,6 +42,7 @@ def save(profile: Profile, changed: Sequence[str], actor: Actor, now: datetime) 
             changed=list(changed),
             enrollment_policy=profile.enrollment_policy,
             values=[f"{name}: {was} → {after[name]}" for name, was in before.items()],
+            devices_follow_it=_have_devices_follow(profile, before.get("issuer")) or None,
         )
     if is_open:
         warn_of_open_enrollment()
@@ -59,6 +61,13 @@ def _stored(profile: Profile, fields: Sequence[str]) -> dict[str, Any]:
     # Without a name, `values` would give all of them.
     rows = Profile.objects.filter(pk=profile.pk).values(*fields) if fields else ()
     return next(iter(rows), {})
+
+
+def _have_devices_follow(profile: Profile, before: int | None) -> int:
+    """Have devices follow it for which a campaign had decided on its issuer of before; how many."""
+    if before is None or before == profile.issuer_id:
+        return 0
+    return overrides.drop_of_profile(profile.pk, before)
 
 
 def open_profiles() -> list[str]:

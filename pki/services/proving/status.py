@@ -97,6 +97,8 @@ _ROWS = Certificate.objects.values_list(
     "device__name",
     "device__state",
     "device__issuer_id",
+    "device__issuer__state",
+    "device__issuer__not_after",
     "device__rotation_requested_at",
     "revocation__reason",
     named=True,
@@ -112,7 +114,7 @@ def standing(fingerprint: str, now: datetime) -> Identity:
     _require_good_certificate(row)
     _require_in_time(row, now)
     _require_active_device(row)
-    return _identity(row, fingerprint)
+    return _identity(row, fingerprint, now)
 
 
 def renewable(fingerprint: str, now: datetime) -> Identity:
@@ -126,7 +128,7 @@ def renewable(fingerprint: str, now: datetime) -> Identity:
     if now <= row.not_after or not _has_grace(row, now):
         _require_in_time(row, now)
     _require_active_device(row)
-    return _identity(row, fingerprint)
+    return _identity(row, fingerprint, now)
 
 
 def _row(fingerprint: str) -> Any:
@@ -136,7 +138,7 @@ def _row(fingerprint: str) -> Any:
         raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
 
 
-def _identity(row: Any, fingerprint: str) -> Identity:
+def _identity(row: Any, fingerprint: str, now: datetime) -> Identity:
     return Identity(
         device=row.device__name,
         device_id=row.device_id,
@@ -148,9 +150,17 @@ def _identity(row: Any, fingerprint: str) -> Identity:
         issuer_fingerprint=row.issuer__fingerprint,
         fingerprint=fingerprint,
         asked=renewals.is_asked(
-            row.issued_at, row.issuer_id, row.device__issuer_id, row.device__rotation_requested_at
+            row.issued_at, row.issuer_id, _decided_issuer(row, now), row.device__rotation_requested_at
         ),
     )
+
+
+def _decided_issuer(row: Any, now: datetime) -> int | None:
+    """The number of what `Device.decided_issuer` says, of a row."""
+    if row.device__issuer__state != Issuer.State.ACTIVE or now >= row.device__issuer__not_after:
+        return None
+    number: int = row.device__issuer_id
+    return number
 
 
 def _has_grace(row: Any, now: datetime) -> bool:

@@ -123,7 +123,8 @@ def _given_before(
     certificate = found.certificate
     issuance.require_new_key(device, certificate.issued_at)
     certificate.device = device
-    if request.spki_sha256 == shown.spki_sha256 and now >= windows.of_certificate(certificate).window.start:
+    due = windows.of_certificate(certificate, now).window.start
+    if request.spki_sha256 == shown.spki_sha256 and now >= due:
         return None  # the key says nothing of which of the two is meant: here it is the next renewal
     return Issued(certificate, cross_certificates.chain(certificate.issuer, now))
 

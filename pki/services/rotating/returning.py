@@ -18,7 +18,8 @@ def turn_round(campaign: Campaign, now: datetime) -> bool:
     """
     if campaign.gathered_up_to is None:
         return False
-    members = CampaignMember.objects.filter(campaign=campaign, device__gt=campaign.gathered_up_to)
+    living = CampaignMember.objects.filter(campaign=campaign, living=True)
+    members = living.filter(device__gt=campaign.gathered_up_to)
     chunk = list(members.order_by("device")[: asking.CHUNK])
     held = CampaignMember.objects.filter(pk__in=[member.pk for member in chunk]).order_by("pk")
     rows = list(held.select_for_update(no_key=True))
