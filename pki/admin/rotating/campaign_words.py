@@ -1,15 +1,20 @@
 """What campaigns do, said before it is done."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from pki.admin.parts.spans import IN_SECONDS, written
-from pki.models import Campaign
-from pki.services.rotating import pace
+from pki.models import Campaign, Issuer, Profile
+from pki.services.rotating import pace, switching
 from pki.services.rotating.drafting import Plan
 from pki.services.rotating.progress import Progress
 from pki.services.rotating.selection import Preview, Selection
 
 State = Campaign.State
+_HALTED = (State.PAUSED, State.STOPPED)
+_MOST_NAMED = 10
 
 # What each state means, to who looks at the page.
 STATES = {
@@ -76,10 +81,43 @@ def left_out(selection: Selection, look: Preview) -> Iterator[str]:
     if selection.is_whole_issuer and selection.from_issuer is not None:
         yield (
             f"Nobody who enrolls meanwhile: the profiles of {selection.from_issuer} are given the new issuer "
-            "when the campaign opens to all, and the old one back if it is rolled back."
+            "when the campaign opens to all, and the old one back if it is rolled back or cancelled: "
+            f"{_named(switching.of_issuer(selection.from_issuer)) or 'none now'}. To start it one must be "
+            "allowed to change profiles."
         )
     else:
         yield "The profiles keep their issuer: who enrolls later gets a certificate of that one."
+
+
+def not_theirs(deeds: Sequence[str]) -> str:
+    """Said to who may lead campaigns, and may not change profiles."""
+    return (
+        f"{', '.join(deeds)}: only for who may change profiles as well, because profiles get another issuer "
+        "by it."
+    )
+
+
+def profiles(campaign: Campaign) -> str:
+    """Which profiles get another issuer, or got it, and which they would get back."""
+    if not switching.applies(campaign):
+        return "They keep their issuer."
+    if campaign.opened_at is None:
+        if campaign.ended_at is not None:
+            return "They kept their issuer."
+        names = _named(switching.of_issuer(campaign.from_issuer))
+        return f"{names or 'none now'}: get {campaign.to_issuer} when it opens to all"
+    given = _named(switching.given(campaign))
+    if not given:
+        return f"None has {campaign.to_issuer} from it."
+    if campaign.state in Campaign.ENDED:
+        return f"{given}: got {campaign.to_issuer}"
+    return f"{given}: have {campaign.to_issuer}. {_if_given_back(campaign)}"
+
+
+def _if_given_back(campaign: Campaign) -> str:
+    if back := _named(switching.to_give_back(campaign, timezone.now())):
+        return f"Rolled back or cancelled, {campaign.from_issuer} again: {back}."
+    return f"They keep it whatever is done: {_cannot_sign(campaign.from_issuer)}."
 
 
 def _rate(number: int, seconds: int) -> str:
@@ -95,6 +133,8 @@ def _start(campaign: Campaign, how_far: Progress) -> Iterator[str]:
         )
     else:
         yield "There are no canaries: it opens to all at once."
+    opens = "when it opens to all, which it does by itself" if campaign.canary_percent else "now"
+    yield from _switched(campaign, opens)
     yield "No certificate is taken from anybody. It can be paused at any time" + (
         ", and rolled back." if campaign.kind == Campaign.Kind.ISSUER else "; new keys cannot be taken back."
     )
@@ -121,26 +161,34 @@ def _open_to_all(campaign: Campaign, how_far: Progress) -> Iterator[str]:
         yield f"The others are asked over {written(campaign.window_seconds, IN_SECONDS)}."
     else:
         yield "The others are asked all at once."
+    yield from _switched(campaign, "now")
 
 
 def _roll_back(campaign: Campaign, how_far: Progress) -> Iterator[str]:
     back = campaign.from_issuer or "the issuer that each had before"
     yield f"{_devices(how_far.moved + how_far.renewed)} that moved are asked to renew with {back}, at once."
     yield "The others are not asked any more. What was issued stays good until it ends."
-    if campaign.switched_profiles:
-        yield "The profiles that were given the new issuer get the old one back."
+    yield from _given_back(campaign)
 
 
 def _finish(campaign: Campaign, how_far: Progress) -> Iterator[str]:
-    yield (
-        f"It ends though {_devices(how_far.waiting + how_far.behind)} have not moved; they are not asked any "
-        "more."
-    )
+    if campaign.state == State.ROLLING_BACK:
+        yield f"It ends before all are back. Asked still, whenever they come: {_devices(how_far.behind)}."
+        return
+    yield f"It ends before all have moved. Not moved: {_devices(how_far.waiting + how_far.behind)}."
+    if campaign.state in _HALTED:
+        yield "Nobody is asked any more: it asks nobody now, and does not go on."
+    else:
+        yield f"Asked still, whenever they come: {_devices(how_far.behind)}."
+        if how_far.waiting:
+            yield f"Not asked yet, and not any more: {_devices(how_far.waiting)}."
     if campaign.from_issuer:
         yield (
             f"They keep what they have from {campaign.from_issuer}, which should not be retired before they "
             "have renewed."
         )
+    if names := _named(switching.given(campaign)):
+        yield f"Profiles that keep {campaign.to_issuer}: {names}."
 
 
 def _cancel(campaign: Campaign, how_far: Progress) -> Iterator[str]:
@@ -148,7 +196,41 @@ def _cancel(campaign: Campaign, how_far: Progress) -> Iterator[str]:
         yield "Nothing came of it yet, and nothing will."
         return
     yield f"{_devices(how_far.moved)} that moved stay so; the others are not asked any more."
+    yield from _given_back(campaign)
     yield "It cannot go on later. To move the others after all, draft another one."
+
+
+def _switched(campaign: Campaign, when: str) -> Iterator[str]:
+    """Which profiles it gives another issuer."""
+    if not switching.applies(campaign):
+        return
+    if names := _named(switching.of_issuer(campaign.from_issuer)):
+        yield (
+            f"Profiles that get {campaign.to_issuer} {when}: {names}. Who enrolls from then on gets a "
+            "certificate of that one."
+        )
+    else:
+        yield f"No profile has {campaign.from_issuer}: none is changed."
+
+
+def _given_back(campaign: Campaign) -> Iterator[str]:
+    """Which profiles get their issuer of before again, and which do not."""
+    if names := _named(switching.to_give_back(campaign, timezone.now())):
+        yield f"Profiles that get {campaign.from_issuer} back: {names}."
+    elif names := _named(switching.given(campaign)):
+        yield f"Profiles that keep {campaign.to_issuer}: {names}. {_cannot_sign(campaign.from_issuer)}."
+
+
+def _cannot_sign(issuer: Issuer | None) -> str:
+    if issuer is None:
+        return ""
+    why = issuer.state if issuer.state != Issuer.State.ACTIVE else "over"
+    return f"{issuer} is {why} and signs no more"
+
+
+def _named(chosen: QuerySet[Profile]) -> str:
+    names = list(chosen.values_list("name", flat=True)[: _MOST_NAMED + 1])
+    return ", ".join(names[:_MOST_NAMED]) + (" and more" if len(names) > _MOST_NAMED else "")
 
 
 # Deed → what will come of it.

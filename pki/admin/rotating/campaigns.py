@@ -117,6 +117,8 @@ class CampaignAdmin(CampaignDeeds):
             "lives": campaign.state not in (*Campaign.ENDED, Campaign.State.DRAFT),
             "sentence": campaign_words.STATES[Campaign.State(campaign.state)],
             "buttons": self.buttons(request, campaign),
+            "not_theirs": self.not_theirs(request, campaign),
+            "profiles": campaign_words.profiles(campaign),
             "how_far": how_far,
             "numbers": _numbers(campaign, how_far) if may_see_members else [],
             "laggards": behind[:_LAGGARDS],
@@ -132,7 +134,7 @@ class CampaignAdmin(CampaignDeeds):
         return TemplateResponse(request, "console/campaign.html", context)
 
     def history_of(self, row: Campaign) -> dict[str, Any]:
-        return {"kind": "campaign.started"}
+        return {"about": f"campaign-{row.pk}"}
 
 
 def _canaries(campaign: Campaign) -> str:

@@ -162,7 +162,7 @@ def _require_way_back(held: Campaign, now: datetime) -> None:
             "or cancel it; devices that have new keys keep them."
         )
     old = held.from_issuer
-    if old is not None and (old.state != Issuer.State.ACTIVE or old.not_after <= now):
+    if old is not None and not old.can_sign(now):
         state = old.state if old.state != Issuer.State.ACTIVE else "expired"
         raise RollBackImpossible(f"{old} is {state} and signs no more; make another issuer to move to.")
 

@@ -91,6 +91,7 @@ def draft(
                 actor,
                 now,
                 campaign=name,
+                number=campaign.pk,
                 campaign_kind=str(kind),
                 **_described(selection, plan),
                 devices=look.count,

@@ -19,7 +19,8 @@ def record(
 ) -> None:
     """An event of a campaign, with the numbers of its devices in each state that there are."""
     numbers: dict[str, Any] = {state: number for state, number in progress.counts(held).items() if number}
-    audit.record(f"campaign.{kind}", actor, now, level=level, campaign=held.name, **numbers, **detail)
+    about: dict[str, Any] = {"campaign": held.name, "number": held.pk, **numbers, **detail}
+    audit.record(f"campaign.{kind}", actor, now, level=level, **about)
 
 
 def open_up(held: Campaign, actor: Actor, now: datetime, **detail: Any) -> None:
