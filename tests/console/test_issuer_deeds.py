@@ -20,6 +20,7 @@ from pki.services.trusting import bundle, published_roots
 from tests.console.browser import add, page
 from tests.console.conftest import browser, staff
 from tests.services.cast import SECOND, TESTER, Gadget, everything, issue, registered, token_for
+from tests.services.renewing_cast import shows
 
 MADE = {"name": "Second Root", "parent": "", "key": "P-384", "confirmed": "yes"}
 
@@ -145,10 +146,14 @@ def test_who_declares_an_issuer_compromised_is_told_before_how_many_devices_stop
     assert "3 devices have certificates of it alone" in asked
     succession.make_next(world.issuer, "P-256", TESTER, now)
     Device.objects.filter(pk=world.gate.pk).update(issuer=Issuer.objects.latest("pk"))
-    issue(Device.objects.get(pk=world.gate.pk), now)
+    other = issue(Device.objects.get(pk=world.gate.pk), now)
     asked = carol.get(deed(world.issuer, "compromised")).content.decode()
     assert "2 devices have certificates of it alone" in asked
-    assert "1 device has another one as well" in asked
+    assert "1 device has been given another one as well, and did not show that one last" in asked
+    shows(other, now)
+    asked = carol.get(deed(world.issuer, "compromised")).content.decode()
+    assert "1 device has shown another one last, of another issuer, to go on with." in asked
+    assert "did not show that one last" not in asked
     assert "The campaign keys-door-1 moves devices away from it: 0 of 1 have moved" in asked
 
 

@@ -4,10 +4,11 @@ import pytest
 
 from pki.models import AuditEvent, Device, Issuer, Profile
 from pki.services import counting
-from pki.services.issuing import authorities, succession
+from pki.services.issuing import authorities, listener_certificates, succession
 from pki.services.revoking import impact, revocation
 from tests.services.bundles_cast import the_issuing, the_root
-from tests.services.cast import DAY, TESTER, everything, issue, registered
+from tests.services.cast import DAY, SECOND, TESTER, everything, issue, registered
+from tests.services.renewing_cast import shows
 
 _STATE = Issuer.State
 
@@ -104,29 +105,89 @@ def test_very_many_are_counted_up_to_a_bound(ca, now, monkeypatch):
 
 def test_it_takes_few_queries(ca, now, django_assert_max_num_queries):
     root = the_root()
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         succession.dependents(root, now)
+
+
+def test_what_hangs_on_a_compromised_ca_is_not_good_and_keeps_no_root(spare, now):
+    certificate = issue(moved("door-1", spare, now), now)
+    assert succession.dependents(the_root(), now).certificates.number == 3
+    authorities.change_state(spare, _STATE.COMPROMISED, TESTER, now)
+    depending = succession.dependents(the_root(), now)
+    assert depending.certificates.number == 2, "the listeners'"
+    assert not succession.dependents(spare, now).certificates
+    authorities.change_state(the_root(), _STATE.COMPROMISED, TESTER, now)
+    assert not succession.dependents(the_issuing(), now).certificates
+    assert certificate.not_after > now
 
 
 # --- Compromise -----------------------------------------------------------------------------------
 
 
-def test_a_compromise_stops_the_devices_that_have_no_certificate_from_elsewhere(spare, now):
-    stays, stops = registered("stays", now), registered("stops", now)
-    for device in (stays, stops):
-        issue(device, now)
-        issue(device, now)
-    stays.issuer = spare
-    stays.save()
-    issue(stays, now)
+def told_of(issuer, now):
+    told = impact.of_compromise(issuer, now)
+    return told.devices.number, told.unsure.number, told.keep_another.number
+
+
+@pytest.fixture
+def both(spare, now):
+    """A device with a certificate of the issuing CA, and a later one of the spare."""
+    device = registered("both", now)
+    old = issue(device, now)
+    device.issuer = spare
+    device.save()
+    return old, issue(device, now)
+
+
+def test_a_compromise_stops_the_devices_that_have_no_certificate_from_elsewhere(spare, both, now):
+    stops = registered("stops", now)
+    issue(stops, now)
+    issue(stops, now)
     registered("never-enrolled", now)
-    told = impact.of_compromise(the_issuing(), now)
-    assert (told.devices.number, told.keep_another.number) == (1, 1)
-    assert told.listeners == ("hello", "secure")
-    both = impact.of_compromise(the_root(), now)
-    assert (both.devices.number, both.keep_another.number) == (2, 0)
-    unused = impact.of_compromise(spare, now)
-    assert (unused.devices.number, unused.keep_another.number, unused.listeners) == (0, 1, ())
+    _, new = both
+    shows(new, now)
+    assert told_of(the_issuing(), now) == (1, 0, 1)
+    assert told_of(the_root(), now) == (2, 0, 0), "both hang on it"
+    assert told_of(spare, now) == (0, 1, 0), "it was given another one, and shows this one"
+
+
+def test_that_a_device_was_given_another_one_says_nothing_of_what_it_uses(spare, both, now):
+    """A campaign was rolled back: the devices have good certificates of the issuer that they left."""
+    old, new = both
+    shows(new, now)
+    shows(old, now + SECOND)
+    assert told_of(the_issuing(), now) == (0, 1, 0)
+    assert told_of(spare, now) == (0, 0, 1)
+
+
+def test_who_was_never_seen_is_not_known_to_have_another_one(spare, both, now):
+    assert told_of(the_issuing(), now) == (0, 1, 0)
+    assert told_of(spare, now) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("trouble", ["revoked", "ended", "compromised"])
+def test_another_one_that_was_shown_and_does_not_stand_is_none(spare, both, now, trouble):
+    _, new = both
+    shows(new, now)
+    if trouble == "revoked":
+        revocation.revoke([new], revocation.Revocation.Reason.SUPERSEDED, TESTER, now)
+    elif trouble == "compromised":
+        authorities.change_state(spare, _STATE.COMPROMISED, TESTER, now)
+    else:
+        now = new.not_after + DAY
+        Device.objects.update(issuer=None)
+        issue(Device.objects.get(), now)
+    assert told_of(the_issuing(), now) == (1, 0, 0)
+
+
+def test_of_our_own_listeners_those_count_that_show_a_certificate_of_it(spare, now):
+    assert impact.of_compromise(the_issuing(), now).listeners == ("hello", "secure")
+    assert impact.of_compromise(the_root(), now).listeners == ("hello", "secure")
+    assert impact.of_compromise(spare, now).listeners == ()
+    Profile.objects.filter(name="server").update(issuer=spare)
+    listener_certificates.renew_due(["hello"], ["localhost"], TESTER, now + SECOND)
+    assert impact.of_compromise(the_issuing(), now + SECOND).listeners == ("secure",)
+    assert impact.of_compromise(spare, now + SECOND).listeners == ("hello",)
 
 
 def test_ended_revoked_and_retired_ones_are_not_stopped_by_it(spare, now):

@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from pki.admin.parts import reaching
-from pki.models import Campaign, Issuer
+from pki.models import Campaign, Device, Issuer
 from pki.services.counting import Bounded
 from pki.services.issuing.dependence import dependents
 from pki.services.revoking import impact
@@ -37,9 +37,12 @@ def told(issuers: Sequence[Issuer], after: Issuer.State) -> Iterator[str]:
         yield f"The CAs below it {fate}: {below}."
     depending = dependents(issuer, timezone.now())
     yield f"It is in use: {depending}." if depending else "Nothing depends on it any more."
+    if Device.objects.filter(issuer=issuer).exists():
+        yield "Devices for which a campaign had decided on it follow their profiles again."
     if after == Issuer.State.COMPROMISED:
         yield from _stopped(issuer)
         yield from _elsewhere(issuer)
+        yield "Its page says then what is to be done, from the next issuer to the devices' new tokens."
     elif depending.profiles:
         yield "Those profiles sign nothing until they have another issuer."
 
@@ -53,13 +56,18 @@ def _stopped(issuer: Issuer) -> Iterator[str]:
             "enrolled again."
         )
     else:
-        yield "No device has certificates of it alone: none stops for good."
+        yield "No device has good certificates of it alone."
+    if stopped.unsure:
+        yield (
+            f"{_devices(stopped.unsure)} been given another one as well, and did not show that one last: who "
+            "has it no more is refused too."
+        )
     if stopped.keep_another:
-        yield f"{_devices(stopped.keep_another)} another one as well, of another issuer, to go on with."
+        yield f"{_devices(stopped.keep_another)} shown another one last, of another issuer, to go on with."
     if stopped.listeners:
         yield (
-            f"Our own listeners with a certificate of it: {', '.join(stopped.listeners)}. Clients refuse "
-            "these until they have new ones."
+            f"Our own listeners that show a certificate of it on this node: {', '.join(stopped.listeners)}. "
+            "Clients refuse these until they have new ones."
         )
     at_work = Campaign.objects.filter(from_issuer=issuer).exclude(
         state__in=(Campaign.State.DRAFT, *Campaign.ENDED)

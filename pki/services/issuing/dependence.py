@@ -12,7 +12,7 @@ from pki.services.revoking import revocation
 class Dependents:
     """What depends on an issuer and on those below it. False if nothing does; `str()` says what, in words."""
 
-    certificates: Bounded  # that have not ended and are not revoked
+    certificates: Bounded  # that have not ended, are not revoked, and hang on no compromised CA
     devices: Bounded  # not retired ones, whose next certificate it would sign
     profiles: tuple[str, ...]
 
@@ -32,13 +32,12 @@ class Dependents:
 def dependents(issuer: Issuer, now: datetime) -> Dependents:
     """What depends on an issuer, or on one below it, in a few bounded queries."""
     numbers = with_those_below(issuer)
-    living = Certificate.objects.filter(revocation.unrevoked(), issuer__in=numbers, not_after__gte=now)
+    good = set(numbers) - lost()
+    living = Certificate.objects.filter(revocation.unrevoked(), issuer__in=good, not_after__gte=now)
     active = Device.objects.exclude(state=Device.State.RETIRED)
     return Dependents(
         certificates=bounded(living),
-        devices=bounded(
-            active.filter(issuer__in=numbers), active.filter(issuer=None, profile__issuer__in=numbers)
-        ),
+        devices=bounded(active.filter(issuer__in=good), active.filter(issuer=None, profile__issuer__in=good)),
         profiles=tuple(
             Profile.objects.filter(issuer__in=numbers).order_by("name").values_list("name", flat=True)
         ),
@@ -52,6 +51,15 @@ def with_those_below(issuer: Issuer) -> list[int]:
     for number, parent in Issuer.objects.order_by("pk").values_list("pk", "parent"):
         if parent in found:
             found.append(number)
+    return found
+
+
+def lost() -> set[int]:
+    """The numbers of the CAs that are compromised, or below one that is: what they signed is refused."""
+    found: set[int] = set()
+    for number, parent, state in Issuer.objects.order_by("pk").values_list("pk", "parent", "state"):
+        if state == Issuer.State.COMPROMISED or parent in found:
+            found.add(number)
     return found
 
 

@@ -41,6 +41,12 @@ def shown(listeners: Iterable[str], now: datetime) -> dict[str, Certificate]:
     return newest
 
 
+def known(now: datetime) -> list[str]:
+    """The listeners that have a certificate which has not ended, of all nodes."""
+    living = Certificate.objects.filter(listener__gt="", not_after__gt=now).exclude(listener="")
+    return list(living.order_by("listener").values_list("listener", flat=True).distinct())
+
+
 def certified(listeners: Sequence[str]) -> list[str]:
     """Those of these listeners that were ever given a certificate: the plain ones never are."""
     return [name for name in listeners if _of(name).exists()]

@@ -1,14 +1,15 @@
 """What stops working when certificates are revoked: read in a few queries, however many they are."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from pki.models import Certificate, Device, Issuer, LastSeen, Revocation
 from pki.services.counting import Bounded, bounded
-from pki.services.issuing.dependence import with_those_below
+from pki.services.issuing import listener_certificates
+from pki.services.issuing.dependence import lost, with_those_below
 from pki.services.revoking import revocation
 from pki.services.revoking.revocation import HOLD
 
@@ -59,26 +60,45 @@ class Stopped:
     """What a compromise of an issuer, and so of those below it, would stop."""
 
     devices: Bounded  # all of whose certificates that stand are of these issuers
-    keep_another: Bounded  # that have one of these, and another that stands, of other issuers
-    listeners: tuple[str, ...]  # our own, with a certificate of these
+    unsure: Bounded  # that were given another one, which they did not show last: they may have it still
+    keep_another: Bounded  # that showed last another one that stands, of other issuers
+    listeners: tuple[str, ...]  # our own on this node that show a certificate of these
 
 
 def of_compromise(issuer: Issuer, now: datetime) -> Stopped:
-    """What declaring an issuer compromised would stop, in a few bounded queries."""
-    numbers = with_those_below(issuer)
-    standing = Certificate.objects.filter(revocation.unrevoked(), not_after__gte=now)
-    lost = standing.filter(issuer__in=numbers)
+    """What declaring an issuer compromised would stop, in a few bounded queries.
+
+    What a device was given says nothing of what it uses: after a campaign was rolled back its devices have
+    good certificates of the issuer that they left. What it showed last does.
+    """
+    numbers, already = set(with_those_below(issuer)), lost()
+    standing = Certificate.objects.filter(revocation.unrevoked(), not_after__gte=now).exclude(
+        issuer__in=already
+    )
     of_device = standing.filter(device=OuterRef("pk"))
     holders = Device.objects.exclude(state=Device.State.RETIRED).filter(
         Exists(of_device.filter(issuer__in=numbers))
     )
-    elsewhere = Exists(of_device.exclude(issuer__in=numbers))
-    ours = lost.exclude(listener="").order_by("listener").values_list("listener", flat=True)
+    has_another = Exists(of_device.exclude(issuer__in=numbers))
+    shows_another = Exists(_last_shown(now).exclude(certificate__issuer__in=numbers | already))
     return Stopped(
-        devices=bounded(holders.filter(~elsewhere)),
-        keep_another=bounded(holders.filter(elsewhere)),
-        listeners=tuple(ours.distinct()),
+        devices=bounded(holders.filter(~has_another)),
+        unsure=bounded(holders.filter(has_another, ~shows_another)),
+        keep_another=bounded(holders.filter(shows_another)),
+        listeners=_listeners(numbers - already, now),
     )
+
+
+def _listeners(issuers: Container[int], now: datetime) -> tuple[str, ...]:
+    """Our own listeners on this node that show a certificate of these issuers."""
+    shown = listener_certificates.shown(listener_certificates.known(now), now)
+    return tuple(sorted(name for name, each in shown.items() if each.issuer_id in issuers))
+
+
+def _last_shown(now: datetime) -> QuerySet[LastSeen]:
+    """When a device was last seen, if what it showed then stands."""
+    revoked = Revocation.objects.filter(certificate=OuterRef("certificate"))
+    return LastSeen.objects.filter(~Exists(revoked), device=OuterRef("pk"), certificate__not_after__gte=now)
 
 
 def _earlier(certificates: Sequence[Certificate]) -> dict[int, str]:
