@@ -7,10 +7,12 @@ from datetime import datetime
 from django.conf import settings
 from django.http import HttpRequest
 
+from pki.admin.authority import issuer_loss
 from pki.admin.navigation import link
 from pki.models import Campaign
+from pki.services.issuing.listener_certificates import SERVER_PROFILE
 from pki.services.issuing.profiles import open_profiles
-from pki.services.looking import list_standings, overview, responder_standings, upkeep
+from pki.services.looking import list_standings, lost_issuers, overview, responder_standings, upkeep
 from pki.services.looking.overview import IssuerLife
 from pki.services.people import logins
 
@@ -40,6 +42,8 @@ def found(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime) ->
                 "Change the password",
             )
         )
+    if may("pki.view_profile") and may("pki.view_issuer"):
+        listed += _lost_issuers(request, now)
     listed += _ending(issuers)
     if may("pki.view_certificate"):
         listed += _overdue_listeners(now)
@@ -73,6 +77,23 @@ def _open_profiles() -> Iterator[Warning]:
             f"The profile {name} signs for anybody who reaches the provisioning listener.",
             link("pki_profile_changelist", enrollment_policy__exact="open"),
             "Change its enrollment policy",
+        )
+
+
+def _lost_issuers(request: HttpRequest, now: datetime) -> Iterator[Warning]:
+    profiles = lost_issuers.profiles(now)
+    listeners = lost_issuers.listeners(now)
+    for profile, loss in profiles:
+        step = issuer_loss.of_profile(profile, loss, request, listeners)
+        yield Warning("danger", step.sentence, step.link, step.action)
+    if listeners and SERVER_PROFILE not in [profile.name for profile, _ in profiles]:
+        yield Warning(
+            "danger",
+            f"The listeners {', '.join(listeners)} show certificates of an issuer that is compromised, or "
+            "below one that is: clients refuse them. They should get new ones within a minute; else the log "
+            "says why not.",
+            link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
+            "Look at their certificates",
         )
 
 

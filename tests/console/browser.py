@@ -91,7 +91,7 @@ class _Fields(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.forms: list[dict[str, str]] = [{}]
+        self.forms: list[dict[str, list[str]]] = [{}]
         self._textarea: str | None = None
         self._select: str | None = None
 
@@ -102,19 +102,19 @@ class _Fields(HTMLParser):
         name, kind = given.get("name"), given.get("type", "text")
         if tag == "input" and name and kind not in ("file", "submit"):
             if kind not in ("radio", "checkbox") or "checked" in given:
-                self.forms[-1][name] = given.get("value") or ""
+                self.forms[-1].setdefault(name, []).append(given.get("value") or "")
         elif tag == "textarea":
             self._textarea = name
-            self.forms[-1][name] = ""
+            self.forms[-1][name] = [""]
         elif tag == "select":
             self._select = name
-            self.forms[-1].setdefault(name, "")
+            self.forms[-1].setdefault(name, [""])
         elif tag == "option" and self._select and "selected" in given:
-            self.forms[-1][self._select] = given.get("value") or ""
+            self.forms[-1][self._select] = [given.get("value") or ""]
 
     def handle_data(self, data):
         if self._textarea:
-            self.forms[-1][self._textarea] += data
+            self.forms[-1][self._textarea][-1] += data
 
     def handle_endtag(self, tag):
         if tag == "textarea":
@@ -125,6 +125,11 @@ class _Fields(HTMLParser):
 
 def filled_in(html: str) -> dict[str, str]:
     """All that a browser would send of a page's largest form, as it is filled in, less its buttons."""
+    return {name: values[-1] for name, values in all_filled_in(html).items()}
+
+
+def all_filled_in(html: str) -> dict[str, list[str]]:
+    """The same, with all boxes that are ticked under one name."""
     parser = _Fields()
     parser.feed(html)
     return max(parser.forms, key=len)

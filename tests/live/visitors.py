@@ -32,14 +32,14 @@ class Visitor:
             "localhost", port, timeout=TIMEOUT, context=self.context
         )
 
-    def ask(self, method: str, path: str, **fields: str) -> tuple[int, str]:
+    def ask(self, method: str, path: str, **fields: str | list[str]) -> tuple[int, str]:
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         if method == "POST":
             headers |= {
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Referer": self.server.url("console"),
             }
-        self.connection.request(method, path, urlencode(fields), headers)
+        self.connection.request(method, path, urlencode(fields, doseq=True), headers)
         answer = self.connection.getresponse()
         self.location = answer.headers["Location"]
         for line in answer.headers.get_all("Set-Cookie") or ():

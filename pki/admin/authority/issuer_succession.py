@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from pki.admin.authority import issuer_impact
+from pki.admin.authority import issuer_impact, issuer_loss
 from pki.admin.navigation import link
 from pki.admin.parts import once
 from pki.admin.parts.asking import administrator, ask_first
@@ -20,6 +20,7 @@ from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.core import keys
 from pki.models import Campaign, CrossCertificate, Issuer
 from pki.services.issuing import succession
+from pki.services.looking import lost_issuers
 
 
 class NextIssuerForm(OnceForm):
@@ -48,9 +49,10 @@ class Succeeds(ReadOnlyAdmin):
 
     def may_make_next(self, request: HttpRequest, issuer: Issuer) -> bool:
         """Whether this user may, and there is none yet."""
-        return (
-            self.has_add_permission(request) and issuer.state == Issuer.State.ACTIVE and not _next_of(issuer)
-        )
+        # Below a compromised one nothing is made: that one is to be replaced, and what is below with it.
+        above_stands = issuer.parent is None or issuer.parent.state == Issuer.State.ACTIVE
+        fits = issuer.state != Issuer.State.RETIRED and above_stands
+        return self.has_add_permission(request) and fits and not _next_of(issuer)
 
     def next_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make the issuer that is to replace this one."""
@@ -69,7 +71,8 @@ class Succeeds(ReadOnlyAdmin):
             self,
             request,
             title=f"The next issuer after {issuer}",
-            question="Make a CA that is to replace this one, with a new key? Both stand then.",
+            question="Make a CA that is to replace this one, with a new key? "
+            + ("This one stays refused." if _is_compromised(issuer) else "Both stand then."),
             items=[issuer],
             button="Make the next issuer",
             act=act,
@@ -81,21 +84,29 @@ class Succeeds(ReadOnlyAdmin):
 
     def beside(self, request: HttpRequest, issuer: Issuer) -> dict[str, Any]:
         """What the template is given of what stands beside an issuer."""
-        may = request.user.has_perm
+        may, now = request.user.has_perm, timezone.now()
         successor = _next_of(issuer)
+        loss = lost_issuers.of(issuer, now)
+        to_do = issuer_loss.steps(loss, issuer.profiles.order_by("name"), request) if loss else ()
+        moves = may("pki.add_campaign") and loss is None
         return {
+            "lost": issuer_loss.why(loss) if loss else "",
+            "steps": list(to_do),
             "predecessor": issuer.predecessor,
             "successors": issuer.successors.order_by("pk"),
             "crossed": _crossed(issuer) if may("pki.view_crosscertificate") else [],
             "make_next": page_url(self, issuer, "next") if self.may_make_next(request, issuer) else "",
-            "start_campaign": _draft_link(issuer, successor) if may("pki.add_campaign") else "",
+            "start_campaign": _draft_link(issuer, successor) if moves else "",
             "bundle": link("pki_trustbundle_changelist") if may("pki.view_trustbundle") else "",
         }
 
 
 def _next_of(issuer: Issuer) -> Issuer | None:
-    living = issuer.successors.filter(state=Issuer.State.ACTIVE, not_after__gt=timezone.now())
-    return living.order_by("-pk").first()
+    return lost_issuers.replacement(issuer, timezone.now())
+
+
+def _is_compromised(issuer: Issuer) -> bool:
+    return issuer.state == Issuer.State.COMPROMISED
 
 
 def _crossed(issuer: Issuer) -> list[CrossCertificate]:
@@ -118,14 +129,26 @@ def _what_comes(issuer: Issuer) -> list[str]:
     if not issuer.is_root:
         return [
             "It is made below the same root, so that whoever trusts that trusts it at once.",
-            "It signs for nobody yet: start a campaign then, from this page, to move the devices to it.",
+            "It signs for nobody yet: this page says then which profiles are to have it, and that devices "
+            "enroll again."
+            if _is_compromised(issuer)
+            else "It signs for nobody yet: start a campaign then, from this page, to move the devices to it.",
         ]
-    below = issuer.subordinates.filter(state=Issuer.State.ACTIVE).order_by("name")
-    names = ", ".join(below.values_list("name", flat=True))
-    made_below = [f"A new CA is made below it for each that is active below this one: {names}."]
+    names = ", ".join(map(str, succession.to_be_replaced_below(issuer, timezone.now())))
+    which = "was not retired" if _is_compromised(issuer) else "is active"
+    made_below = (
+        [f"A new CA is made below it for each that {which} below this one: {names}."] if names else []
+    )
+    if _is_compromised(issuer):
+        return [
+            "A root of its own: no certificate leads from the compromised one to it or back, for whoever has "
+            "that key could make such certificates too.",
+            *made_below,
+            "Nobody trusts it yet. It signs for nobody either: this page says then what else is to be done.",
+        ]
     return [
         "A root: each of the two certifies the other's key, so that who trusts one of them can verify what "
         "is under both.",
-        *(made_below if names else []),
+        *made_below,
         "Devices learn of it by the trust bundle. Give them time to fetch it before you start a campaign.",
     ]

@@ -5,16 +5,18 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from pki.core.errors import Refusal
 from pki.keystore import keystore
 from pki.models import Issuer
 from pki.services.audit import Actor
 from pki.services.issuing import authorities
-from pki.services.issuing.dependence import Dependents, dependents
+from pki.services.issuing.dependence import Dependents, dependents, lost
 from pki.services.transactions import one_at_a_time, writing
 from pki.services.trusting import cross_certificates, standby_keys
 
-__all__ = ["Dependents", "SuccessorExists", "dependents", "make_next"]
+__all__ = ["Dependents", "SuccessorExists", "dependents", "make_next", "to_be_replaced_below"]
 
 _LONGEST_NAME = 64  # RFC 5280 appendix A, ub-common-name
 _GENERATION = re.compile(r" G([1-9][0-9]*)\Z")
@@ -33,7 +35,8 @@ def make_next(issuer: Issuer, spec: str, actor: Actor, now: datetime, name: str 
     Without `name` it is called as the one before, with its generation: `Hatchery Issuing CA G2`. An issuing
     CA is made under the same root. A root gets its key from the standby keys, and a new issuing CA below it
     for each that is active below the old one; and while the old one, and those before it, are active, each
-    certifies the new one's key, and the new one theirs.
+    certifies the new one's key, and the new one theirs. A compromised root certifies nothing, and all that is
+    not retired below it is replaced.
 
     Raises SuccessorExists, IssuerExists, NameRefused, KeyRefused, ParentInactive, IssuerExpired or
     KeystoreError.
@@ -58,12 +61,24 @@ def _next_subordinate(
         return authorities.subordinate_with(name, parent, reference, actor, now, predecessor=issuer)
 
 
+def to_be_replaced_below(root: Issuer, now: datetime) -> list[Issuer]:
+    """The issuing CAs for each of which one is made below the next root."""
+    living = root.subordinates.filter(not_after__gt=now).exclude(state=Issuer.State.RETIRED)
+    if root.state != Issuer.State.COMPROMISED:
+        # The next one of a compromised CA is made below this root, which stands.
+        living = living.filter(state=Issuer.State.ACTIVE)
+    return list(living.exclude(successors__in=_able(now)).order_by("pk"))
+
+
+def _able(now: datetime) -> QuerySet[Issuer]:
+    """The issuers that can sign what is not refused."""
+    return Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now).exclude(pk__in=lost())
+
+
 def _next_root(old: Issuer, name: str, spec: str, actor: Actor, now: datetime) -> Issuer:
-    active = old.subordinates.filter(state=Issuer.State.ACTIVE, not_after__gt=now)
-    below = list(active.exclude(successors__state=Issuer.State.ACTIVE).order_by("pk"))
     planned: list[tuple[Issuer, str, str]] = []
     taken = [name]
-    for each in below:
+    for each in to_be_replaced_below(old, now):
         taken.append(_next_name(each, taken))
         planned.append((each, taken[-1], keystore().create("issuer", spec)))
     standby_keys.prepare(standby_keys.ROOT, spec, now)
@@ -90,7 +105,7 @@ def _require_still_so(issuer: Issuer, names: Iterable[str], now: datetime) -> No
 
 
 def _require_no_successor(issuer: Issuer, now: datetime) -> None:
-    successor = issuer.successors.filter(state=Issuer.State.ACTIVE, not_after__gt=now).first()
+    successor = _able(now).filter(predecessor=issuer).first()
     if successor is not None:
         raise SuccessorExists(f"{issuer} has a successor already, {successor}; retire that to make another.")
 
