@@ -105,6 +105,7 @@ class ExpiryWarning(models.Model):
     notice = models.ForeignKey(Notice, on_delete=models.PROTECT, related_name="warnings")
 
     class Meta:
+        default_permissions = ()  # it has no page
         constraints = (
             models.CheckConstraint(
                 condition=Q(certificate__isnull=False, issuer__isnull=True)

@@ -277,3 +277,8 @@ def test_a_role_is_deleted_only_when_nobody_has_it(ada, world):
     assert ada.post(page(unused, "delete"), confirmed="yes").status_code == 302
     assert not Group.objects.filter(pk=unused.pk).exists()
     assert AuditEvent.objects.filter(kind="group.deleted").exists()
+
+
+def test_there_is_no_permission_on_warnings_which_have_no_page(world):
+    assert not Permission.objects.filter(content_type__model="expirywarning").exists()
+    assert Permission.objects.filter(codename="view_renewal").exists(), "a device's page asks for it"
