@@ -15,7 +15,7 @@ def sign_anew(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pki', '0021_moving6'),
+        ('pki', '0021_canaries_and_who_cannot_renew'),
     ]
 
     operations = [
