@@ -13,7 +13,7 @@ serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five list
 	@$(BIN)/python manage.py serve
 
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
-	@$(BIN)/python -m pytest --numprocesses 2
+	@$(BIN)/python -m pytest --numprocesses 3
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .
