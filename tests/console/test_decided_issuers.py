@@ -11,7 +11,7 @@ from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
 from tests.console.browser import page
 from tests.console.conftest import browser, staff
-from tests.services.campaign_cast import Fleet, condemn, new_issuer, old_issuer, started
+from tests.services.campaigns.cast import Fleet, condemn, new_issuer, old_issuer, started
 from tests.services.cast import TESTER, everything
 from tests.services.test_overrides import group_of
 

@@ -13,7 +13,7 @@ from pki.services.looking import lost_issuers
 from tests.console.browser import page
 from tests.console.conftest import browser, staff
 from tests.services.bundles_cast import the_issuing, the_root
-from tests.services.campaign_cast import condemn
+from tests.services.campaigns.cast import condemn
 from tests.services.cast import DAY, SECOND, TESTER, everything
 
 LOST = Issuer.State.COMPROMISED

@@ -5,7 +5,7 @@ import pytest
 from pki.management.commands.campaign import DEEDS
 from pki.models import AuditEvent, Campaign
 from pki.services.rotating import campaigns, members
-from tests.services.campaign_cast import Fleet, Member, State, new_issuer, old_issuer, states
+from tests.services.campaigns.cast import Fleet, Member, State, new_issuer, old_issuer, states
 from tests.services.cast import TESTER, everything
 from tests.shell.words import fails, prints
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from pki.models import Certificate, Device, Issuer, Profile, Revocation
+from pki.services.issuing.dependence import lost
 
 
 def living(now: datetime) -> QuerySet[Certificate]:
@@ -32,10 +33,7 @@ def able(devices: Iterable[int], now: datetime) -> set[int]:
     return set(found.values_list("pk", flat=True))
 
 
-def _not_relied_on(now: datetime) -> list[int]:
-    """The numbers of the issuers that are compromised or have ended, or the CA above them."""
-    state = Issuer.State.COMPROMISED
-    lost = Issuer.objects.filter(
-        Q(state=state) | Q(not_after__lt=now) | Q(parent__state=state) | Q(parent__not_after__lt=now)
-    )
-    return list(lost.values_list("pk", flat=True))
+def _not_relied_on(now: datetime) -> set[int]:
+    """The numbers of the issuers that are compromised or have ended, or a CA above them."""
+    ended = Issuer.objects.filter(Q(not_after__lt=now) | Q(parent__not_after__lt=now))
+    return lost() | set(ended.values_list("pk", flat=True))

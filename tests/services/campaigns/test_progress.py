@@ -9,13 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from pki.models import CampaignMember, Device
 from pki.services.rotating import campaigns, members, pace, progress
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import Fleet, Member, drafted, new_issuer, old_issuer, started
+from tests.services.campaigns.cast import Member, drafted, new_issuer, old_issuer, started
 from tests.services.cast import TESTER
-
-
-@pytest.fixture
-def fleet(ca, now):
-    return Fleet.of(6, now)
 
 
 @pytest.fixture

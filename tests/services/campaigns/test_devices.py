@@ -8,11 +8,9 @@ from pki.models import AuditEvent, Device, Revocation
 from pki.services.revoking import revocation
 from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
-    Fleet,
+from tests.services.campaigns.cast import (
     Member,
     State,
-    new_issuer,
     of_old,
     started,
     state_of,
@@ -21,16 +19,6 @@ from tests.services.campaign_cast import (
 from tests.services.cast import DAY, TESTER, change_state, everything
 
 pytestmark = pytest.mark.usefixtures("ca")
-
-
-@pytest.fixture
-def fleet(now):
-    return Fleet.of(6, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 # --- Devices that change meanwhile ----------------------------------------------------------------

@@ -10,7 +10,7 @@ from pki.services.revoking import revocation
 from pki.services.rotating import campaigns, drafting, selection
 from pki.services.rotating.campaigns import Plan
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import Fleet, condemn, drafted, new_issuer, old_issuer, state_of, whole
+from tests.services.campaigns.cast import Fleet, condemn, drafted, old_issuer, state_of, whole
 from tests.services.cast import DAY, TESTER, at_once, change_state, everything
 
 S = Campaign.State
@@ -48,11 +48,6 @@ KINDS = {
 @pytest.fixture
 def fleet(ca, now):
     return Fleet.of(3, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 @pytest.fixture
@@ -259,7 +254,7 @@ def test_a_suspended_device_is_found(fleet):
 
 def test_a_preview_is_bounded_and_names_the_first(fleet, monkeypatch, django_assert_num_queries):
     chosen = Selection(from_issuer=old_issuer())
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(11):
         look = selection.preview(chosen, fleet.now)
     assert (look.count, look.is_more, look.elsewhere, look.unable) == (3, False, 0, 0)
     assert [device.name for device in look.sample] == ["door-0", "door-1", "door-2"]

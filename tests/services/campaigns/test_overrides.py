@@ -8,7 +8,7 @@ from pki.services.issuing import by_hand, issuance, profiles
 from pki.services.proving import status
 from pki.services.rotating import asking, campaigns, overrides, switching
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
+from tests.services.campaigns.cast import (
     Fleet,
     condemn,
     issuers_of,
@@ -25,11 +25,6 @@ S = Campaign.State
 @pytest.fixture
 def fleet(ca, now):
     return Fleet.of(3, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 def group_of(*names):

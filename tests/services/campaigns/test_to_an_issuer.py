@@ -6,7 +6,7 @@ from pki.models import Campaign, CampaignMember, Device, Issuer, Profile, Revoca
 from pki.services.fleet import devices
 from pki.services.rotating import campaigns, members
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
+from tests.services.campaigns.cast import (
     Fleet,
     Member,
     State,
@@ -24,16 +24,6 @@ from tests.services.campaign_cast import (
 from tests.services.cast import TESTER, Gadget, token_for
 
 pytestmark = pytest.mark.usefixtures("ca")
-
-
-@pytest.fixture
-def fleet(now):
-    return Fleet.of(6, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 # --- From the draft to the end --------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pki.services.issuing import authorities
 from pki.services.revoking import revocation
 from pki.services.rotating import campaigns, drafting, gathering, pace, progress, selection
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
+from tests.services.campaigns.cast import (
     Fleet,
     Member,
     State,
@@ -29,16 +29,6 @@ from tests.services.campaign_cast import (
 from tests.services.cast import TESTER, everything
 
 pytestmark = pytest.mark.usefixtures("ca")
-
-
-@pytest.fixture
-def fleet(now):
-    return Fleet.of(6, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 def signed_by(fleet, issuer, *names):

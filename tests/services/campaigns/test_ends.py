@@ -6,8 +6,7 @@ from pki.models import Campaign, CampaignMember, Device, Issuer, Profile
 from pki.services.fleet import devices
 from pki.services.rotating import campaigns, progress
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
-    Fleet,
+from tests.services.campaigns.cast import (
     Member,
     State,
     condemn,
@@ -25,16 +24,6 @@ from tests.services.campaign_cast import (
 from tests.services.cast import TESTER, everything
 
 pytestmark = pytest.mark.usefixtures("ca")
-
-
-@pytest.fixture
-def fleet(now):
-    return Fleet.of(6, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 # --- Rolling back ---------------------------------------------------------------------------------

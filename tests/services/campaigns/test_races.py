@@ -8,7 +8,7 @@ from pki.models import AuditEvent, Campaign, CampaignMember, Device
 from pki.services.fleet.sightings import Sighting
 from pki.services.rotating import asking, campaigns, gathering, members, stepping
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
+from tests.services.campaigns.cast import (
     Fleet,
     Member,
     State,
@@ -26,11 +26,6 @@ NUMBER = 8
 @pytest.fixture
 def fleet(ca, now):
     return Fleet.of(NUMBER, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 @pytest.fixture

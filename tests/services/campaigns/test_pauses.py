@@ -5,7 +5,7 @@ import pytest
 from pki.models import Issuer
 from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
+from tests.services.campaigns.cast import (
     Fleet,
     Member,
     State,
@@ -21,16 +21,6 @@ from tests.services.campaign_cast import (
 from tests.services.cast import TESTER
 
 pytestmark = pytest.mark.usefixtures("ca")
-
-
-@pytest.fixture
-def fleet(now):
-    return Fleet.of(6, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 def test_a_pause_takes_the_asking_back_from_who_has_not_moved(fleet, target):

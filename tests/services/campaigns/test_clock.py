@@ -7,7 +7,7 @@ import pytest
 from pki.models import Campaign
 from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
-from tests.services.campaign_cast import (
+from tests.services.campaigns.cast import (
     Fleet,
     Member,
     State,

@@ -4,15 +4,13 @@ import pytest
 
 from pki.models import CampaignMember, Issuer
 from pki.services.rotating import campaigns, drafting, members
-from tests.services.campaign_cast import (
-    Fleet,
+from tests.services.campaigns.cast import (
     Member,
     State,
     condemn,
     events,
     fail,
     in_state,
-    new_issuer,
     of_old,
     started,
     state_of,
@@ -21,16 +19,6 @@ from tests.services.campaign_cast import (
 from tests.services.cast import TESTER, everything
 
 pytestmark = pytest.mark.usefixtures("ca")
-
-
-@pytest.fixture
-def fleet(now):
-    return Fleet.of(6, now)
-
-
-@pytest.fixture
-def target(fleet, now):
-    return new_issuer(now)
 
 
 def test_it_stops_when_more_failed_than_may_and_takes_the_asking_back(fleet, target):
