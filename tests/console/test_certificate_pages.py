@@ -289,8 +289,8 @@ def test_one_that_is_over_and_one_whose_time_has_not_come_say_so(ada, world, now
 def test_the_pages_ask_the_database_a_few_times(ada, world, django_assert_max_num_queries):
     with django_assert_max_num_queries(11):
         ada.get(page(world.certificate))
-    # What stands beside it, and what it bridges, among them.
-    with django_assert_max_num_queries(16):
+    # What stands beside it, what it bridges, and whether devices are told of it, among them.
+    with django_assert_max_num_queries(18):
         ada.get(page(world.issuer))
 
 

@@ -213,7 +213,7 @@ def test_an_issuer_that_may_not_sign_is_said_and_the_certificate_stays(ca, now):
     named = shown.issuer.name
     authorities.change_state(shown.issuer, Issuer.State.RETIRED, TESTER, now, confirmed_name=named)
     assert renew(now) == 0, "until it is due"
-    with pytest.raises(Refusal, match="not active"):
+    with pytest.raises(Refusal, match="is retired"):
         renew(due_at(shown))
     assert current("hello", due_at(shown)) == shown
     assert standby("hello").used_at is None
