@@ -12,9 +12,8 @@ from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
 from tests.console.browser import add, changelist, page
 from tests.console.conftest import browser, staff
-from tests.services.campaigns.cast import Fleet, condemn, drafted, new_issuer, old_issuer
+from tests.services.campaigns.cast import Fleet, condemn, drafted, group_of, new_issuer, old_issuer
 from tests.services.cast import TESTER, everything
-from tests.services.test_overrides import group_of
 
 ROLES = ("Viewer", "Operator", "CA administrator", "Auditor")
 LEADS = {"Operator", "CA administrator"}

@@ -11,9 +11,8 @@ from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
 from tests.console.browser import page
 from tests.console.conftest import browser, staff
-from tests.services.campaigns.cast import Fleet, condemn, new_issuer, old_issuer, started
+from tests.services.campaigns.cast import Fleet, condemn, group_of, new_issuer, old_issuer, started
 from tests.services.cast import TESTER, everything
-from tests.services.test_overrides import group_of
 
 ROLES = ("Viewer", "Operator", "CA administrator", "Auditor")
 MAY = {"Operator", "CA administrator"}

@@ -40,7 +40,7 @@ def another(root_name: x509.Name, issuing_name: x509.Name) -> Ca:
     root = sign(certificates.root(root_name, root_key.public_key(), 365 * DAY, MOMENT), root_key)
     authority = certificates.Authority(root, POINTERS)
     builder = certificates.subordinate(issuing_name, key.public_key(), 300 * DAY, authority, MOMENT)
-    return Ca(root, sign(builder, root_key), key)
+    return Ca(root, sign(builder, root_key), key, root_key)
 
 
 FOREIGN = another(names.subject({"CN": "Foreign Root CA"}), names.subject({"CN": "Foreign Issuing CA"}))
@@ -111,7 +111,7 @@ def test_a_ca_below_one_that_may_have_none_below_it_is_not_relied_on():
         certificates.subordinate(names.subject({"CN": "Third"}), key.public_key(), DAY, authority, MOMENT),
         ca().issuing_key,
     )
-    below = issued(Ca(ca().root, third, key), record("door-1"))
+    below = issued(Ca(ca().root, third, key, ca().root_key), record("door-1"))
     assert refusal(below, [*OURS, third]) == "unknown_issuer"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pki.models import AuditEvent, Campaign, CampaignMember, Device, DeviceGroup, Issuer, Profile
+from pki.models import AuditEvent, Campaign, CampaignMember, Device, Issuer, Profile
 from pki.services.fleet import devices
 from pki.services.issuing import by_hand, issuance, profiles
 from pki.services.proving import status
@@ -11,6 +11,7 @@ from pki.services.rotating.selection import Selection
 from tests.services.campaigns.cast import (
     Fleet,
     condemn,
+    group_of,
     issuers_of,
     new_issuer,
     old_issuer,
@@ -25,12 +26,6 @@ S = Campaign.State
 @pytest.fixture
 def fleet(ca, now):
     return Fleet.of(3, now)
-
-
-def group_of(*names):
-    group = DeviceGroup.objects.create(name="berlin")
-    group.devices.set(Device.objects.filter(name__in=names))
-    return group
 
 
 @pytest.fixture
