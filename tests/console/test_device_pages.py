@@ -15,14 +15,27 @@ from pki.admin.fleet import token_pages
 from pki.admin.fleet.device_filters import LabelFilter
 from pki.core import pins
 from pki.core.errors import Refusal
-from pki.models import AuditEvent, Device, DeviceGroup, EnrollmentToken, LastSeen, TrustBundle
+from pki.models import (
+    AuditEvent,
+    Certificate,
+    Device,
+    DeviceGroup,
+    EnrollmentToken,
+    Issuer,
+    LastSeen,
+    TrustBundle,
+)
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices, labels, rotation
 from pki.services.fleet.sightings import Sighting
+from pki.services.issuing import succession
+from pki.services.looking import standings
 from pki.services.revoking import revocation
 from tests.console.browser import ONE_TOKEN, add, changelist, page
 from tests.console.conftest import browser, staff
 from tests.console.test_deeds import events, state_of, told
+from tests.services.bundles_cast import the_issuing, the_root
+from tests.services.campaigns.cast import condemn
 from tests.services.cast import TESTER, Gadget, change_state, everything, issue, registered, token_for
 from tests.upkeep import bundled
 
@@ -70,6 +83,49 @@ def test_the_page_shows_which_trust_bundle_the_device_has(ada, world, now, behin
     assert f"Trust bundle {words.format(has)}" in shown
     assert ("Trust bundle version" in shown) is (has is not None)
     assert ("not the current one" in shown) is (behind == 1)
+
+
+@pytest.mark.parametrize("which", [the_root, the_issuing], ids=["root", "issuing CA"])
+def test_the_page_says_that_its_certificate_is_refused_and_leads_to_a_new_token(ada, ca, now, which):
+    door = registered("door-1", now)
+    first = issue(door, now)
+    issue(door, now)
+    shown = text(ada.get(page(door)))
+    assert "Renews between" in shown
+    assert "Its certificate is refused" not in shown
+    condemn(which(), Issuer.State.COMPROMISED, now)
+    response = ada.get(page(door))
+    shown = text(response)
+    assert "Its certificate is refused: " in shown
+    assert f"{which()}" in response.context["refused"]
+    assert response.context["refused"].endswith("is compromised")
+    assert f'<a href="{page(door, "new_token")}">new token</a>' in response.content.decode()
+    assert "Renews between" not in shown
+    assert response.context["earlier"] == [
+        (first, standings.of(Certificate.objects.get(pk=first.pk), now).word)
+    ]
+
+
+def test_of_a_device_with_a_good_certificate_that_one_is_shown_and_the_refused_one_below(ada, ca, now):
+    door = registered("door-1", now)
+    good = issue(door, now)
+    spare = succession.make_next(the_issuing(), "P-256", TESTER, now)
+    Device.objects.update(issuer=spare)
+    refused = issue(Device.objects.get(), now)
+    condemn(spare, Issuer.State.COMPROMISED, now)
+    response = ada.get(page(door))
+    assert response.context["current"] == good
+    assert response.context["earlier"] == [(refused, "issuer compromised")]
+    assert "Its certificate is refused" not in text(response)
+
+
+def test_who_makes_no_tokens_is_told_that_it_needs_one_without_a_link(viewer, ca, now):
+    door = registered("door-1", now)
+    issue(door, now)
+    condemn(the_issuing(), Issuer.State.COMPROMISED, now)
+    response = viewer.get(page(door))
+    assert "It needs a new token, and enrolls again." in text(response)
+    assert page(door, "new_token") not in response.content.decode()
 
 
 def test_the_page_of_the_newest_trust_bundle_says_how_many_have_it(ada, world, now):

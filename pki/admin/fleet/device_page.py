@@ -9,10 +9,13 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
+from pki.admin.authority import issuer_loss
 from pki.admin.fleet import device_renewal
 from pki.admin.parts import sentences
 from pki.core import pins
 from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen, TrustBundle
+from pki.services.issuing.dependence import lost
+from pki.services.looking import lost_issuers, standings
 from pki.services.revoking import revocation
 from pki.services.rotating import overrides
 
@@ -45,7 +48,9 @@ def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]
     }
     if may("pki.view_certificate"):
         context |= _certificates(device, now)
-        context |= device_renewal.context(device, context["current"], request, now)
+        # With a certificate that is refused nothing can be renewed.
+        renewable = None if context["refused"] else context["current"]
+        context |= device_renewal.context(device, renewable, request, now)
     context |= _signed_by(device, request, now)
     if may("pki.view_enrollmenttoken"):
         context["tokens"] = _tokens(device, now)
@@ -75,29 +80,34 @@ def _of(device: Device) -> QuerySet[Certificate]:
 
 
 def _certificates(device: Device, now: datetime) -> dict[str, Any]:
-    current = (
-        revocation.living(device, now)
-        .filter(not_before__lte=now)
-        .select_related("profile")
-        .order_by("-pk")
-        .first()
-    )
+    current = _current(device, now)
     others = _of(device).exclude(pk=current.pk) if current else _of(device)
-    earlier = list(others.select_related("revocation").order_by("-pk")[: SHOWN + 1])
+    with_standing = others.select_related("revocation__revoked_by", "issuer__parent")
+    earlier = list(with_standing.order_by("-pk")[: SHOWN + 1])
+    loss = lost_issuers.of(current.issuer, now) if current else None
     certificates = reverse("admin:pki_certificate_changelist")
     return {
         "current": current,
+        "refused": issuer_loss.why(loss) if loss else "",
         "pin": pins.spki_pin(current.parsed.public_key()) if current else "",
-        "earlier": [(each, _standing(each, now)) for each in earlier[:SHOWN]],
+        "earlier": [(each, _standing(each, device, now)) for each in earlier[:SHOWN]],
         "more_certificates": f"{certificates}?device__id__exact={device.pk}" if len(earlier) > SHOWN else "",
     }
 
 
-def _standing(certificate: Certificate, now: datetime) -> str:
-    revoked = getattr(certificate, "revocation", None)
-    if revoked is not None:
-        return f"revoked: {revoked.reason}"
-    return "expired" if certificate.not_after < now else "valid"
+def _current(device: Device, now: datetime) -> Certificate | None:
+    """The latest of those that are good; if none is, the latest that would be but for its issuer."""
+    begun = revocation.living(device, now).filter(not_before__lte=now)
+    by_age = begun.select_related("profile", "issuer__parent").order_by("-pk")
+    return by_age.exclude(issuer__in=lost()).first() or by_age.first()
+
+
+def _standing(certificate: Certificate, device: Device, now: datetime) -> str:
+    certificate.device = device
+    standing = standings.of(certificate, now)
+    if standing.word is standings.Word.REVOKED:
+        return f"{standing.word}: {certificate.revocation.reason}"
+    return standing.word
 
 
 def _tokens(device: Device, now: datetime) -> list[tuple[EnrollmentToken, str]]:
