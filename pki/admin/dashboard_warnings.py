@@ -12,7 +12,7 @@ from pki.admin.navigation import link
 from pki.models import Campaign
 from pki.services.issuing.listener_certificates import SERVER_PROFILE
 from pki.services.issuing.profiles import open_profiles
-from pki.services.looking import list_standings, lost_issuers, overview, responder_standings, upkeep
+from pki.services.looking import list_standings, lost_issuers, overview, responder_standings, shut_out, upkeep
 from pki.services.looking.overview import IssuerLife
 from pki.services.people import logins
 
@@ -44,6 +44,8 @@ def found(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime) ->
         )
     if may("pki.view_profile") and may("pki.view_issuer"):
         listed += _lost_issuers(request, now)
+    if may("pki.view_device") and may("pki.view_issuer"):
+        listed += _shut_out(now)
     listed += _ending(issuers)
     if may("pki.view_certificate"):
         listed += _overdue_listeners(now)
@@ -94,6 +96,17 @@ def _lost_issuers(request: HttpRequest, now: datetime) -> Iterator[Warning]:
             "says why not.",
             link("pki_certificate_changelist", q=settings.PORTAL_HOSTNAMES[0]),
             "Look at their certificates",
+        )
+
+
+def _shut_out(now: datetime) -> Iterator[Warning]:
+    for issuer in shut_out.by_issuer(now):
+        yield Warning(
+            "danger",
+            f"{issuer} is compromised, and devices whose certificates hang on it are shut out until each was "
+            "enrolled again.",
+            link("pki_issuer_change", issuer.pk),
+            "See what is to be done",
         )
 
 

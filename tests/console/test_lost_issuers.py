@@ -7,14 +7,15 @@ import pytest
 from django.contrib.auth.models import Group
 from django.urls import reverse
 
-from pki.models import CrossCertificate, Issuer, Profile
+from pki.models import CrossCertificate, Device, Issuer, Profile
 from pki.services.issuing import listener_certificates, succession
-from pki.services.looking import lost_issuers
+from pki.services.looking import lost_issuers, shut_out
+from pki.services.revoking import revocation
 from tests.console.browser import page
 from tests.console.conftest import browser, staff
 from tests.services.bundles_cast import the_issuing, the_root
 from tests.services.campaigns.cast import condemn
-from tests.services.cast import DAY, SECOND, TESTER, everything
+from tests.services.cast import DAY, SECOND, TESTER, change_state, everything, issue, registered
 
 LOST = Issuer.State.COMPROMISED
 ROLES = ("Viewer", "Operator", "CA administrator", "Auditor")
@@ -82,6 +83,70 @@ def test_listeners_are_named_until_they_show_others(ada, ca, now, settings):
     assert ada.get(link).status_code == 200
     listener_certificates.renew_due(["hello", "secure"], ["localhost"], TESTER, now + SECOND)
     assert lost_warnings(ada) == []
+
+
+@pytest.mark.parametrize("which", [the_root, the_issuing], ids=["root", "issuing CA"])
+def test_the_dashboard_is_red_until_the_last_device_is_enrolled_again(ada, ca, now, which):
+    lost = which()
+    again, spent = registered("again", now), registered("spent", now)
+    issue(again, now)
+    revocation.revoke([issue(spent, now)], revocation.Revocation.Reason.SUPERSEDED, TESTER, now)
+    condemn(lost, LOST, now)
+    made = succession.make_next(lost, "P-256", TESTER, now)
+    able = made.subordinates.get() if made.is_root else made
+    give("device", able)
+    give("server", able)
+    listener_certificates.renew_due(["hello", "secure"], ["localhost"], TESTER, now + SECOND)
+    ((sentence, link, words),) = lost_warnings(ada)
+    assert sentence.startswith(
+        f"{lost} is compromised, and devices whose certificates hang on it are shut out"
+    )
+    assert (link, words) == (page(lost), "See what is to be done")
+    issue(Device.objects.get(pk=again.pk), now + SECOND)
+    assert lost_warnings(ada) == []
+
+
+def test_of_two_that_are_compromised_in_a_line_the_upper_one_is_named(ca, now):
+    issue(registered("door-1", now), now)
+    assert list(shut_out.by_issuer(now)) == []
+    condemn(the_issuing(), LOST, now)
+    assert list(shut_out.by_issuer(now)) == [the_issuing()]
+    condemn(the_root(), LOST, now)
+    assert list(shut_out.by_issuer(now)) == [the_root()]
+
+
+def test_the_last_step_leads_to_the_devices_that_are_left(ada, ca, now):
+    for name in ("left", "again", "never-enrolled"):
+        registered(name, now)
+    for name in ("left", "again"):
+        issue(Device.objects.get(name=name), now)
+    condemn(the_issuing(), LOST, now)
+    made = succession.make_next(the_issuing(), "P-256", TESTER, now)
+    give("device", made)
+    issue(Device.objects.get(name="again"), now)
+    step = ada.get(page(the_issuing())).context["steps"][-1]
+    listed = ada.get(step.link).context["cl"].result_list
+    assert [device.name for device in listed] == ["left"]
+
+
+@pytest.mark.parametrize("state", ["suspended", "retired"])
+def test_who_is_not_active_is_not_shut_out_by_a_compromise(ca, now, state):
+    device = registered("door-1", now)
+    certificate = issue(device, now)
+    condemn(the_issuing(), LOST, now)
+    assert list(shut_out.devices(now)) == [device]
+    assert list(shut_out.devices(certificate.not_after + SECOND)) == []
+    change_state(device, state, now)
+    assert list(shut_out.devices(now)) == []
+
+
+def test_as_long_as_nothing_is_lost_no_device_is_asked_after(ca, now, django_assert_num_queries):
+    with django_assert_num_queries(1) as asked:
+        assert list(shut_out.devices(now)) == []
+    assert "pki_device" not in asked.captured_queries[0]["sql"]
+    with django_assert_num_queries(1) as asked:
+        assert list(shut_out.by_issuer(now)) == []
+    assert "pki_device" not in asked.captured_queries[0]["sql"]
 
 
 @pytest.mark.parametrize("role", ROLES)
