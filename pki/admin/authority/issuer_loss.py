@@ -59,8 +59,8 @@ def steps(loss: Loss, profiles: Iterable[Profile], request: HttpRequest) -> Iter
     yield Step(
         "What its devices have is refused, so no campaign can move them: each needs a new token, and enrolls "
         "again. Choose them in the list, and New tokens.",
-        link("pki_device_changelist"),
-        "Look at the devices",
+        link("pki_device_changelist", refused="lost"),
+        "Look at the devices that are refused",
     )
 
 

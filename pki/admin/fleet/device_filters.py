@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from pki.models import Device, DeviceGroup, Label, LastSeen
+from pki.services.looking import shut_out
 
 _LISTED = 50
 
@@ -99,3 +100,16 @@ class RotatingFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> QuerySet[Device]:
         return queryset.filter(rotation_requested_at__isnull=False) if self.value() == "yes" else queryset
+
+
+class RefusedFilter(admin.SimpleListFilter):
+    title = "refused"
+    parameter_name = "refused"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("lost", "its CA is lost")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> QuerySet[Device]:
+        if self.value() != "lost":
+            return queryset
+        return queryset.filter(pk__in=shut_out.devices(timezone.now()).values("pk"))

@@ -14,7 +14,13 @@ from django.utils import timezone
 
 from pki.admin.fleet import registering
 from pki.admin.fleet.device_actions import DeviceActions
-from pki.admin.fleet.device_filters import GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter
+from pki.admin.fleet.device_filters import (
+    GroupFilter,
+    LabelFilter,
+    LastSeenFilter,
+    RefusedFilter,
+    RotatingFilter,
+)
 from pki.admin.fleet.device_forms import SUBJECT_FIELDS, DeviceForm
 from pki.admin.fleet.device_page import story
 from pki.admin.parts.asking import administrator
@@ -67,7 +73,15 @@ class DeviceAdmin(DeviceActions, EditedApart):
         "seen",
         "created",
     )
-    list_filter = ("state", "profile", GroupFilter, LabelFilter, LastSeenFilter, RotatingFilter)
+    list_filter = (
+        "state",
+        "profile",
+        GroupFilter,
+        LabelFilter,
+        LastSeenFilter,
+        RotatingFilter,
+        RefusedFilter,
+    )
     list_select_related = ("profile", "last_seen")
     search_fields = ("name",)  # for the search box to be there; see get_search_results
     search_help_text = "The beginning of a device's name or of a label"
