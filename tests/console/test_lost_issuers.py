@@ -230,6 +230,15 @@ def test_who_declares_it_is_told_what_is_known_and_what_is_a_guess(ada, ca, now)
     assert "Its page says then what is to be done" in asked
 
 
+def test_who_declares_a_root_is_told_who_refuses_our_servers_then(ada, ca, now):
+    door = registered("door-1", now)
+    issue(door, now)
+    asked = text_of(ada.get(page(the_root(), "compromised")))
+    assert "As far as known: 1 device has not fetched a trust bundle with another root." in asked
+    assert "refuse our servers until" in asked
+    assert "As far as known" not in text_of(ada.get(page(the_issuing(), "compromised")))
+
+
 # --- What takes its place -------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from pki.services.counting import Bounded
 from pki.services.issuing.dependence import dependents
 from pki.services.revoking import impact
 from pki.services.rotating import progress
+from pki.services.trusting import followers
 
 
 def of_making() -> str:
@@ -64,6 +65,7 @@ def _stopped(issuer: Issuer) -> Iterator[str]:
         )
     if stopped.keep_another:
         yield f"{_devices(stopped.keep_another)} shown another one last, of another issuer, to go on with."
+    yield from _left_alone(issuer)
     if stopped.listeners:
         yield (
             f"Our own listeners that show a certificate of it on this node: {', '.join(stopped.listeners)}. "
@@ -77,6 +79,16 @@ def _stopped(issuer: Issuer) -> Iterator[str]:
         yield (
             f"The campaign {campaign} moves devices away from it: {how_far.moved:,} of {how_far.able:,} "
             "have moved. Who has not cannot renew any more."
+        )
+
+
+def _left_alone(issuer: Issuer) -> Iterator[str]:
+    """How many devices cannot verify our listeners any more, of a root."""
+    alone = followers.knowing_no_other(issuer, timezone.now())
+    if alone:
+        yield (
+            f"As far as known: {_devices(alone)} not fetched a trust bundle with another root. They refuse "
+            "our servers until they are given one by hand."
         )
 
 

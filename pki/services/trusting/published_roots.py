@@ -6,6 +6,8 @@ A listener with a certificate under a root that devices have not heard of locks 
 import logging
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from pki.core.errors import Refusal
 from pki.models import Issuer, TrustBundle
 from pki.services import audit
@@ -55,13 +57,23 @@ def withdraw(root: Issuer, actor: Actor, now: datetime) -> bool:
 
 def since(root: Issuer) -> datetime | None:
     """Since when each version of the trust bundle has named this root; None if the newest does not."""
+    return _naming(root).values_list("made_at", flat=True).first()
+
+
+def first_version(root: Issuer) -> int | None:
+    """The first of the versions of the trust bundle that have named it since; None if the newest does not."""
+    return _naming(root).values_list("version", flat=True).first()
+
+
+def _naming(root: Issuer) -> QuerySet[TrustBundle]:
+    """The versions since the last that did not name this root, the oldest first."""
     names_it = {"contents__contains": root.fingerprint}
     without = TrustBundle.objects.exclude(**names_it).order_by("-version")
     last = without.values_list("version", flat=True).first()
     after = TrustBundle.objects.filter(**names_it).order_by("version")
     if last is not None:
         after = after.filter(version__gt=last)
-    return after.values_list("made_at", flat=True).first()
+    return after
 
 
 def require_published(issuer: Issuer, before: Issuer | None, now: datetime) -> None:
