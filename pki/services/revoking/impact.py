@@ -76,9 +76,9 @@ def of_compromise(issuer: Issuer, now: datetime) -> Stopped:
         issuer__in=already
     )
     of_device = standing.filter(device=OuterRef("pk"))
-    holders = Device.objects.exclude(state=Device.State.RETIRED).filter(
-        Exists(of_device.filter(issuer__in=numbers))
-    )
+    # By the index of the issuer, not device by device: of an issuer that has none it is known at once.
+    theirs = standing.filter(issuer__in=numbers, device__isnull=False)
+    holders = Device.objects.exclude(state=Device.State.RETIRED).filter(pk__in=theirs.values("device"))
     has_another = Exists(of_device.exclude(issuer__in=numbers))
     shows_another = Exists(_last_shown(now).exclude(certificate__issuer__in=numbers | already))
     return Stopped(
