@@ -239,6 +239,22 @@ def test_who_declares_a_root_is_told_who_refuses_our_servers_then(ada, ca, now):
     assert "As far as known" not in text_of(ada.get(page(the_issuing(), "compromised")))
 
 
+def test_nobody_is_told_to_hand_out_a_lost_root(ada, ca, now):
+    assert "Give the PEM to those who are to trust" in text_of(ada.get(page(the_root())))
+    condemn(the_root(), LOST, now)
+    assert "Give the PEM" not in text_of(ada.get(page(the_root())))
+
+
+def test_who_takes_back_a_ca_below_a_lost_root_is_told_that_it_stays_refused(ada, ca, now):
+    issuing = the_issuing()
+    condemn(issuing, Issuer.State.RETIRED, now)
+    assert "It signs again, under every profile" in text_of(ada.get(page(issuing, "activate")))
+    condemn(the_root(), LOST, now)
+    asked = text_of(ada.get(page(issuing, "activate")))
+    assert f"{the_root()}, above {issuing}, is compromised: it can be taken back, and stays refused" in asked
+    assert "It signs again" not in asked
+
+
 # --- What takes its place -------------------------------------------------------------------------
 
 

@@ -149,6 +149,7 @@ class IssuerDeeds(ReadOnlyAdmin):
     def deed_view(self, request: HttpRequest, pk: int, deed: Deed) -> HttpResponse:
         """Change an issuer's state."""
         issuer: Issuer = found(self, request, str(pk), may=self.has_deed_permission)
+        in_vain = issuer_impact.of_taking_back(issuer) if deed.after == _STATE.ACTIVE else ""
 
         def act(cleaned: dict[str, Any]) -> str:
             changed = authorities.change_state(
@@ -164,7 +165,7 @@ class IssuerDeeds(ReadOnlyAdmin):
             self,
             request,
             title=f"{deed.words}: {issuer}",
-            question=deed.question,
+            question=in_vain or deed.question,
             items=[issuer],
             button=deed.words,
             act=act,

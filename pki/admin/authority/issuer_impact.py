@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from django.db import connection
 from django.utils import timezone
 
+from pki.admin.authority import issuer_loss
 from pki.admin.parts import reaching
 from pki.models import Campaign, Device, Issuer
 from pki.services.counting import Bounded
 from pki.services.issuing.dependence import dependents
+from pki.services.looking import lost_issuers
 from pki.services.revoking import impact
 from pki.services.rotating import progress
 from pki.services.trusting import followers
@@ -21,6 +23,12 @@ def of_making() -> str:
         f"{nodes}The secure listener takes it up within seconds; proxies that verify by /ca/all.pem must "
         "fetch that again."
     )
+
+
+def of_taking_back(issuer: Issuer) -> str:
+    """Why it is of no use to take an issuer back, in a sentence; empty if it is."""
+    loss = lost_issuers.of(issuer, timezone.now())
+    return f"{issuer_loss.why(loss)}: it can be taken back, and stays refused all the same." if loss else ""
 
 
 def must_be_named(issuer: Issuer, after: Issuer.State) -> bool:
