@@ -16,7 +16,9 @@ def let_go(campaign: Campaign, now: datetime) -> bool:
     """
     if campaign.gathered_up_to is None:
         return False
-    members = CampaignMember.objects.filter(campaign=campaign, device__gt=campaign.gathered_up_to)
+    # Not who left it since: another campaign may lead them.
+    living = CampaignMember.objects.filter(campaign=campaign, living=True)
+    members = living.filter(device__gt=campaign.gathered_up_to)
     chunk = list(members.order_by("device")[: asking.CHUNK])
     if campaign.state == Campaign.State.CANCELLED:
         asking.release([each for each in chunk if each.state != State.MOVED], campaign, now)

@@ -36,8 +36,8 @@ def of_old() -> Selection:
     return Selection(from_issuer=old_issuer())
 
 
-def group_of(*names: str) -> DeviceGroup:
-    group = DeviceGroup.objects.create(name="hall")
+def group_of(*names: str, name: str = "hall") -> DeviceGroup:
+    group = DeviceGroup.objects.create(name=name)
     group.devices.add(*Device.objects.filter(name__in=names))
     return group
 

@@ -4,7 +4,7 @@ import pytest
 
 from pki.models import Campaign, CampaignMember, Device, Issuer, Profile
 from pki.services.fleet import devices
-from pki.services.rotating import campaigns, progress
+from pki.services.rotating import campaigns, overrides, progress
 from pki.services.rotating.selection import Selection
 from tests.services.campaigns.cast import (
     Member,
@@ -160,4 +160,34 @@ def test_a_device_is_free_for_another_campaign_once_one_has_ended(fleet, target,
     second = started(fleet, Selection(from_issuer=target), new_issuer(now, "Third CA"), name="second")
     assert len(states(second)) == 6
     fleet.live(3)
+    assert state_of(second) == State.FINISHED
+
+
+def test_a_campaign_that_is_cancelled_leaves_those_asked_who_left_it_for_another(fleet, target):
+    first = started(fleet, Selection(group=group_of("door-0", "door-1")), target, name="first")
+    overrides.clear(Device.objects.get(name="door-0"), TESTER, fleet.now)
+    yard = Selection(group=group_of("door-0", "door-2", name="yard"))
+    second = started(fleet, yard, target, name="second")
+    campaigns.cancel(first, TESTER, fleet.now)
+    fleet.step(minutes=1)
+    assert fleet.asked() == {"door-0", "door-2"}
+    fleet.live(3)
+    assert states(second) == {"door-0": Member.MOVED, "door-2": Member.MOVED}
+    assert state_of(second) == State.FINISHED
+
+
+def test_a_campaign_that_is_finished_leaves_those_asked_who_moved_and_left_it_for_another(fleet, target, now):
+    first = started(fleet, Selection(group=group_of("door-0", "door-1")), target, name="first")
+    fleet.move("door-0")
+    third = new_issuer(now, "Third CA")
+    device = Device.objects.get(name="door-0")
+    device.profile = Profile.objects.create(name="third", issuer=third)
+    devices.amend(device, ["profile"], TESTER, fleet.now)
+    yard = Selection(group=group_of("door-0", "door-2", name="yard"))
+    second = started(fleet, yard, third, name="second")
+    campaigns.finish(first, TESTER, fleet.now)
+    fleet.step(minutes=1)
+    assert fleet.asked() == {"door-0", "door-1", "door-2"}
+    fleet.live(3)
+    assert states(second) == {"door-0": Member.MOVED, "door-2": Member.MOVED}
     assert state_of(second) == State.FINISHED
