@@ -33,9 +33,12 @@ def made_by(device: Device) -> Campaign | None:
 def clear(device: Device, actor: Actor, now: datetime) -> bool:
     """Let `device` follow its profile again, and the campaign that leads it elsewhere leave it alone; whether
     it did not follow it.
+
+    What says the same as the profile stays: it asks a device to come to the profile's issuer.
     """
     with writing():
-        if not Device.objects.filter(pk=device.pk, issuer__isnull=False).exists():
+        overridden = Device.objects.filter(pk=device.pk, issuer__isnull=False)
+        if not overridden.exclude(issuer=F("profile__issuer")).exists():
             return False
         before = _follow_profile(device, _BY_HAND)
         audit.record("device.follows_profile", actor, now, device=device, instead_of=str(before))

@@ -262,6 +262,19 @@ def test_a_campaign_at_work_leaves_alone_who_was_let_follow_its_profile(fleet, t
     assert not CampaignMember.objects.filter(living=True).exists()
 
 
+def test_who_is_asked_to_come_to_its_profiles_issuer_stays_so(fleet, target):
+    """The page was opened while canaries were watched; then the campaign gave the profile the new issuer."""
+    campaign = started(fleet, Selection(from_issuer=old_issuer()), target, canary_percent=50)
+    (canary, *_) = fleet.asked()
+    campaigns.open_to_all(campaign, TESTER, fleet.now)
+    before = everything()
+    assert not overrides.clear(Device.objects.get(name=canary), TESTER, fleet.now)
+    assert everything() == before
+    fleet.live(3)
+    assert set(states(campaign).values()) == {"moved"}
+    assert Campaign.objects.get(pk=campaign.pk).state == S.FINISHED
+
+
 # --- Finished from a pause ------------------------------------------------------------------------
 
 
