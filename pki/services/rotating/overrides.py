@@ -57,7 +57,7 @@ def leave_with_profile(device: Device) -> Issuer | None:
 
 def drop_of_profile(profile: int, before: int) -> int:
     """Drop what says the same as a profile said before it was given another issuer than `before`, inside the
-    caller's transaction; of how many devices. Not of those that a campaign leads: it is at it.
+    caller's transaction; of how many devices. Not of those that a campaign leads: it is at it (`drop_overtaken`).
     """
     return _drop(Device.objects.filter(~_led(), profile=profile, issuer=before))
 
@@ -84,6 +84,14 @@ def drop_useless(devices: Iterable[int], able: Iterable[int]) -> None:
     overridden = Device.objects.filter(pk__in=list(devices), issuer__isnull=False)
     useless = overridden.filter(Q(issuer=F("profile__issuer")) | ~Q(issuer__in=list(able)))
     _drop(Device.objects.filter(pk__in=list(useless.values_list("pk", flat=True))))
+
+
+def drop_overtaken(devices: Iterable[int], campaign: Campaign, profiles: Iterable[int]) -> None:
+    """Drop what `campaign` decided on these devices whose profiles (their numbers) somebody decided on since,
+    inside the caller's transaction.
+    """
+    decided = (campaign.from_issuer_id, campaign.to_issuer_id)
+    _drop(Device.objects.filter(pk__in=list(devices), profile__in=list(profiles), issuer__in=decided))
 
 
 def _led() -> Exists:

@@ -52,7 +52,6 @@ def switch_back(campaign: Campaign, actor: Actor, now: datetime) -> None:
     if campaign.from_issuer is None or not campaign.from_issuer.can_sign(now):
         return
     _give(to_give_back(campaign, now).order_by("pk").select_for_update(), campaign.from_issuer_id, actor, now)
-    campaign.switched_profiles = []
 
 
 def _give(chosen: Iterable[Profile], issuer: int | None, actor: Actor, now: datetime) -> None:

@@ -187,6 +187,40 @@ def test_who_is_asked_stays_so_when_a_campaign_gives_the_profile_the_new_issuer(
     assert fleet.asked() == {"door-0", "door-1", "door-2"}
 
 
+@pytest.mark.parametrize("deed", [campaigns.finish, campaigns.roll_back, campaigns.cancel])
+def test_a_profile_that_is_given_a_third_issuer_while_a_campaign_is_at_work_is_followed_after_it(
+    fleet, target, deed
+):
+    campaign = started(fleet, Selection(from_issuer=old_issuer()), target)
+    fleet.move("door-0")
+    third = new_issuer(fleet.now, "Third CA")
+    rename_issuer_of(devices.default_profile(), third, fleet.now)
+    assert "door-1" in fleet.asked(), "while it is at work"
+    deed(campaign, TESTER, fleet.now)
+    fleet.live(3)
+    assert Campaign.objects.get(pk=campaign.pk).state in Campaign.ENDED
+    assert {issuer_for(fleet, name) for name in fleet.shown} == {third}
+
+
+def test_a_profile_that_is_given_its_old_issuer_by_hand_is_followed_after_the_campaign(fleet, target):
+    old = old_issuer()
+    started(fleet, Selection(from_issuer=old), target)
+    rename_issuer_of(devices.default_profile(), old, fleet.now)
+    fleet.live(3)
+    assert {issuer_for(fleet, name) for name in fleet.shown} == {old}
+
+
+def test_a_decision_of_an_earlier_campaign_is_not_dropped_with_those_of_this_one(fleet, berlin, target, now):
+    other = new_issuer(now, "Other CA")
+    old = Selection(from_issuer=old_issuer())
+    campaign = started(fleet, old, other, name="autumn", window_seconds=6000)
+    rename_issuer_of(devices.default_profile(), new_issuer(now, "Third CA"), fleet.now)
+    assert states(campaign)["door-1"] == "waiting"
+    campaigns.cancel(campaign, TESTER, fleet.now)
+    fleet.step(minutes=1)
+    assert issuer_for(fleet, "door-1") == target
+
+
 # --- Another profile ------------------------------------------------------------------------------
 
 
