@@ -129,7 +129,12 @@ class _Step:
             turns.end(held, State.ROLLED_BACK, HATCHERY, self._now)
         elif held.state == State.OPEN:
             turns.end(held, State.FINISHED, HATCHERY, self._now, _must_enroll(held))
-        elif not judging.canary_has_moved(held):
+        elif judging.canary_has_moved(held):
+            return  # it opens when they were watched long enough
+        elif progress.counts(held)["moved"]:
+            # All had moved before, and nobody is left to be a canary: the profiles are to follow.
+            turns.open_up(held, HATCHERY, self._now)
+        else:
             why = f"No device was found that it could move. {_must_enroll(held)}".rstrip()
             turns.end(held, State.FINISHED, HATCHERY, self._now, why)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from pki.models import Campaign, CampaignMember, Device, Issuer, Profile, Revocation
+from pki.services.fleet import devices
 from pki.services.issuing import authorities
 from pki.services.revoking import revocation
 from pki.services.rotating import campaigns, drafting, gathering, pace, progress, selection
@@ -57,6 +58,16 @@ def test_who_has_moved_before_counts_as_moved_and_stays_so(fleet, target):
     assert issuers_of(["door-1"]) == {"door-1": "Next CA"}, "its next renewal does not take it back"
     fleet.live(3)
     assert state_of(campaign) == State.FINISHED
+
+
+def test_a_campaign_whose_devices_have_all_moved_before_gives_the_profiles_the_new_issuer(fleet, target):
+    signed_by(fleet, target, *fleet.shown)
+    campaign = started(fleet, of_old(), target, canary_percent=5, canary_seconds=3600)
+    fleet.live(3)
+    assert (state_of(campaign), devices.default_profile().issuer) == (State.FINISHED, target)
+    assert set(states(campaign).values()) == {Member.MOVED}
+    fleet.enroll("late")
+    assert fleet.shown["late"].issuer == target
 
 
 def test_who_came_back_after_it_had_moved_is_led_again(fleet, target):
