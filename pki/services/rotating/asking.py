@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 
 from pki.models import Campaign, CampaignMember, Device, Issuer
 from pki.services.rotating import pace, renewable
+from pki.services.rotating.holding import hold
 
 State = CampaignMember.State
 
@@ -82,6 +83,7 @@ def release(members: Sequence[CampaignMember], campaign: Campaign, now: datetime
     if campaign.kind == Campaign.Kind.ISSUER:
         _give_back(members, campaign, now)
         return
+    hold(Device.objects.filter(pk__in=[member.device_id for member in members]))
     asked: dict[datetime, list[int]] = {}
     for member in members:
         if member.asked_at is not None:
@@ -105,6 +107,7 @@ def _give_back(members: Sequence[CampaignMember], campaign: Campaign, now: datet
     able = able_issuers(now)
     olds = {member.device_id: member.old_issuer_id for member in members}
     devices = Device.objects.filter(pk__in=olds, issuer=campaign.to_issuer)
+    hold(devices)
     groups: dict[int | None, list[int]] = {}
     for number, usual in devices.values_list("pk", "profile__issuer_id"):
         old = olds[number]
@@ -122,8 +125,7 @@ def _spread(members: QuerySet[CampaignMember], campaign: Campaign, state: str) -
 
 def _mark(devices: Sequence[int], campaign: Campaign, now: datetime) -> None:
     chosen = Device.objects.filter(pk__in=devices)
-    # In one order, as all who hold several: no deadlock.
-    list(chosen.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    hold(chosen)
     if campaign.kind == Campaign.Kind.ISSUER:
         chosen.update(issuer=campaign.to_issuer)
         return

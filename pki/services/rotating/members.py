@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from pki.models import Campaign, CampaignMember, Certificate, Device
+from pki.services.rotating.holding import hold
 from pki.services.rotating.shown import Showing, Shown, by_device
 from pki.services.transactions import writing
 
@@ -130,5 +131,7 @@ def keep_moved(members: Iterable[CampaignMember]) -> None:
         is_forward = campaign.state != Campaign.State.ROLLING_BACK
         if is_forward and campaign.to_issuer_id is not None:
             moved.setdefault(campaign.to_issuer_id, []).append(member.device_id)
+    if moved:
+        hold(Device.objects.filter(pk__in=[number for numbers in moved.values() for number in numbers]))
     for issuer, numbers in moved.items():
         Device.objects.filter(pk__in=numbers).exclude(issuer=issuer).update(issuer=issuer)

@@ -13,6 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from pki.models import Campaign, CampaignMember, Device, Issuer
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.rotating.holding import hold
 from pki.services.transactions import writing
 
 State = CampaignMember.State
@@ -104,8 +105,7 @@ def _members() -> QuerySet[CampaignMember]:
 
 
 def _drop(devices: QuerySet[Device]) -> int:
-    # In one order, as all who hold several: no deadlock.
-    numbers = list(devices.order_by("pk").select_for_update(no_key=True).values_list("pk"))
+    numbers = hold(devices)
     if numbers:
         devices.update(issuer=None)
     return len(numbers)

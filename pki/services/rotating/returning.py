@@ -5,6 +5,7 @@ from datetime import datetime
 from pki.models import Campaign, CampaignMember, Certificate, Device
 from pki.services.revoking import revocation
 from pki.services.rotating import asking
+from pki.services.rotating.holding import hold
 
 State = CampaignMember.State
 _CANNOT_SIGN = "Its old issuer cannot sign any more."
@@ -54,5 +55,6 @@ def _sign_with_old(members: list[CampaignMember], able: set[int]) -> None:
     for member in members:
         if member.old_issuer_id in able and member.old_issuer_id is not None:
             groups.setdefault(member.old_issuer_id, []).append(member.device_id)
+    hold(Device.objects.filter(pk__in=[number for numbers in groups.values() for number in numbers]))
     for issuer, numbers in groups.items():
         Device.objects.filter(pk__in=numbers).update(issuer=issuer)

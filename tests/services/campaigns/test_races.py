@@ -1,5 +1,7 @@
 """Campaigns under many hands: steps at once, steps that are killed, deeds and sightings between them."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -21,6 +23,7 @@ from tests.services.campaigns.cast import (
 from tests.services.cast import TESTER, at_once
 
 NUMBER = 8
+HOLDS = re.compile(r'^SELECT "pki_device"."id" .* ORDER BY (1|"pki_device"."id") ASC( FOR NO KEY UPDATE)?$')
 
 
 @pytest.fixture
@@ -173,6 +176,43 @@ def queries(deed):
     with CaptureQueriesContext(connection) as captured:
         deed()
     return len(captured)
+
+
+def move_all(fleet):
+    fleet.move(*fleet.shown)
+
+
+def after(deed):
+    def run(fleet):
+        fleet.move("door-0")
+        deed(Campaign.objects.get(), TESTER, fleet.now)
+        fleet.step(seconds=1)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("deed", "is_key"),
+    [
+        (move_all, False),
+        (after(campaigns.roll_back), False),
+        (after(campaigns.cancel), False),
+        (after(campaigns.cancel), True),
+    ],
+    ids=["move", "roll back", "cancel", "cancel new keys"],
+)
+def test_devices_are_held_in_one_order_before_several_of_them_are_changed(fleet, target, deed, is_key):
+    """Else two who change the same ones wait for each other on PostgreSQL."""
+    started(fleet, whole_issuer(), None if is_key else target)
+    with CaptureQueriesContext(connection) as captured:
+        deed(fleet)
+    wrote = [each["sql"] for each in captured.captured_queries]
+    changes = [
+        at for at, sql in enumerate(wrote) if sql.startswith('UPDATE "pki_device" ') and " IN (" in sql
+    ]
+    assert changes
+    for before, at in zip([0, *changes], changes, strict=False):
+        assert any(HOLDS.search(sql) for sql in wrote[before:at]), wrote[at]
 
 
 def test_a_batch_costs_the_same_queries_however_many_have_moved(fleet, target):
