@@ -357,6 +357,18 @@ def test_what_came_back_is_said_to_have_moved_back(ada, fleet, now):
     assert "1 of 1 back" in text_of(ada.get(changelist(Campaign)))
 
 
+def test_nobody_is_said_to_have_moved_back_before_all_devices_are_turned_round(ada, fleet, now):
+    campaign = drafted(ada, fleet)
+    ada.post(deed(campaign, "start"), confirmed="yes")
+    campaigns.step(now)
+    CampaignMember.objects.update(state="moved")
+    Campaign.objects.update(state="rolling back", gathered_up_to=0)
+    for where in (page(campaign), changelist(Campaign)):
+        said = text_of(ada.get(where))
+        assert "being turned round" in said
+        assert "moved back" not in said
+
+
 def test_a_page_at_work_brings_itself_up_to_date_and_one_that_is_over_does_not(ada, fleet):
     campaign = drafted(ada, fleet)
     assert "data-refreshes" not in ada.get(page(campaign)).content.decode()

@@ -45,6 +45,9 @@ def test_what_came_back_is_not_said_to_have_moved(fleet):
     fleet.pass_time(minutes=1)
     fleet.move("door-0")
     campaigns.roll_back(Campaign.objects.get(), TESTER, fleet.now)
+    shown = prints("campaign", "show", "spring")
+    assert "being turned round" in shown
+    assert "moved back" not in shown
     fleet.step(minutes=1)
     fleet.obey()
     fleet.step(minutes=1)

@@ -172,6 +172,9 @@ def _roll_back(campaign: Campaign, how_far: Progress) -> Iterator[str]:
 
 
 def _finish(campaign: Campaign, how_far: Progress) -> Iterator[str]:
+    if how_far.is_turning:
+        yield "Its devices are not all turned round yet: it ends before all of them are asked to come back."
+        return
     if campaign.state == State.ROLLING_BACK:
         yield f"It ends before all are back. Asked still, whenever they come: {_devices(how_far.behind)}."
         return

@@ -73,6 +73,8 @@ class CampaignAdmin(CampaignDeeds):
 
     @admin.display(description="moved")
     def shown_moved(self, campaign: Any) -> str:
+        if progress.is_turning(campaign):
+            return "being turned round"
         counts = campaign.counts
         able = sum(counts.values()) - counts.get("left", 0)
         back = " back" if campaign.state in progress.BACK else ""

@@ -108,8 +108,10 @@ class Command(ServiceCommand):
         if campaign.reason:
             self.stdout.write(campaign.reason)
         self.stdout.write(
-            f"{far.moved} of {far.able} {far.word} ({far.percent} %); {far.waiting} wait, {far.asked} asked "
-            f"({far.not_seen} not seen since), {far.renewed} renewed, {far.failed} failed, "
+            "Its devices are being turned round."
+            if far.is_turning
+            else f"{far.moved} of {far.able} {far.word} ({far.percent} %); {far.waiting} wait, "
+            f"{far.asked} asked ({far.not_seen} not seen since), {far.renewed} renewed, {far.failed} failed, "
             f"{far.unable} cannot renew and must enroll, {far.left} left out"
         )
         if campaign.elsewhere:

@@ -58,7 +58,8 @@ def leave_with_profile(device: Device) -> Issuer | None:
 
 def drop_of_profile(profile: int, before: int) -> int:
     """Drop what says the same as a profile said before it was given another issuer than `before`, inside the
-    caller's transaction; of how many devices. Not of those that a campaign leads: it is at it (`drop_overtaken`).
+    caller's transaction; of how many devices. Not of those that a campaign leads: for them `drop_overtaken`
+    does it when that ends.
     """
     return _drop(Device.objects.filter(~_led(), profile=profile, issuer=before))
 

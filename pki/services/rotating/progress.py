@@ -20,7 +20,8 @@ BACK = (Campaign.State.ROLLING_BACK, Campaign.State.ROLLED_BACK)
 class Progress:
     """Numbers of devices. `total` is all of them; `not_seen` are among `asked`.
 
-    Of a campaign that is rolled back they say how far it is with that: `moved` is moved back.
+    Of a campaign that is rolled back they say how far it is with that: `moved` is moved back. While it turns
+    its devices round they are not known yet, and 0.
     """
 
     total: int
@@ -33,6 +34,7 @@ class Progress:
     unable: int  # must enroll again
     left: int
     is_back: bool = False  # whether it is rolling back, or was
+    is_turning: bool = False  # whether it has not turned all its devices round yet
 
     @property
     def able(self) -> int:
@@ -57,13 +59,20 @@ class Progress:
 def of(campaign: Campaign, now: datetime) -> Progress:
     """How far `campaign` is, with two queries over its members' index."""
     members = CampaignMember.objects.filter(campaign=campaign)
-    number = counts(campaign)
+    turning = is_turning(campaign)
+    number = dict.fromkeys(map(str, State), 0) if turning else counts(campaign)
     return Progress(
         total=sum(number.values()),
         not_seen=_not_seen(members, number["asked"]),
         is_back=campaign.state in BACK,
+        is_turning=turning,
         **number,
     )
+
+
+def is_turning(campaign: Campaign) -> bool:
+    """Whether some of its devices are said to be as they were before it was rolled back; for some minutes."""
+    return campaign.state == Campaign.State.ROLLING_BACK and campaign.gathered_up_to is not None
 
 
 def counts(campaign: Campaign) -> dict[str, int]:
@@ -75,13 +84,13 @@ def counts(campaign: Campaign) -> dict[str, int]:
 
 def laggards(campaign: Campaign, most: int) -> list[CampaignMember]:
     """The first `most` of those who were asked and have not moved: who failed before who has not shown the
-    new certificate, and those before who is asked still.
+    new certificate, and those before who is asked still. Nobody while devices are turned round.
 
     Each with its device, and when that was last seen. One query for each state, which reads no more of the
     index than it needs, and one for what is shown of them.
     """
     numbers: list[int] = []
-    for state in BEHIND:
+    for state in () if is_turning(campaign) else BEHIND:
         found = CampaignMember.objects.filter(campaign=campaign, state=state).order_by("place")
         numbers += found.values_list("pk", flat=True)[: most - len(numbers)]
     rows = CampaignMember.objects.select_related("device__last_seen").in_bulk(numbers)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from pki.models import CampaignMember, Device
-from pki.services.rotating import campaigns, members, pace, progress
+from pki.services.rotating import asking, campaigns, members, pace, progress
 from pki.services.rotating.selection import Selection
 from tests.services.campaigns.cast import Member, drafted, new_issuer, old_issuer, started
 from tests.services.cast import TESTER
@@ -97,12 +97,30 @@ def test_of_a_campaign_that_goes_back_it_says_how_many_moved_back(fleet, campaig
     fleet.move("door-0", "door-1")
     campaigns.roll_back(campaign, TESTER, fleet.now)
     fleet.step(seconds=1)
+    campaign.refresh_from_db()
     far = progress.of(campaign, fleet.now)
     assert (far.word, far.moved, far.able, far.percent) == ("moved back", 0, 2, 0)
     fleet.live(2)
     campaign.refresh_from_db()
     far = progress.of(campaign, fleet.now)
     assert (far.word, far.moved, far.able, far.percent) == ("moved back", 2, 2, 100)
+
+
+def test_until_all_are_turned_round_nobody_is_said_to_have_moved_back(fleet, campaign, monkeypatch):
+    fleet.move("door-0", "door-1")
+    fleet.pass_time(seconds=1)
+    monkeypatch.setattr(asking, "CHUNK", 2)
+    campaigns.roll_back(campaign, TESTER, fleet.now)
+    for _ in range(3):
+        far = progress.of(campaign, fleet.now)
+        assert (far.is_turning, far.moved, far.waiting, far.total) == (True, 0, 0, 0)
+        assert progress.laggards(campaign, 10) == []
+        campaigns.step(fleet.now, patience=0)
+        campaign.refresh_from_db()
+    campaigns.step(fleet.now)
+    campaign.refresh_from_db()
+    far = progress.of(campaign, fleet.now)
+    assert (far.is_turning, far.asked, far.moved, far.total) == (False, 2, 0, 6)
 
 
 def test_a_draft_has_made_no_progress(fleet, now):
