@@ -278,6 +278,37 @@ def test_what_a_deed_will_do_is_said_before_with_its_numbers(ada, fleet, now):
     assert "It cannot go on later" in text_of(ada.get(deed(campaign, "cancel")))
 
 
+def test_of_one_device_it_speaks_as_of_one(ada, fleet, now):
+    campaign = drafted(ada, fleet)
+    ada.post(deed(campaign, "start"), confirmed="yes")
+    campaigns.step(now)
+    one, other, last = CampaignMember.objects.order_by("pk")
+    for member, state in ((one, "moved"), (other, "asked"), (last, "waiting")):
+        CampaignMember.objects.filter(pk=member.pk).update(state=state)
+    Campaign.objects.update(elsewhere=1)
+    pausing = text_of(ada.get(deed(campaign, "pause")))
+    assert "1 device waits to be asked" in pausing
+    assert "1 device that was asked and has not renewed yet is not asked any more" in pausing
+    assert "1 device that moved stays so" in text_of(ada.get(deed(campaign, "cancel")))
+    assert "1 more is led by another campaign" in text_of(ada.get(page(campaign)))
+
+
+def test_it_says_wherever_it_is_read_that_a_few_failures_stop_nothing(ada, fleet):
+    said = "more than 5 % of those who were asked have failed, and at least 3 devices"
+    assert said in text_of(ada.post(add(Campaign), **form(group=str(fleet.pk), do="look")))
+    assert "have failed, and at least 3 devices" in text_of(ada.get(add(Campaign)))
+    assert said in text_of(ada.get(page(drafted(ada, fleet))))
+
+
+def test_canaries_that_are_watched_for_no_time_are_said_not_to_be_watched(ada, fleet):
+    no_time = {"canary_seconds_number": "0"}
+    looked = text_of(ada.post(add(Campaign), **form(group=str(fleet.pk), do="look", **no_time)))
+    campaign = drafted(ada, fleet, **no_time)
+    for said in (looked, text_of(ada.get(page(campaign))), text_of(ada.get(deed(campaign, "start")))):
+        assert "not watched" in said
+        assert "0 days" not in said
+
+
 def test_a_campaign_of_keys_is_not_rolled_back(ada, fleet):
     campaign = drafted(ada, fleet)
     ada.post(deed(campaign, "start"), confirmed="yes")

@@ -18,6 +18,7 @@ from pki.admin.parts.spans import IN_SECONDS, SpanField
 from pki.models import Campaign, DeviceGroup, Issuer, Label
 from pki.services.rotating import drafting
 from pki.services.rotating.drafting import MOST, Plan
+from pki.services.rotating.judging import FEWEST_FAILURES
 from pki.services.rotating.selection import Selection
 
 _KINDS = {
@@ -114,7 +115,8 @@ class CampaignForm(OnceForm):
         "Stop at failures, in percent",
         MOST["failures_percent"],
         Plan.failures_percent,
-        "It stops by itself when more than so many of a hundred that were asked have failed.",
+        "It stops by itself when more than so many of a hundred that were asked have failed, and at least "
+        f"{FEWEST_FAILURES} devices.",
     )
 
     def clean_label(self) -> Label | None:

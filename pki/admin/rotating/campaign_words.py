@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from pki.admin.parts.spans import IN_SECONDS, written
 from pki.models import Campaign, Issuer, Profile
-from pki.services.rotating import pace, switching
+from pki.services.rotating import judging, pace, switching
 from pki.services.rotating.drafting import Plan
 from pki.services.rotating.progress import Progress
 from pki.services.rotating.selection import Preview, Selection
@@ -50,8 +50,8 @@ def course(plan: Plan, look: Preview) -> Iterator[str]:
     if plan.canary_percent:
         canaries = f"{pace.canaries(number, plan.canary_percent):,}"
         yield (
-            f"About {canaries} canar{'y is' if canaries == '1' else 'ies are'} asked first, and watched for "
-            f"{written(plan.canary_seconds, IN_SECONDS)} at least."
+            f"About {canaries} canar{'y is' if canaries == '1' else 'ies are'} asked first, and "
+            f"{watched(plan.canary_seconds)}."
         )
     whom = "The others are" if plan.canary_percent else "They are"
     if plan.window_seconds:
@@ -65,17 +65,32 @@ def course(plan: Plan, look: Preview) -> Iterator[str]:
         "A device that is asked renews when it next looks, and its certificate of now stays good meanwhile. "
         "It has moved once it was seen with the new one."
     )
-    yield f"It stops by itself when more than {plan.failures_percent} % of those who were asked have failed."
+    yield f"It stops by itself when {too_many_failures(plan.failures_percent)}."
+
+
+def watched(seconds: int) -> str:
+    """How long canaries are watched."""
+    return f"watched for {written(seconds, IN_SECONDS)} at least" if seconds else "not watched"
+
+
+def too_many_failures(percent: int) -> str:
+    """At how many failures a campaign stops."""
+    return (
+        f"more than {percent} % of those who were asked have failed, and at least {judging.FEWEST_FAILURES} "
+        "devices"
+    )
 
 
 def left_out(selection: Selection, look: Preview) -> Iterator[str]:
     """Who is not reached, and why."""
     if look.elsewhere:
-        yield f"{look.elsewhere:,} of these, because another campaign leads them."
+        them = "it" if look.elsewhere == 1 else "them"
+        yield f"{look.elsewhere:,} of these, because another campaign leads {them}."
     if look.unable:
+        their = "its" if look.unable == 1 else "their"
         yield (
-            f"{look.unable:,} more that cannot renew, and must enroll again: their certificates have ended, "
-            "were revoked, or are of a compromised CA."
+            f"{look.unable:,} more that cannot renew, and must enroll again: {their} certificates have "
+            "ended, were revoked, or are of a compromised CA."
         )
     yield "Devices that are retired: there is nothing to renew."
     if selection.is_whole_issuer and selection.from_issuer is not None:
@@ -128,8 +143,8 @@ def _rate(number: int, seconds: int) -> str:
 def _start(campaign: Campaign, how_far: Progress) -> Iterator[str]:
     if campaign.canary_percent:
         yield (
-            f"{campaign.canary_percent} % of its devices, at least one, are asked at once, and watched for "
-            f"{written(campaign.canary_seconds, IN_SECONDS)} at least."
+            f"{campaign.canary_percent} % of its devices, at least one, are asked at once, and "
+            f"{watched(campaign.canary_seconds)}."
         )
     else:
         yield "There are no canaries: it opens to all at once."
@@ -141,15 +156,20 @@ def _start(campaign: Campaign, how_far: Progress) -> Iterator[str]:
 
 
 def _pause(campaign: Campaign, how_far: Progress) -> Iterator[str]:
-    yield f"Nobody is asked any more, until it goes on: {_devices(how_far.waiting)} wait to be asked."
+    waiting = _who(how_far.waiting, "waits", "wait")
+    yield f"Nobody is asked any more, until it goes on: {waiting} to be asked."
     if how_far.asked:
-        yield f"{_devices(how_far.asked)} that were asked and have not renewed yet are not asked any more."
+        yield _who(
+            how_far.asked,
+            "that was asked and has not renewed yet is not asked any more.",
+            "that were asked and have not renewed yet are not asked any more.",
+        )
 
 
 def _go_on(campaign: Campaign, how_far: Progress) -> Iterator[str]:
     yield "It goes on where it was broken off."
     if how_far.failed:
-        yield f"{_devices(how_far.failed)} that failed are asked again."
+        yield _who(how_far.failed, "that failed is asked again.", "that failed are asked again.")
 
 
 def _open_to_all(campaign: Campaign, how_far: Progress) -> Iterator[str]:
@@ -166,7 +186,8 @@ def _open_to_all(campaign: Campaign, how_far: Progress) -> Iterator[str]:
 
 def _roll_back(campaign: Campaign, how_far: Progress) -> Iterator[str]:
     back = campaign.from_issuer or "the issuer that each had before"
-    yield f"{_devices(how_far.moved + how_far.renewed)} that moved are asked to renew with {back}, at once."
+    moved = _who(how_far.moved + how_far.renewed, "that moved is", "that moved are")
+    yield f"{moved} asked to renew with {back}, at once."
     yield "The others are not asked any more. What was issued stays good until it ends."
     yield from _given_back(campaign)
 
@@ -198,7 +219,8 @@ def _cancel(campaign: Campaign, how_far: Progress) -> Iterator[str]:
     if campaign.state == State.DRAFT:
         yield "Nothing came of it yet, and nothing will."
         return
-    yield f"{_devices(how_far.moved)} that moved stay so; the others are not asked any more."
+    moved = _who(how_far.moved, "that moved stays so", "that moved stay so")
+    yield f"{moved}; the others are not asked any more."
     yield from _given_back(campaign)
     yield "It cannot go on later. To move the others after all, draft another one."
 
@@ -250,3 +272,8 @@ WILL: dict[str, Callable[[Campaign, Progress], Iterator[str]]] = {
 
 def _devices(number: int) -> str:
     return "1 device" if number == 1 else f"{number:,} devices"
+
+
+def _who(number: int, one: str, many: str) -> str:
+    """So many devices, and what is said of one, or of none or several."""
+    return f"{_devices(number)} {one if number == 1 else many}"

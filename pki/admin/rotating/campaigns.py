@@ -131,6 +131,7 @@ class CampaignAdmin(CampaignDeeds):
             "may_see_devices": request.user.has_perm("pki.view_device"),
             "all_asked_by": progress.ends_at(campaign),
             "canaries": _canaries(campaign),
+            "stops": campaign_words.too_many_failures(campaign.failures_percent),
             "window": written(campaign.window_seconds, IN_SECONDS),
         }
         return TemplateResponse(request, "console/campaign.html", context)
@@ -142,7 +143,7 @@ class CampaignAdmin(CampaignDeeds):
 def _canaries(campaign: Campaign) -> str:
     if not campaign.canary_percent:
         return "none"
-    return f"{campaign.canary_percent} %, watched for {written(campaign.canary_seconds, IN_SECONDS)} at least"
+    return f"{campaign.canary_percent} %, {campaign_words.watched(campaign.canary_seconds)}"
 
 
 def _counted(shown: Sequence[Campaign]) -> dict[int, dict[str, int]]:

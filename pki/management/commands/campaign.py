@@ -115,7 +115,8 @@ class Command(ServiceCommand):
             f"{far.unable} cannot renew and must enroll, {far.left} left out"
         )
         if campaign.elsewhere:
-            self.stdout.write(f"{campaign.elsewhere} more are led by another campaign.")
+            are = "is" if campaign.elsewhere == 1 else "are"
+            self.stdout.write(f"{campaign.elsewhere} more {are} led by another campaign.")
         for member in progress.laggards(campaign, _LAGGARDS):
             why = f" ({member.code}): {member.reason}" if member.code else ""
             self.stdout.write(f"  {member.device}: {member.state}{why}")
