@@ -265,6 +265,17 @@ def test_finish_while_it_rolls_back_says_that_they_are_asked_to_come_back_and_so
     assert asked == {"door-0"}
 
 
+def test_a_roll_back_says_who_enrolled_meanwhile_and_is_not_asked(ada, fleet, whole):
+    opened(whole, fleet)
+    before = text_of(ada.get(page(whole, "roll_back")))
+    assert "enrolled meanwhile" not in before
+    fleet.live(2, obey=False)
+    fleet.enroll("late")
+    assert "1 device that enrolled meanwhile has a certificate of Next CA, and is not asked" in text_of(
+        ada.get(page(whole, "roll_back"))
+    )
+
+
 # --- History --------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from pki.admin.parts.spans import IN_SECONDS, written
 from pki.models import Campaign, Issuer, Profile
-from pki.services.rotating import judging, pace, switching
+from pki.services.rotating import judging, pace, progress, switching
 from pki.services.rotating.drafting import Plan
 from pki.services.rotating.progress import Progress
 from pki.services.rotating.selection import Preview, Selection
@@ -189,6 +189,15 @@ def _roll_back(campaign: Campaign, how_far: Progress) -> Iterator[str]:
     moved = _who(how_far.moved + how_far.renewed, "that moved is", "that moved are")
     yield f"{moved} asked to renew with {back}, at once."
     yield "The others are not asked any more. What was issued stays good until it ends."
+    if meanwhile := progress.came_meanwhile(campaign, timezone.now()):
+        new = campaign.to_issuer
+        yield _who(
+            meanwhile,
+            f"that enrolled meanwhile has a certificate of {new}, and is not asked: it gets one of its "
+            "profile's issuer when it renews next.",
+            f"that enrolled meanwhile have certificates of {new}, and are not asked: each gets one of its "
+            "profile's issuer when it renews next.",
+        )
     yield from _given_back(campaign)
 
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from pki.core.errors import Refusal
 from pki.models import Campaign, Issuer
 from pki.services.audit import Actor
-from pki.services.rotating import drafting, pace, switching, turns
+from pki.services.rotating import drafting, pace, progress, switching, turns
 from pki.services.rotating.drafting import Plan, draft
 from pki.services.rotating.stepping import step
 from pki.services.transactions import writing
@@ -127,11 +127,12 @@ def roll_back(campaign: Campaign, actor: Actor, now: datetime) -> None:
     """Ask who has moved to come back, and give profiles back. Raises WrongState or RollBackImpossible."""
     with _held(campaign, "roll_back") as held:
         _require_way_back(held, now)
+        meanwhile = progress.came_meanwhile(held, now) or None
         held.state, held.resume_state, held.paused_at = State.ROLLING_BACK, "", None
         held.gathered_up_to = held.swept_up_to = 0
         switching.switch_back(held, actor, now)
         held.save()
-        turns.record(held, "rolling_back", actor, now, logging.WARNING)
+        turns.record(held, "rolling_back", actor, now, logging.WARNING, not_led=meanwhile)
 
 
 def finish(campaign: Campaign, actor: Actor, now: datetime) -> None:

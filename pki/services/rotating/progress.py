@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
-from pki.models import Campaign, CampaignMember
+from pki.models import Campaign, CampaignMember, Certificate
+from pki.services.revoking import revocation
 
 State = CampaignMember.State
 # So many are looked at for not having been seen; they are as good as drawn by lot, for places are a hash's.
@@ -95,6 +96,23 @@ def laggards(campaign: Campaign, most: int) -> list[CampaignMember]:
         numbers += found.values_list("pk", flat=True)[: most - len(numbers)]
     rows = CampaignMember.objects.select_related("device__last_seen").in_bulk(numbers)
     return [rows[number] for number in numbers if number in rows]
+
+
+def came_meanwhile(campaign: Campaign, now: datetime) -> int:
+    """How many devices got certificates of the new issuer because `campaign` gave it to their profiles, and
+    are not led: they enrolled after it had gathered its devices.
+    """
+    if not campaign.switched_profiles:
+        return 0
+    new = Certificate.objects.filter(
+        revocation.unrevoked(),
+        device__profile__in=campaign.switched_profiles,
+        issuer=campaign.to_issuer,
+        issued_at__gte=campaign.opened_at,
+        not_after__gte=now,
+    )
+    led = CampaignMember.objects.filter(Q(campaign=campaign) | Q(living=True), device=OuterRef("device"))
+    return new.filter(~Exists(led)).order_by().values("device").distinct().count()
 
 
 def ends_at(campaign: Campaign) -> datetime | None:

@@ -78,6 +78,31 @@ def test_who_gets_the_new_certificate_at_the_very_moment_of_rolling_back_comes_b
     assert states(campaign)["door-0"] == Member.MOVED
 
 
+def test_who_enrolled_with_the_new_issuer_meanwhile_is_counted_when_it_is_rolled_back(fleet, target):
+    campaign = started(fleet, of_old(), target, window_seconds=6000)
+    fleet.live(2)
+    fleet.enroll("late")
+    fleet.renew("late")
+    assert "late" not in states(campaign)
+    assert progress.came_meanwhile(Campaign.objects.get(), fleet.now) == 1
+    campaigns.roll_back(campaign, TESTER, fleet.now)
+    (event,) = events("rolling_back")
+    assert event.detail["not_led"] == 1
+    fleet.live(3)
+    assert fleet.shown["late"].issuer == target
+    fleet.renew("late")
+    assert fleet.shown["late"].issuer == old_issuer(), "as is said before"
+
+
+def test_who_is_led_is_not_counted_as_one_that_came_meanwhile(fleet, target):
+    campaign = started(fleet, of_old(), target)
+    fleet.obey()
+    assert progress.came_meanwhile(Campaign.objects.get(), fleet.now) == 0
+    campaigns.roll_back(campaign, TESTER, fleet.now)
+    (event,) = events("rolling_back")
+    assert "not_led" not in event.detail
+
+
 def test_it_can_be_rolled_back_after_it_stopped(fleet, target):
     campaign = started(fleet, of_old(), target)
     fleet.move("door-4", "door-5")
