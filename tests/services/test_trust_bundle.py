@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.core import bundles, certificates, keys, names, pins, trust_bundles
 from pki.core.profiles import ExtendedKeyUsage
-from pki.keystore import KeystoreError, keystore
+from pki.keystore import KeystoreError, folder, keystore
 from pki.models import AuditEvent, BundleSigner, Certificate, Issuer, Profile, TrustBundle
 from pki.services.issuing import authorities, listener_certificates, succession
 from pki.services.revoking import revocation
@@ -48,6 +48,15 @@ def move_listeners(issuer, now):
 
 def lose(issuer, now):
     authorities.change_state(issuer, _STATE.COMPROMISED, TESTER, now)
+
+
+def file_of(reference):
+    return folder() / f"{reference.split(':')[1]}.pem"
+
+
+def damage(reference):
+    file_of(reference).write_bytes(b"damaged")
+    keystore.cache_clear()
 
 
 def roots_in(text):
@@ -361,6 +370,34 @@ def test_signatures_below_all_roots_are_made_anew_together_and_none_is_left_over
     for root in roots:
         signed = bundle_signatures.of(again, root.fingerprint)
         assert verified(tmp_path, signed, [root.certificate], late)[0] == again.contents
+
+
+@pytest.mark.parametrize("whose", ["root", "signer"])
+def test_a_key_that_cannot_be_read_stops_the_signature_below_its_own_root_alone(
+    roots, now, tmp_path, caplog, whose
+):
+    old, new = roots
+    bundle.publish_due(now)
+    authorities.change_state(old, _STATE.RETIRED, TESTER, now, confirmed_name=old.name)
+    bundle.publish_due(now)
+    again_at = bundle.current(now).sign_again_at if whose == "root" else now + SECOND
+    TrustBundle.objects.update(sign_again_at=again_at)
+    damage(old.key_reference if whose == "root" else old.bundle_signers.get().key_reference)
+    before = len(list(folder().glob("bundle-*")))
+    assert bundle.publish_due(again_at)
+    again = bundle.current(again_at)
+    assert again.signed_at == again_at
+    then = (*VERIFY, "-attime", str(int(again_at.timestamp()) + 1))
+    assert verified(tmp_path, bytes(again.signed), [new.certificate], then)[0] == again.contents
+    assert f"The trust bundle is not signed under {old}: The key file" in caplog.text
+    made = BundleSigner.objects.filter(created_at=again_at).count()
+    assert len(list(folder().glob("bundle-*"))) == before + made, "no key is left behind"
+
+
+def test_if_no_key_can_be_read_it_says_so(ca, now):
+    damage(the_root().key_reference)
+    with pytest.raises(KeystoreError, match="does not open"):
+        bundle.current(now)
 
 
 def test_the_signature_for_everybody_is_that_below_the_oldest_active_root(roots, now, tmp_path):

@@ -4,15 +4,19 @@ A device takes a signer that a root which it trusts made itself, and no other. S
 two roots, and who trusts only the new one, need a signature each.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pki.core import certificates
 from pki.core.errors import Refusal
-from pki.keystore import keystore
-from pki.models import BundleSignature, BundleSigner, Issuer, TrustBundle
+from pki.keystore import KeystoreError, keystore
+from pki.models import BundleSignature, Issuer, TrustBundle
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.trusting import bundle_signers
+
+log = logging.getLogger("hatchery.trusting")
 
 
 class NoBundleSigner(Refusal):
@@ -50,17 +54,28 @@ class Signatures:
 def made(contents: str, roots: Sequence[Issuer], now: datetime) -> Signatures:
     """Signatures below each of these roots whose key is on this node; the first is for everybody.
 
-    Raises NoBundleSigner or KeystoreError.
+    A root whose key cannot be used is left out, and the log says so. Raises NoBundleSigner, or KeystoreError
+    if that leaves none.
     """
-    signers = [(root, signer) for root in roots if (signer := bundle_signers.usable(root, now)) is not None]
-    if not signers:
-        raise NoBundleSigner("This node has the key of no root that could sign the trust bundle.")
-    (_, first), *others = signers
+    signed, failed = [], None
+    for root in roots:
+        try:
+            signature = _below(root, contents, now)
+        except KeystoreError as error:
+            # Who trusts another root is not to wait until this one's key is mended.
+            COMPLAINTS.say(log, f"The trust bundle is not signed under {root}", reason(error))
+            failed = error
+            continue
+        if signature is not None:
+            signed.append((root, *signature))
+    if not signed:
+        raise failed or NoBundleSigner("This node has the key of no root that could sign the trust bundle.")
+    (_, first, _), *others = signed
     return Signatures(
-        signed=_by(first, contents),
-        others=[(root, _by(signer, contents)) for root, signer in others],
+        signed=first,
+        others=[(root, below) for root, below, _ in others],
         signed_at=now,
-        sign_again_at=min(bundle_signers.sign_until(signer) for _, signer in signers),
+        sign_again_at=min(until for _, _, until in signed),
     )
 
 
@@ -73,6 +88,11 @@ def of(bundle: TrustBundle, root: str) -> bytes:
     return bytes(dict(rows).get(root, bundle.signed))
 
 
-def _by(signer: BundleSigner, contents: str) -> bytes:
+def _below(root: Issuer, contents: str, now: datetime) -> tuple[bytes, datetime] | None:
+    """A signature below this root, DER, and when it is due anew; None if the root's key is not on this node."""
+    signer = bundle_signers.usable(root, now)
+    if signer is None:
+        return None
     certificate = certificates.parsed(bytes(signer.certificate_der))
-    return keystore().sign_message(signer.key_reference, contents.encode(), certificate)
+    signed = keystore().sign_message(signer.key_reference, contents.encode(), certificate)
+    return signed, bundle_signers.sign_until(signer)

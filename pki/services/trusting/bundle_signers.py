@@ -43,6 +43,8 @@ def _newest(root: Issuer, now: datetime) -> BundleSigner | None:
 
 def _make(root: Issuer, now: datetime) -> BundleSigner:
     kind, _ = keys.certified(root.certificate.public_key())
+    # Opened first: a root's key that cannot be used is to leave no key of a signer behind.
+    keystore().public_key(root.key_reference)
     reference = keystore().create("bundle", _SPECS[kind])
     key = keystore().public_key(reference)
     to_be_signed = certificates.bundle_signer(key, LIFETIME, root.certificate, now)
