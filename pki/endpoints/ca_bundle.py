@@ -21,7 +21,8 @@ CMS = "application/pkcs7-mime; smime-type=signed-data"
 def ca_bundle(request: HttpRequest) -> HttpResponse:
     """For everybody, where nobody shows a certificate."""
     now = timezone.now()
-    return _answer(request, bundle.current(now), now)
+    found = bundle.current(now)
+    return _answer(request, found, _for_who_asks(request, found), now)
 
 
 @endpoint("GET")
@@ -29,18 +30,29 @@ def ca_bundle_to_devices(request: HttpRequest) -> HttpResponse:
     """The same where devices show their certificates: it is noted which version each has."""
     now = timezone.now()
     found = bundle.current(now)
-    response = _answer(request, found, now)
-    note_bundle(request, found.version, now)
+    signed = _for_who_asks(request, found)
+    response = _answer(request, found, signed, now)
+    # Who asks for a signature that there is not gets one that it refuses, and keeps the version that it has.
+    if signed is not None:
+        note_bundle(request, found.version, now)
     return response
 
 
-def _answer(request: HttpRequest, found: TrustBundle, now: datetime) -> HttpResponse:
-    """The trust bundle, CMS SignedData, DER. It proves itself: who asks need not have proven anything.
+def _for_who_asks(request: HttpRequest, found: TrustBundle) -> bytes | None:
+    """The signature below the root that is asked for, None if there is none.
 
     `root` is the SHA-256 of a root that the client trusts, hex, so that it gets a signature below that one.
     """
     # As openssl writes it: upper case, with colons.
-    signed = bundle_signatures.of(found, request.GET.get("root", "").replace(":", "").lower())
+    return bundle_signatures.of(found, request.GET.get("root", "").replace(":", "").lower())
+
+
+def _answer(request: HttpRequest, found: TrustBundle, signed: bytes | None, now: datetime) -> HttpResponse:
+    """The trust bundle, CMS SignedData, DER: this signature, or else the one for everybody.
+
+    It proves itself: who asks need not have proven anything.
+    """
+    signed = signed or bytes(found.signed)
     version = Version(
         tag=pins.fingerprint(signed),
         changed_at=found.signed_at,

@@ -55,7 +55,7 @@ class TrustBundle(models.Model):
 
 
 class BundleSignature(models.Model):
-    """The same version of the bundle, signed below another root: for who trusts that one alone."""
+    """A version of the bundle, signed below one root: for who trusts that one alone."""
 
     bundle = models.ForeignKey(TrustBundle, on_delete=models.CASCADE, related_name="signatures")
     root = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="+")

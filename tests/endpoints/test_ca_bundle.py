@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from pki.core import bundles
 from pki.endpoints import peer
+from pki.keystore import folder, keystore
 from pki.models import AuditEvent, BundleSigner, Issuer, LastSeen, TrustBundle
 from pki.services.fleet.sightings import SightingLog
 from pki.services.issuing import authorities, succession
@@ -182,6 +183,20 @@ def test_a_device_that_fetches_it_with_its_certificate_is_known_to_have_it(door)
     assert again.status_code == 304
     assert client.get("/secure").status_code == 200
     assert noted() == [("door-1", int(answer["Hatchery-Bundle-Version"]))]
+
+
+def test_who_asks_for_a_signature_that_there_is_not_is_not_known_to_have_it(door, now, tmp_path):
+    old, client = the_root(), DeviceClient(door.certificate)
+    new = succession.make_next(old, "P-256", TESTER, now)
+    (folder() / f"{old.key_reference.split(':')[1]}.pem").unlink()
+    keystore.cache_clear()
+    bundle.publish_due(now)
+    for asked, version in ((old, None), (new, TrustBundle.objects.get().version)):
+        answer = client.get(f"/ca-bundle?root={asked.fingerprint}")
+        assert answer.status_code == 200
+        takes_it = verified(tmp_path, answer.content, [asked.certificate])[0] is not None
+        assert takes_it == (version is not None)
+        assert noted() == ([("door-1", version)] if version else [])
 
 
 def test_fetching_it_costs_one_query_more_where_devices_show_themselves(door):

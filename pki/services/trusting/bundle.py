@@ -56,7 +56,8 @@ def current(now: datetime) -> TrustBundle:
 
 
 def publish_due(now: datetime) -> bool:
-    """Make a new version if what it says has changed, or sign it anew if that is due; whether it was done.
+    """Make a new version if what it says has changed, or sign it anew if that is due, or below a root whose
+    key is here only now; whether it was done.
 
     And make the next root's key ahead, so that its pin is in the bundle long before it is used.
 
@@ -65,12 +66,32 @@ def publish_due(now: datetime) -> bool:
     """
     if not Issuer.objects.exists():
         return False
-    roots, newest = anchors(now).trusted, _newest()
-    _prepare_next_root(roots, now)
-    if newest is not None and not _is_due(newest, now) and _says(newest) == _body(roots, now):
-        return False
+    found, newest = anchors(now), _newest()
+    _prepare_next_root(found.trusted, now)
+    if newest is not None and not _is_due(newest, now) and _says(newest) == _body(found.trusted, now):
+        return _sign_below_more(newest, found.vouching, now)
     with alone("trust-bundle") as free:
         return free and _publish(now).signed_at != (newest.signed_at if newest else None)
+
+
+def _sign_below_more(bundle: TrustBundle, roots: list[Issuer], now: datetime) -> bool:
+    """Sign below those of these roots that could not when the bundle was signed; whether it was done.
+
+    Those that it has stay: another node may have made them, which has other roots' keys.
+    """
+    if not bundle_signatures.lacking(bundle, roots):
+        return False
+    with alone("trust-bundle") as free:
+        bundle.refresh_from_db()
+        late = bundle_signatures.lacking(bundle, roots) if free else []
+        try:
+            signatures = bundle_signatures.made(bundle.contents, late, now) if late else None
+        except KeystoreError:
+            return False  # the log says so
+        if signatures is not None:
+            with writing():
+                signatures.add(bundle)
+        return signatures is not None
 
 
 def _prepare_next_root(roots: list[Issuer], now: datetime) -> None:

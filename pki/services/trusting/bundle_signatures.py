@@ -27,10 +27,9 @@ class NoBundleSigner(Refusal):
 
 @dataclass(frozen=True)
 class Signatures:
-    """CMS SignedData (RFC 5652), DER: that for everybody, and those for who trusts another root alone."""
+    """CMS SignedData (RFC 5652), DER, and the root below which it is; the first is for everybody."""
 
-    signed: bytes
-    others: list[tuple[Issuer, bytes]]
+    below: list[tuple[Issuer, bytes]]
     signed_at: datetime
     sign_again_at: datetime  # the first of them is due then
 
@@ -39,15 +38,25 @@ class Signatures:
 
         Raises IntegrityError if it is a new version, and there is one of its number.
         """
-        bundle.signed, bundle.signed_at = self.signed, self.signed_at
+        (_, bundle.signed), *_ = self.below
+        bundle.signed_at = self.signed_at
         bundle.sign_again_at = self.sign_again_at
         if bundle._state.adding:
             bundle.save(force_insert=True)
         else:
             bundle.save(update_fields=("signed", "signed_at", "sign_again_at"))
         bundle.signatures.all().delete()
+        self._add(bundle)
+
+    def add(self, bundle: TrustBundle) -> None:
+        """Keep them beside those that this version has, inside the caller's transaction."""
+        bundle.sign_again_at = min(bundle.sign_again_at, self.sign_again_at)
+        bundle.save(update_fields=("sign_again_at",))
+        self._add(bundle)
+
+    def _add(self, bundle: TrustBundle) -> None:
         BundleSignature.objects.bulk_create(
-            BundleSignature(bundle=bundle, root=root, signed=signed) for root, signed in self.others
+            BundleSignature(bundle=bundle, root=root, signed=signed) for root, signed in self.below
         )
 
 
@@ -70,26 +79,34 @@ def made(contents: str, roots: Sequence[Issuer], now: datetime) -> Signatures:
             signed.append((root, *signature))
     if not signed:
         raise failed or NoBundleSigner("This node has the key of no root that could sign the trust bundle.")
-    (_, first, _), *others = signed
     return Signatures(
-        signed=first,
-        others=[(root, below) for root, below, _ in others],
+        below=[(root, signature) for root, signature, _ in signed],
         signed_at=now,
         sign_again_at=min(until for _, _, until in signed),
     )
 
 
-def of(bundle: TrustBundle, root: str) -> bytes:
-    """The signature for who trusts the root with this fingerprint (SHA-256, hex), if there is one; else the
-    one for everybody. DER.
+def lacking(bundle: TrustBundle, roots: Sequence[Issuer]) -> list[Issuer]:
+    """Those of these roots below which it has no signature, and whose key is on this node: it may have come
+    after the bundle was signed. Raises KeystoreError.
     """
+    have = set(bundle.signatures.values_list("root", flat=True))
+    return [root for root in roots if root.pk not in have and keystore().has(root.key_reference)]
+
+
+def of(bundle: TrustBundle, root: str) -> bytes | None:
+    """The signature for who trusts the root with this fingerprint (SHA-256, hex), None if there is none; for
+    who names no root, the one for everybody. DER.
+    """
+    if not root:
+        return bytes(bundle.signed)
     # Compared here: who asks may send what no database takes.
-    rows = bundle.signatures.values_list("root__fingerprint", "signed") if root else ()
-    return bytes(dict(rows).get(root, bundle.signed))
+    found = dict(bundle.signatures.values_list("root__fingerprint", "signed")).get(root)
+    return None if found is None else bytes(found)
 
 
 def _below(root: Issuer, contents: str, now: datetime) -> tuple[bytes, datetime] | None:
-    """A signature below this root, DER, and when it is due anew; None if the root's key is not on this node."""
+    """A signature below this root, DER, and when it is due anew; None if its key is not on this node."""
     signer = bundle_signers.usable(root, now)
     if signer is None:
         return None
