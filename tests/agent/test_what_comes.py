@@ -413,6 +413,27 @@ def test_it_asks_for_the_signature_below_its_own_root(agent, hatchery):
     assert queries == [f"root={fingerprint}"]
 
 
+def test_it_asks_below_each_of_its_roots_until_one_has_signed(agent, hatchery, tmp_path):
+    """Not each need be one that signs: devices may have a root of their own in the file too."""
+    (agent.folder / "ca.pem").write_bytes(b"# Two\n" + STRANGER.pem + b"# and\n" + ROOT.pem)
+    asked = {
+        each: each.certificate.fingerprint(hashes.SHA256()).hex(":").upper() for each in (ROOT, STRANGER)
+    }
+    queries = []
+
+    def answer(*_):
+        queries.append(hatchery.query)
+        above = ROOT if hatchery.query == f"root={asked[ROOT]}" else NEXT_ROOT
+        by = Authority("bundle signer", above, ca=False, usages=[ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        return Answer(signed_bundle(tmp_path, by, text(2, ROOT, NEXT_ROOT), above))
+
+    hatchery.rules["ca-bundle"] = answer
+    assert "trusts version 2 of Hatchery's CAs" in agent.run().stderr
+    # Then it asks whether Hatchery is good under what it took.
+    assert queries[:2] == [f"root={asked[STRANGER]}", f"root={asked[ROOT]}"]
+    assert (agent.folder / "ca.pem").read_bytes() == text(2, ROOT, NEXT_ROOT)
+
+
 @pytest.mark.parametrize("known", [(ROOT,), (ROOT, ISSUING)], ids=["its root", "its root and itself"])
 def test_whoever_has_an_issuing_ca_signs_no_bundle(agent, serve_bundle, known):
     """With the signer that it can make itself, for mail, and a whole chain to a root of the device's."""

@@ -564,14 +564,13 @@ def test_an_issuing_ca_that_is_made_by_a_device_is_none(ca, now, tmp_path, evil)
     assert verified(tmp_path, forged(evil[2], signer, signer_key, others), ours())[0] is None
 
 
-def as_the_page_says(folder):
-    """docs/rollover.md, "What a device does", once it has fetched `ca-bundle`."""
+def as_the_page_says(folder, fetch="true"):
+    """docs/rollover.md, "What a device does", with another command to fetch `ca-bundle`."""
     page = (Path(__file__).parents[2] / "docs" / "rollover.md").read_text()
     block = page.split("### What a device does")[1].split("```sh\n")[1].split("```")[0]
-    root, curl, rest = block.split("\n", 2)
-    assert root.startswith("root=$(openssl x509 -in ca.pem ")
-    assert curl.startswith("curl ")
-    return run("sh", "-c", rest, cwd=folder)
+    lines, curls = re.subn(r"^ +curl .*&&$", f"    {fetch} &&", block, flags=re.MULTILINE)
+    assert curls == 1
+    return run("sh", "-c", lines, cwd=folder)
 
 
 def test_who_has_an_issuing_cas_key_makes_no_signer_that_a_device_takes(ca, now, tmp_path, evil):
@@ -620,6 +619,23 @@ def test_the_lines_of_the_page_take_a_bundle_and_leave_all_as_it_was_for_an_alte
     (tmp_path / "ca.pem").write_text(newer)
     assert as_the_page_says(tmp_path).returncode != 0
     assert (tmp_path / "ca.pem").read_text() == newer
+
+
+@pytest.mark.parametrize("first", ["its own", "ours"])
+def test_a_device_with_a_root_more_takes_it_by_whichever_has_signed(roots, now, tmp_path, first):
+    """A root of the clients signs none; asked for that, it is the active root's that comes."""
+    old, _ = roots
+    clients = authorities.make_root("Clients' Root CA", "P-256", TESTER, now)
+    authorities.change_state(old, _STATE.RETIRED, TESTER, now, confirmed_name=old.name)
+    made = bundle.current(now)
+    trusted = [each.certificate for each in ((clients, old) if first == "its own" else (old, clients))]
+    assert verified(tmp_path, bytes(made.signed), trusted)[0] is None
+    (tmp_path / "ca.pem").write_bytes(bundles.pem(trusted))
+    (tmp_path / pins.fingerprint_of(clients.certificate)).write_bytes(bytes(made.signed))
+    (tmp_path / old.fingerprint).write_bytes(bundle_signatures.of(made, old.fingerprint))
+    fetch = 'cp "$(echo "$root" | tr -d : | tr A-F a-f)" ca-bundle'
+    assert as_the_page_says(tmp_path, fetch).returncode == 0
+    assert (tmp_path / "ca.pem").read_text() == made.contents
 
 
 def test_changed_contents_and_a_cut_file_are_refused(ca, now, tmp_path):
