@@ -24,6 +24,12 @@ VERIFY = (
 AT_ANY_DEPTH = tuple(word for word in VERIFY if word not in ("-verify_depth", "0"))
 
 
+def lines_of_the_page() -> str:
+    """docs/rollover.md, "What a device does"."""
+    page = (Path(__file__).parents[2] / "docs" / "rollover.md").read_text()
+    return page.split("### What a device does")[1].split("```sh\n")[1].split("```")[0]
+
+
 def verified(
     folder: Path, signed: bytes, trusted: Sequence[x509.Certificate], command: Sequence[str] = VERIFY
 ) -> tuple[str | None, str]:

@@ -5,7 +5,6 @@ What a device does is what docs/rollover.md says, with openssl.
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -27,7 +26,16 @@ from pki.services.trusting import (
     standby_keys,
 )
 from tests.clients import run
-from tests.services.bundles_cast import AT_ANY_DEPTH, VERIFY, forged, taken, the_issuing, the_root, verified
+from tests.services.bundles_cast import (
+    AT_ANY_DEPTH,
+    VERIFY,
+    forged,
+    lines_of_the_page,
+    taken,
+    the_issuing,
+    the_root,
+    verified,
+)
 from tests.services.cast import DAY, SECOND, TESTER, Gadget, at_once, everything, registered, token_for
 
 _STATE = Issuer.State
@@ -566,9 +574,7 @@ def test_an_issuing_ca_that_is_made_by_a_device_is_none(ca, now, tmp_path, evil)
 
 def as_the_page_says(folder, fetch="true"):
     """docs/rollover.md, "What a device does", with another command to fetch `ca-bundle`."""
-    page = (Path(__file__).parents[2] / "docs" / "rollover.md").read_text()
-    block = page.split("### What a device does")[1].split("```sh\n")[1].split("```")[0]
-    lines, curls = re.subn(r"^ +curl .*&&$", f"    {fetch} &&", block, flags=re.MULTILINE)
+    lines, curls = re.subn(r"^ +curl .*&&$", f"    {fetch} &&", lines_of_the_page(), flags=re.MULTILINE)
     assert curls == 1
     return run("sh", "-c", lines, cwd=folder)
 
@@ -592,12 +598,6 @@ def test_who_has_an_issuing_cas_key_makes_no_signer_that_a_device_takes(ca, now,
     # LibreSSL's way.
     (tmp_path / "signer.pem").write_bytes(bundles.pem([signer]))
     assert run("openssl", "verify", "-CAfile", "ca.pem", "signer.pem", cwd=tmp_path).returncode != 0
-
-
-def test_the_console_shows_the_command_of_the_page(ca):
-    """Less what is in the shell around it."""
-    shown = (Path(__file__).parents[2] / "templates" / "console" / "trust_bundle.html").read_text()
-    assert f"{' '.join(VERIFY)} " in shown
 
 
 def test_the_lines_of_the_page_take_a_bundle_and_leave_all_as_it_was_for_an_altered_or_older_one(

@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 
 from pki.admin.authority import viewing
 from pki.admin.authority.downloading import Downloads
+from pki.admin.parts.listeners import provisioning_url
 from pki.admin.parts.objects import list_url, looked_at, page_url
 from pki.admin.parts.shown import when
 from pki.core import reading
@@ -79,6 +80,7 @@ class TrustBundleAdmin(Downloads):
             "pins": list(_pins(row)),
             "certificates": _certificates(row),
             "address": f"{settings.PORTAL_STATUS_URL}/ca-bundle",
+            "provisioning_url": provisioning_url(),
             "downloads": [
                 (words, page_url(self, row, "download", form)) for form, (words, *_) in _FORMS.items()
             ],

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import segno
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin
 
-from pki.core import names, sheets
+from pki.admin.parts.listeners import provisioning_url
+from pki.core import sheets
 from pki.models import FULL, Device, EnrollmentToken
 from pki.services.enrolling.tokens import Handed
 from pki.services.issuing import authorities, listener_certificates
@@ -83,8 +83,7 @@ def sheet_of(handed: Sequence[Handed]) -> dict[str, Any]:
 
 def sign_csr_url() -> str:
     """Where devices enroll."""
-    host = names.url_host(settings.PORTAL_HOSTNAMES[0])
-    return f"https://{host}:{settings.PORTAL_PORT_PROVISIONING}/sign-csr"
+    return f"{provisioning_url()}/sign-csr"
 
 
 def qr_code(text: str) -> SafeString:
