@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import segno
@@ -424,6 +425,26 @@ def test_the_qr_code_holds_what_a_device_needs(ada, world, now, monkeypatch, set
     assert drawing
     assert "style=" not in drawing
     assert "<script" not in drawing
+
+
+def test_the_page_of_a_new_token_has_the_agents_settings_to_copy(ada, world, settings):
+    settings.PORTAL_HOSTNAMES = ["hatchery.example"]
+    settings.PORTAL_PORT_SECURE, settings.PORTAL_PORT_PROVISIONING = 9444, 9445
+    shown = make_token(ada, world.gate).content.decode()
+    lines = re.search(r'<pre [^>]*id="agent-conf">(.*?)</pre>', shown, re.DOTALL)[1]
+    conf = dict(line.split("=", 1) for line in lines.splitlines())
+    example = (Path(__file__).parents[2] / "examples" / "agent" / "agent.conf").read_text()
+    defaults = dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
+    assert conf.keys() == defaults.keys()
+    assert all(conf[name] == defaults[name] for name in ("folder", "token_file"))
+    root = world.issuer.parent
+    assert conf["name"] == "gate-1"
+    assert (conf["url"], conf["enroll_url"]) == (
+        "https://hatchery.example:9444",
+        "https://hatchery.example:9445",
+    )
+    assert conf["ca_url"].endswith(f"/ca/{root.key_identifier}.crt")
+    assert conf["ca_sha256"] == root.fingerprint
 
 
 def test_the_ready_lines_name_a_device_with_a_plus_as_openssl_wants_it(ada, world, now):

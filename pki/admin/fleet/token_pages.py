@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin
 
-from pki.admin.parts.listeners import provisioning_url
+from pki.admin.parts.listeners import provisioning_url, secure_url
 from pki.core import sheets
 from pki.models import FULL, Device, EnrollmentToken
 from pki.services.enrolling.tokens import Handed
@@ -46,6 +46,7 @@ def shown_once(
             "sign_csr_url": sign_csr_url(),
             "ca_url": ca_url,
             "ca_fingerprint": root.fingerprint,
+            "agent_conf": _agent_conf(device, ca_url, root.fingerprint),
             "qr_code": qr_code(_payload(device, secret, token, ca_url, root.fingerprint)),
             "opts": page.model._meta,
         },
@@ -84,6 +85,20 @@ def sheet_of(handed: Sequence[Handed]) -> dict[str, Any]:
 def sign_csr_url() -> str:
     """Where devices enroll."""
     return f"{provisioning_url()}/sign-csr"
+
+
+def _agent_conf(device: Device, ca_url: str, ca_sha256: str) -> str:
+    """The settings of the agent: what only Hatchery knows, and the folders of examples/agent/agent.conf."""
+    values = {
+        "name": device.name,
+        "url": secure_url(),
+        "enroll_url": provisioning_url(),
+        "folder": "/var/lib/hatchery-agent",
+        "token_file": "/etc/hatchery/token",
+        "ca_url": ca_url,
+        "ca_sha256": ca_sha256,
+    }
+    return "\n".join(f"{name}={value}" for name, value in values.items())
 
 
 def qr_code(text: str) -> SafeString:
