@@ -22,7 +22,7 @@ from pki.models import (
 )
 from pki.services.issuing import authorities
 from pki.services.revoking import revocation
-from pki.services.rotating import campaigns
+from pki.services.rotating import campaigns, members
 from tests.console.browser import add, changelist, page
 from tests.console.conftest import browser, staff
 from tests.services.cast import DAY, TESTER, everything, issue, registered
@@ -449,6 +449,15 @@ def test_a_devices_page_tells_which_campaign_asks_it(ada, fleet, now):
     assert "asked to renew now by the campaign to new keys" in said
     waits = CampaignMember.objects.filter(state="waiting").first().device
     assert "asked to renew now" not in text_of(ada.get(page(waits)))
+
+
+def test_a_devices_page_tells_why_it_failed_what_a_campaign_asked(ada, fleet, now):
+    campaign = drafted(ada, fleet)
+    ada.post(deed(campaign, "start"), confirmed="yes")
+    campaigns.step(now)
+    asked = CampaignMember.objects.get(state="asked").device
+    members.failed(asked, "same_key_refused", "The key was certified before.", now)
+    assert "failed The key was certified before." in text_of(ada.get(page(asked)))
 
 
 def test_the_dashboard_names_campaigns_at_work_and_warns_of_one_that_stopped(ada, fleet):

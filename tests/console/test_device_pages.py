@@ -31,6 +31,8 @@ from pki.services.fleet import devices, labels, rotation
 from pki.services.fleet.sightings import Sighting
 from pki.services.issuing import succession
 from pki.services.looking import standings
+from pki.services.proving import status
+from pki.services.renewing import refusals, renewal
 from pki.services.revoking import revocation
 from tests.console.browser import ONE_TOKEN, add, changelist, page
 from tests.console.conftest import browser, staff
@@ -164,6 +166,17 @@ def test_what_happened_is_told_in_words_the_newest_first(ada, world, now):
     assert told.index("Certificate revoked (superseded) by shell:test") < registered
     assert told[-1].startswith("Certificate issued"), "sixty days ago, though it was recorded later"
     assert any(words.startswith("Enrollment refused (") and "from 192.0.2.7" in words for words in told)
+
+
+def test_a_refused_renewal_is_told_with_its_code_and_why(ada, world, now, monkeypatch):
+    monkeypatch.setattr(refusals, "REFUSED_RENEWALS", refusals.RefusedRenewalLog())
+    shown = status.standing(world.certificate.fingerprint, now)
+    refusal = renewal.SameKeyRefused("The key was certified before; make a new one.")
+    refusals.note(shown, refusal, "192.0.2.7", now)
+    told = [each for each in ada.get(page(world.door)).context["timeline"] if "Renewal" in each.words]
+    assert [(each.words, each.tone) for each in told] == [
+        ("Renewal refused (same_key_refused): The key was certified before; make a new one.", "bad")
+    ]
 
 
 def test_an_event_tells_who_did_it_from_where(ada, world, now):

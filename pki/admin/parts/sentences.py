@@ -78,6 +78,9 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     "enrollment.refused": lambda detail: (
         f"Enrollment refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
     ),
+    "renewal.refused": lambda detail: (
+        f"Renewal refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
+    ),
     "handshake.refused": lambda detail: (
         f"Turned away {_by_whom_turned_away(detail)} ({_named(detail, 'reason')}): "
         f"{_named(detail, 'explanation')}"
