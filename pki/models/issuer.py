@@ -84,8 +84,16 @@ class Issuer(models.Model):
         return certificates.parsed(bytes(self.certificate_der))
 
     def can_sign(self, now: datetime) -> bool:
-        """Whether it is in use, and has not ended."""
-        return self.state == self.State.ACTIVE and now < self.not_after
+        """Whether it is in use, has not ended, and what it signs is not refused.
+
+        `issuing.dependence.able_to_sign` says the same of all. Reads those above it: select them along.
+        """
+        return self.state == self.State.ACTIVE and now < self.not_after and not self.is_lost
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is compromised, or below one that is: what it signed is refused."""
+        return self.state == self.State.COMPROMISED or (self.parent is not None and self.parent.is_lost)
 
     @property
     def is_root(self) -> bool:

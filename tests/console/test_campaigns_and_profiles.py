@@ -12,7 +12,16 @@ from pki.services.rotating import campaigns
 from pki.services.rotating.selection import Selection
 from tests.console.browser import add, changelist, page
 from tests.console.conftest import browser, staff
-from tests.services.campaigns.cast import Fleet, condemn, drafted, group_of, new_issuer, old_issuer
+from tests.services.campaigns.cast import (
+    Fleet,
+    condemn,
+    drafted,
+    group_of,
+    new_issuer,
+    old_issuer,
+    started,
+    under_another_root,
+)
 from tests.services.cast import TESTER, everything
 
 ROLES = ("Viewer", "Operator", "CA administrator", "Auditor")
@@ -201,6 +210,18 @@ def test_profiles_are_said_to_keep_theirs_where_the_old_issuer_cannot_sign(ada, 
     assert f"They keep it whatever is done: {keeps}." in text_of(ada.get(page(whole)))
     assert f"Profiles that keep {target}: device. {keeps}." in text_of(ada.get(page(whole, "cancel")))
     ada.post(page(whole, "cancel"), confirmed="yes")
+    assert issuer_of_profile() == target
+
+
+def test_profiles_are_said_to_keep_theirs_where_the_old_issuers_root_is_lost(ada, fleet, now):
+    target = under_another_root(now)
+    campaign = started(fleet, Selection(from_issuer=old_issuer()), target)
+    old = campaign.from_issuer
+    condemn(old.parent, Issuer.State.COMPROMISED, fleet.now)
+    keeps = f"{old} is below {old.parent}, which is compromised, and signs no more"
+    assert f"They keep it whatever is done: {keeps}." in text_of(ada.get(page(campaign)))
+    assert f"Profiles that keep {target}: device. {keeps}." in text_of(ada.get(page(campaign, "cancel")))
+    ada.post(page(campaign, "cancel"), confirmed="yes")
     assert issuer_of_profile() == target
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pki.models import AuditEvent, Device, Issuer, Profile
 from pki.services import counting
-from pki.services.issuing import authorities, listener_certificates, succession
+from pki.services.issuing import authorities, dependence, listener_certificates, succession
 from pki.services.revoking import impact, revocation
 from tests.services.bundles_cast import the_issuing, the_root
 from tests.services.cast import DAY, SECOND, TESTER, everything, issue, registered
@@ -21,6 +21,10 @@ def spare(ca, now):
 
 def retire(issuer, now, name=""):
     return authorities.change_state(issuer, _STATE.RETIRED, TESTER, now, confirmed_name=name)
+
+
+def compromise(issuer, now):
+    authorities.change_state(issuer, _STATE.COMPROMISED, TESTER, now)
 
 
 def moved(name, issuer, now):
@@ -119,6 +123,28 @@ def test_what_hangs_on_a_compromised_ca_is_not_good_and_keeps_no_root(spare, now
     authorities.change_state(the_root(), _STATE.COMPROMISED, TESTER, now)
     assert not succession.dependents(the_issuing(), now).certificates
     assert certificate.not_after > now
+
+
+FATES = {
+    "nothing": lambda issuer, now: None,
+    "retired": retire,
+    "compromised": lambda issuer, now: compromise(issuer, now),
+    "its root retired": lambda issuer, now: retire(issuer.parent, now, issuer.parent.name),
+    "its root compromised": lambda issuer, now: compromise(issuer.parent, now),
+}
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_who_can_sign_is_told_alike_of_one_and_of_all(spare, now, fate):
+    FATES[fate](spare, now)
+    spare = Issuer.objects.get(pk=spare.pk)
+    able = fate in ("nothing", "its root retired")
+    assert spare.can_sign(now) is (spare in dependence.able_to_sign(now)) is able
+    assert spare.is_lost is (spare.pk in dependence.lost())
+    assert bool(dependence.why_unable(spare, now)) is not able
+    assert not spare.can_sign(spare.not_after)
+    assert spare not in dependence.able_to_sign(spare.not_after)
+    assert dependence.why_unable(spare, spare.not_after)
 
 
 # --- Compromise -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from pki.admin.parts.spans import IN_SECONDS, written
 from pki.models import Campaign, Issuer, Profile
+from pki.services.issuing.dependence import why_unable
 from pki.services.rotating import judging, pace, progress, switching
 from pki.services.rotating.drafting import Plan
 from pki.services.rotating.progress import Progress
@@ -256,10 +257,7 @@ def _given_back(campaign: Campaign) -> Iterator[str]:
 
 
 def _cannot_sign(issuer: Issuer | None) -> str:
-    if issuer is None:
-        return ""
-    why = issuer.state if issuer.state != Issuer.State.ACTIVE else "over"
-    return f"{issuer} is {why} and signs no more"
+    return f"{issuer} is {why_unable(issuer, timezone.now())} and signs no more" if issuer else ""
 
 
 def _named(chosen: QuerySet[Profile]) -> str:

@@ -1,7 +1,9 @@
-"""What depends on an issuer, and so stands in the way of retiring it."""
+"""What depends on an issuer, and so stands in the way of retiring it; and on which issuers one can depend."""
 
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db.models import QuerySet
 
 from pki.models import Certificate, Device, Issuer, Profile
 from pki.services.counting import Bounded, bounded
@@ -61,6 +63,28 @@ def lost() -> set[int]:
         if state == Issuer.State.COMPROMISED or parent in found:
             found.add(number)
     return found
+
+
+def able_to_sign(now: datetime) -> QuerySet[Issuer]:
+    """The issuers that can sign what is not refused (`Issuer.can_sign`)."""
+    return Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now).exclude(pk__in=lost())
+
+
+def why_barred(issuer: Issuer) -> str:
+    """Why an issuer may not sign, as what it is: "retired"; empty if it may, unless it has ended."""
+    if issuer.state != Issuer.State.ACTIVE:
+        return issuer.state
+    above = issuer.parent
+    while above is not None:
+        if above.state == Issuer.State.COMPROMISED:
+            return f"below {above}, which is compromised,"
+        above = above.parent
+    return ""
+
+
+def why_unable(issuer: Issuer, now: datetime) -> str:
+    """Why an issuer cannot sign, in such words; empty if it can."""
+    return why_barred(issuer) or ("expired" if now >= issuer.not_after else "")
 
 
 def _count(number: Bounded, one: str, several: str) -> str:

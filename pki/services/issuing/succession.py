@@ -5,14 +5,12 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import QuerySet
-
 from pki.core.errors import Refusal
 from pki.keystore import keystore
 from pki.models import Issuer
 from pki.services.audit import Actor
 from pki.services.issuing import authorities
-from pki.services.issuing.dependence import Dependents, dependents, lost
+from pki.services.issuing.dependence import Dependents, able_to_sign, dependents
 from pki.services.transactions import one_at_a_time, writing
 from pki.services.trusting import cross_certificates, standby_keys
 
@@ -67,12 +65,7 @@ def to_be_replaced_below(root: Issuer, now: datetime) -> list[Issuer]:
     if root.state != Issuer.State.COMPROMISED:
         # The next one of a compromised CA is made below this root, which stands.
         living = living.filter(state=Issuer.State.ACTIVE)
-    return list(living.exclude(successors__in=_able(now)).order_by("pk"))
-
-
-def _able(now: datetime) -> QuerySet[Issuer]:
-    """The issuers that can sign what is not refused."""
-    return Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now).exclude(pk__in=lost())
+    return list(living.exclude(successors__in=able_to_sign(now)).order_by("pk"))
 
 
 def _next_root(old: Issuer, name: str, spec: str, actor: Actor, now: datetime) -> Issuer:
@@ -105,7 +98,7 @@ def _require_still_so(issuer: Issuer, names: Iterable[str], now: datetime) -> No
 
 
 def _require_no_successor(issuer: Issuer, now: datetime) -> None:
-    successor = _able(now).filter(predecessor=issuer).first()
+    successor = able_to_sign(now).filter(predecessor=issuer).first()
     if successor is not None:
         raise SuccessorExists(f"{issuer} has a successor already, {successor}; retire that to make another.")
 

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from pki.models import Campaign, CampaignMember, Device, Issuer
+from pki.models import Campaign, CampaignMember, Device
+from pki.services.issuing.dependence import able_to_sign
 from pki.services.rotating import pace, renewable
 from pki.services.rotating.holding import hold
 
@@ -95,9 +96,8 @@ def release(members: Sequence[CampaignMember], campaign: Campaign, now: datetime
 
 
 def able_issuers(now: datetime) -> set[int]:
-    """The numbers of the issuers that can sign."""
-    active = Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now)
-    return set(active.values_list("pk", flat=True))
+    """The numbers of the issuers that can sign what is not refused."""
+    return set(able_to_sign(now).values_list("pk", flat=True))
 
 
 def _give_back(members: Sequence[CampaignMember], campaign: Campaign, now: datetime) -> None:

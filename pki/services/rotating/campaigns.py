@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from pki.core.errors import Refusal
-from pki.models import Campaign, Issuer
+from pki.models import Campaign
 from pki.services.audit import Actor
+from pki.services.issuing.dependence import why_unable
 from pki.services.rotating import drafting, pace, progress, switching, turns
 from pki.services.rotating.drafting import Plan, draft
 from pki.services.rotating.stepping import step
@@ -163,9 +164,8 @@ def _require_way_back(held: Campaign, now: datetime) -> None:
             "or cancel it; devices that have new keys keep them."
         )
     old = held.from_issuer
-    if old is not None and not old.can_sign(now):
-        state = old.state if old.state != Issuer.State.ACTIVE else "expired"
-        raise RollBackImpossible(f"{old} is {state} and signs no more; make another issuer to move to.")
+    if old is not None and (why := why_unable(old, now)):
+        raise RollBackImpossible(f"{old} is {why} and signs no more; make another issuer to move to.")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pki.core.errors import Refusal
 from pki.models import Campaign, Issuer
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.issuing.dependence import why_barred
 from pki.services.rotating import selection as selecting
 from pki.services.rotating.selection import Selection
 from pki.services.transactions import writing
@@ -109,13 +110,10 @@ def require_fit_target(issuer: Issuer, now: datetime) -> None:
         raise TargetUnfit(
             f"{issuer} is a root, which signs for CAs and for no devices; choose a CA below it, or make one."
         )
-    if issuer.state != Issuer.State.ACTIVE:
-        raise TargetUnfit(f"{issuer} is {issuer.state}; devices can only move to an active issuer.")
+    if why := why_barred(issuer):
+        raise TargetUnfit(f"{issuer} is {why} and signs no more; choose another issuer, or make one.")
     if issuer.not_after <= now + timedelta(days=1):
         raise TargetUnfit(f"{issuer} ends at {issuer.not_after:%Y-%m-%d %H:%M} UTC; make its next one first.")
-    above = issuer.parent
-    if above is not None and above.state == Issuer.State.COMPROMISED:
-        raise TargetUnfit(f"{above}, above {issuer}, is compromised; make an issuer under another root.")
 
 
 def _checked_name(name: str) -> str:

@@ -31,6 +31,12 @@ def new_issuer(now: datetime, name: str = "Next CA") -> Issuer:
     return authorities.make_subordinate(name, authorities.root_of(old_issuer()), "P-256", TESTER, now)
 
 
+def under_another_root(now: datetime) -> Issuer:
+    """An issuing CA that does not fall with the issuer of now."""
+    root = authorities.make_root("Second Root", "P-256", TESTER, now)
+    return authorities.make_subordinate("Second CA", root, "P-256", TESTER, now)
+
+
 def of_old() -> Selection:
     """All devices of the issuer of now."""
     return Selection(from_issuer=old_issuer())

@@ -20,6 +20,7 @@ from tests.services.campaigns.cast import (
     started,
     state_of,
     states,
+    under_another_root,
 )
 from tests.services.cast import TESTER, everything
 
@@ -122,6 +123,31 @@ def test_there_is_no_way_back_to_an_issuer_that_cannot_sign(fleet, target, state
     with pytest.raises(campaigns.RollBackImpossible, match=str(state)):
         campaigns.roll_back(campaign, TESTER, fleet.now)
     assert everything() == before
+
+
+def test_there_is_no_way_back_below_a_compromised_root(fleet, now):
+    target = under_another_root(now)
+    campaign = started(fleet, of_old(), target)
+    fleet.move("door-0", "door-1")
+    condemn(campaign.from_issuer.parent, Issuer.State.COMPROMISED, fleet.now)
+    before = everything()
+    with pytest.raises(campaigns.RollBackImpossible, match=f"below {campaign.from_issuer.parent}, which"):
+        campaigns.roll_back(campaign, TESTER, fleet.now)
+    assert everything() == before
+    campaigns.cancel(campaign, TESTER, fleet.now)
+    fleet.step(minutes=1)
+    assert devices.default_profile().issuer == target, "no profile goes back to one that is lost"
+    assert not fleet.asked()
+
+
+def test_who_rolls_back_when_the_root_of_before_is_compromised_stays_where_it_is(fleet, now):
+    campaign = started(fleet, of_old(), under_another_root(now))
+    fleet.move("door-0", "door-1")
+    campaigns.roll_back(campaign, TESTER, fleet.now)
+    condemn(campaign.from_issuer.parent, Issuer.State.COMPROMISED, fleet.now)
+    fleet.live(3)
+    assert not fleet.asked()
+    assert {fleet.shown[name].issuer for name in ("door-0", "door-1")} == {campaign.to_issuer}
 
 
 def test_a_member_whose_own_issuer_cannot_sign_is_left_where_it_is(fleet, target, now):
