@@ -218,7 +218,7 @@ def test_profiles_are_said_to_keep_theirs_where_the_old_issuers_root_is_lost(ada
     campaign = started(fleet, Selection(from_issuer=old_issuer()), target)
     old = campaign.from_issuer
     condemn(old.parent, Issuer.State.COMPROMISED, fleet.now)
-    keeps = f"{old} is below {old.parent}, which is compromised, and signs no more"
+    keeps = f"{old} is below the compromised {old.parent} and signs no more"
     assert f"They keep it whatever is done: {keeps}." in text_of(ada.get(page(campaign)))
     assert f"Profiles that keep {target}: device. {keeps}." in text_of(ada.get(page(campaign, "cancel")))
     ada.post(page(campaign, "cancel"), confirmed="yes")

@@ -89,6 +89,14 @@ def test_all_that_is_wrong_is_said_at_once(door, now):
     }
 
 
+def test_an_issuer_below_a_compromised_root_is_refused(door, now):
+    Issuer.objects.filter(parent=None).update(state=Issuer.State.COMPROMISED)
+    assert codes(by_hand.preview(DOOR, asked(), now)) == ["issuer_inactive"]
+    assert codes(by_hand.preview(newcomer("gate-1"), asked("gate-1"), now)) == ["issuer_inactive"]
+    with pytest.raises(by_hand.issuance.IssuerInactive):
+        by_hand.issue(DOOR, asked(), ADA, now)
+
+
 def test_a_key_of_another_device_and_one_that_is_compromised_are_refused(door, now):
     gate = Gadget("gate-1")
     issued, _ = by_hand.issue(newcomer("gate-1"), csr.verify(gate.csr), ADA, now)

@@ -2,6 +2,8 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from pki.core import csr, keys, names, profiles
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, EnrollmentToken, Issuer, Profile
@@ -226,6 +228,24 @@ def test_a_device_that_is_not_active_is_refused_and_keeps_its_token(door, now, s
         Gadget().enroll(secret, now)
     assert uses_of(secret) == 0
     assert refused()[0].code == "device_inactive"
+
+
+@pytest.mark.parametrize("kind", ["a device's", "a pattern's"])
+def test_an_issuer_below_a_compromised_root_signs_nothing(door, now, kind):
+    secret = token_for(door, now) if kind == "a device's" else pattern_token("door-*", now)
+    Issuer.objects.filter(parent=None).update(state=Issuer.State.COMPROMISED)
+    with pytest.raises(issuance.IssuerInactive, match="below the compromised"):
+        Gadget("door-1" if kind == "a device's" else "door-2").enroll(secret, now)
+    assert uses_of(secret) == 0
+    assert refused()[0].code == "issuer_inactive"
+
+
+def test_that_the_root_stands_is_asked_with_no_query_of_its_own(door, now):
+    Gadget().enroll(token_for(door, now), now)
+    secret = token_for(door, now)
+    with CaptureQueriesContext(connection) as queries:
+        Gadget().enroll(secret, now)
+    assert not [query["sql"] for query in queries if 'FROM "pki_issuer"' in query["sql"]]
 
 
 @pytest.mark.parametrize("state", [Issuer.State.RETIRED, Issuer.State.COMPROMISED])

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from pki.core import csr, profiles
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Issuer, Renewal, Revocation
@@ -14,6 +16,7 @@ from pki.services.renewing import refusals, renewal, windows
 from pki.services.renewing.refusals import RefusedRenewalLog
 from pki.services.revoking import revocation
 from tests.clients import make_csr
+from tests.services.campaigns.cast import under_another_root
 from tests.services.cast import (
     ADDRESS,
     DAY,
@@ -135,6 +138,53 @@ def test_the_next_certificate_is_by_the_issuer_and_the_profile_that_the_device_h
     assert issued.certificate.not_after - issued.certificate.not_before < timedelta(hours=2)
     assert status.standing(issued.certificate.fingerprint, now).asked is False
     assert status.standing(door.certificate.fingerprint, now).asked is True
+
+
+def lose(issuer, now):
+    """Declare the root of an issuer compromised; the issuer itself stays active."""
+    authorities.change_state(authorities.root_of(issuer), Issuer.State.COMPROMISED, TESTER, now)
+
+
+def test_a_good_device_gets_nothing_of_an_issuer_below_a_compromised_root(door, now):
+    other = under_another_root(now)
+    set_profile(issuer=other)
+    lose(other, now)
+    before = as_stored()
+    with pytest.raises(issuance.IssuerInactive, match="is below the compromised Second Root"):
+        door.renew(door.next.csr, now)
+    assert as_stored() == before
+    assert not status.standing(door.certificate.fingerprint, now).asked
+
+
+def test_a_campaigns_issuer_below_a_compromised_root_decides_nothing(door, now):
+    other = under_another_root(now)
+    lose(other, now)
+    Device.objects.update(issuer=other)  # as a step sets it that began before
+    assert not status.standing(door.certificate.fingerprint, now).asked
+    issued = door.renew(door.next.csr, now)
+    assert issued.certificate.issuer == door.certificate.issuer
+    assert status.standing(issued.certificate.fingerprint, now)
+
+
+def test_an_answer_of_an_issuer_that_was_lost_since_is_not_given_again(door, now):
+    other = under_another_root(now)
+    Device.objects.update(issuer=other)
+    set_profile(renew_same_key=True)
+    assert door.renew(door.csr, now).certificate.issuer == other
+    lose(other, now)
+    again = door.renew(door.csr, now).certificate
+    assert again.issuer == door.certificate.issuer
+    assert status.standing(again.fingerprint, now)
+
+
+@pytest.mark.parametrize("led", [False, True], ids=["its profile's", "a campaign's"])
+def test_that_its_issuers_root_stands_is_asked_with_no_query_of_its_own(door, now, led):
+    if led:
+        Device.objects.update(issuer=under_another_root(now))
+    door.renew(door.next.csr, now)
+    with CaptureQueriesContext(connection) as queries:
+        door.renew(door.next.csr, now)
+    assert not [query["sql"] for query in queries if 'FROM "pki_issuer"' in query["sql"]]
 
 
 # --- What it is refused ---------------------------------------------------------------------------------

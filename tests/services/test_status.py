@@ -170,7 +170,7 @@ def test_the_query_finds_every_row_by_an_index(certificate):
             cursor.execute("SET LOCAL enable_seqscan = off")
     plan = status._ROWS.filter(fingerprint=certificate.fingerprint).explain()
     steps = [line for line in plan.splitlines() if "SEARCH" in line or "Scan" in line]
-    assert len(steps) == 6, plan
+    assert len(steps) == 7, plan
     assert all("SEARCH" in step or "Index" in step for step in steps), plan
 
 

@@ -201,7 +201,7 @@ class NewForm(AskForm):
         suiting = [profile for profile in Profile.objects.order_by("name") if self.suits(profile)]
         field = self.fields["profile"]
         if isinstance(field, forms.ModelChoiceField):
-            field.queryset = Profile.objects.select_related("issuer").filter(
+            field.queryset = Profile.objects.select_related("issuer__parent").filter(
                 pk__in=[profile.pk for profile in suiting]
             )
         usual = next((profile for profile in suiting if profile.name == self.usual_profile), None)

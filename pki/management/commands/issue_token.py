@@ -57,7 +57,7 @@ class Command(ServiceCommand):
         try:
             if name is None:
                 return devices.default_profile()
-            return Profile.objects.select_related("issuer").get(name=name)
+            return Profile.objects.select_related("issuer__parent").get(name=name)
         except Profile.DoesNotExist as error:
             raise CommandError(
                 f"There is no profile {name!r}." if name else "Run first: python manage.py bootstrap"

@@ -96,7 +96,7 @@ def reject(request_id: uuid.UUID, message: str, actor: Actor, now: datetime) -> 
 def _take(request_id: uuid.UUID) -> EnrollmentRequest:
     waiting = (
         EnrollmentRequest.objects.select_for_update(of=("self",))
-        .select_related("device__profile__issuer", "profile__issuer")
+        .select_related("device__profile__issuer__parent", "profile__issuer__parent")
         .filter(pk=request_id, state=EnrollmentRequest.State.WAITING)
         .first()
     )

@@ -115,7 +115,7 @@ def _without_token(attempt: Attempt, request: VerifiedRequest, now: datetime) ->
     name = request.common_name
     device = None
     if name is not None:
-        device = Device.objects.select_related("profile__issuer").filter(name=name).first()
+        device = Device.objects.select_related("profile__issuer__parent").filter(name=name).first()
     profile = device.profile if device else devices.default_profile()
     if profile.enrollment_policy == Profile.Policy.TOKEN:
         # Said before anything that depends on the device, so that strangers learn no names.

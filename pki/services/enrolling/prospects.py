@@ -43,7 +43,7 @@ def look(found: EnrollmentRequest, waived: str = "") -> Prospect:
     device = found.device
     name = device.name if device else request.common_name
     if device is None and name is not None:
-        device = Device.objects.select_related("profile__issuer").filter(name=name).first()
+        device = Device.objects.select_related("profile__issuer__parent").filter(name=name).first()
     profile = device.profile if device else found.profile or devices.default_profile()
     return Prospect(request, name, device, profile, _without(profile.rules, request, waived))
 

@@ -178,9 +178,9 @@ def find(secret: str, now: datetime) -> EnrollmentToken:
         raise TokenInvalid
     # A second query for the one of the two that counts: joining both ways to an issuer costs more.
     if token.device_id is not None:
-        token.device = Device.objects.select_related("profile__issuer").get(pk=token.device_id)
+        token.device = Device.objects.select_related("profile__issuer__parent").get(pk=token.device_id)
     else:
-        token.profile = Profile.objects.select_related("issuer").get(pk=token.profile_id)
+        token.profile = Profile.objects.select_related("issuer__parent").get(pk=token.profile_id)
     return token
 
 

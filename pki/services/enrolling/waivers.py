@@ -87,7 +87,7 @@ def allow_once(request_id: uuid.UUID, actor: Actor, now: datetime) -> Issued:
 def _take(request_id: uuid.UUID) -> EnrollmentRequest:
     found = (
         EnrollmentRequest.objects.select_for_update(of=("self",))
-        .select_related("device__profile__issuer", "profile__issuer", "token")
+        .select_related("device__profile__issuer__parent", "profile__issuer__parent", "token")
         .filter(pk=request_id)
         .first()
     )

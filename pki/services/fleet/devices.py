@@ -48,7 +48,7 @@ class BrokenOff(Refusal):
 
 def find(name: str) -> Device:
     """The device of this name. Raises DeviceUnknown."""
-    device = Device.objects.select_related("profile__issuer").filter(name=name).first()
+    device = Device.objects.select_related("profile__issuer__parent").filter(name=name).first()
     if device is None:
         raise DeviceUnknown(f"There is no device {name!r}.")
     return device
@@ -140,7 +140,7 @@ def _register_batch(
 
 def default_profile() -> Profile:
     """The profile that new devices get. Raises Profile.DoesNotExist before `bootstrap`."""
-    return Profile.objects.select_related("issuer").get(name=DEFAULT_PROFILE)
+    return Profile.objects.select_related("issuer__parent").get(name=DEFAULT_PROFILE)
 
 
 def change_state(device: Device, state: Device.State, actor: Actor, now: datetime) -> bool:

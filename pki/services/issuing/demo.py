@@ -30,7 +30,7 @@ def make(folder: Path, actor: Actor, now: datetime) -> None:
     """
     make_private_folder(folder)
     profile = devices.default_profile()
-    device = Device.objects.select_related("profile__issuer").filter(name=DEVICE).first()
+    device = Device.objects.select_related("profile__issuer__parent").filter(name=DEVICE).first()
     if device is None:
         device = devices.register(DEVICE, profile, actor, now)
     # What a client trusts, and what its own certificate leads to: two roots, if there are two.

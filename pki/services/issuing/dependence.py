@@ -77,7 +77,7 @@ def why_barred(issuer: Issuer) -> str:
     above = issuer.parent
     while above is not None:
         if above.state == Issuer.State.COMPROMISED:
-            return f"below {above}, which is compromised,"
+            return f"below the compromised {above}"
         above = above.parent
     return ""
 

@@ -15,12 +15,13 @@ from pki.models import Certificate, Device, Issuer, Profile, Revocation, Subject
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.issuing import authorities
+from pki.services.issuing.dependence import why_barred
 from pki.services.transactions import one_at_a_time, writing
 from pki.services.trusting import cross_certificates
 
 
 class IssuerInactive(Refusal):
-    """The issuer that would sign was retired or declared compromised."""
+    """The issuer that would sign was retired or declared compromised, or one above it is compromised."""
 
     code = "issuer_inactive"
 
@@ -132,10 +133,10 @@ def require_active_device(device: Device) -> None:
 
 
 def require_active_issuer(issuer: Issuer) -> None:
-    """Raise IssuerInactive unless `issuer` may sign."""
-    if issuer.state != Issuer.State.ACTIVE:
+    """Raise IssuerInactive unless `issuer` may sign. Reads those above it: select them along."""
+    if why := why_barred(issuer):
         raise IssuerInactive(
-            f"{issuer}, the issuer of this profile, is {issuer.state}; an administrator must give the "
+            f"{issuer}, the issuer of this profile, is {why}; an administrator must give the "
             "profile another one."
         )
 

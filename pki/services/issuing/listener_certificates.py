@@ -63,7 +63,7 @@ def ensure(listener: str, hostnames: Sequence[str], actor: Actor, now: datetime)
 
     Raises NameRefused, IssuerExpired, IssuerInactive or KeystoreError.
     """
-    profile = Profile.objects.select_related("issuer").get(name=SERVER_PROFILE)
+    profile = Profile.objects.select_related("issuer__parent").get(name=SERVER_PROFILE)
     wanting = _is_wanting(listener, hostnames, profile, now)
     if wanting:
         _issue(listener, hostnames, profile, actor, now)

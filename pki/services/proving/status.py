@@ -98,6 +98,7 @@ _ROWS = Certificate.objects.values_list(
     "device__state",
     "device__issuer_id",
     "device__issuer__state",
+    "device__issuer__parent__state",
     "device__issuer__not_after",
     "device__rotation_requested_at",
     "revocation__reason",
@@ -158,6 +159,8 @@ def _identity(row: Any, fingerprint: str, now: datetime) -> Identity:
 def _decided_issuer(row: Any, now: datetime) -> int | None:
     """The number of what `Device.decided_issuer` says, of a row."""
     if row.device__issuer__state != Issuer.State.ACTIVE or now >= row.device__issuer__not_after:
+        return None
+    if row.device__issuer__parent__state == Issuer.State.COMPROMISED:
         return None
     number: int = row.device__issuer_id
     return number

@@ -94,7 +94,9 @@ def _held(identity: Identity) -> tuple[Device, Certificate]:
     The device first, as `rotation.complete` and `devices.change_states` do: no deadlock.
     """
     held: dict[str, Any] = {"of": ("self",), "no_key": True}
-    devices = Device.objects.select_related("profile__issuer").select_for_update(**held)
+    devices = Device.objects.select_related("profile__issuer__parent", "issuer__parent").select_for_update(
+        **held
+    )
     device = devices.get(pk=identity.device_id)
     return device, Certificate.objects.select_for_update(**held).get(pk=identity.certificate_id)
 
@@ -117,8 +119,8 @@ def _given_before(
         certificate__revocation=None,
         certificate__not_after__gte=now,
     )
-    found = given.select_related("certificate__issuer").order_by("-pk").first()
-    if found is None:
+    found = given.select_related("certificate__issuer__parent").order_by("-pk").first()
+    if found is None or found.certificate.issuer.is_lost:
         return None
     certificate = found.certificate
     issuance.require_new_key(device, certificate.issued_at)

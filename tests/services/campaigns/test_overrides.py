@@ -17,6 +17,7 @@ from tests.services.campaigns.cast import (
     old_issuer,
     started,
     states,
+    under_another_root,
 )
 from tests.services.cast import DAY, TESTER, at_once, everything
 
@@ -84,14 +85,18 @@ def test_who_signs_is_told_alike_by_all_that_tell_it(fleet, berlin, target):
 # --- One that cannot sign is no decision ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("trouble", ["retired", "compromised", "ended"])
+@pytest.mark.parametrize("trouble", ["retired", "compromised", "below a compromised root", "ended"])
 def test_one_that_cannot_sign_is_ignored_however_it_came_to_be_there(fleet, target, trouble):
     # As a step might set it that began before the issuer was condemned.
     Device.objects.update(issuer=target)
     if trouble == "ended":
         Issuer.objects.filter(pk=target.pk).update(not_after=fleet.now)
-    else:
+    elif trouble in Issuer.State:
         Issuer.objects.filter(pk=target.pk).update(state=trouble)
+    else:
+        target = under_another_root(fleet.now)
+        Device.objects.update(issuer=target)
+        Issuer.objects.filter(pk=target.parent_id).update(state=Issuer.State.COMPROMISED)
     assert Device.objects.get(name="door-0").next_issuer(fleet.now) == old_issuer()
     assert not status.standing(fleet.shown["door-0"].fingerprint, fleet.now).asked, "it would renew for ever"
     assert issuer_for(fleet, "door-0") == old_issuer()
