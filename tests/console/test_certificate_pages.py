@@ -31,6 +31,7 @@ from tests.console.browser import changelist, page
 from tests.console.conftest import browser, staff
 from tests.core import cast as core
 from tests.core.ocsp_cast import asked
+from tests.services.campaigns.cast import under_another_root
 from tests.services.cast import DAY, TESTER, Gadget, change_state, everything, issue, registered
 from tests.services.test_inspection import key_pem
 
@@ -138,6 +139,21 @@ def test_every_filter_is_answered_from_an_index_in_its_order(ada, world, query):
         assert first.startswith("SEARCH pki_certificate USING INDEX"), plan
     else:
         assert first == "SCAN pki_certificate", "from the newest on"
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="the plan is SQLite's")
+def test_so_are_valid_ones_once_an_issuer_is_lost(ada, world, now, others):
+    for number in range(others):
+        under_another_root(now, f"Spare {number}")
+    LOSSES["its root"](world.issuer).update(state="compromised")
+    rows = ada.get(LIST, standing="valid").context["cl"].queryset[:51]
+    if not others:
+        assert list(rows) == []
+        return
+    plan = rows.explain()
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan, plan
+    assert plan.splitlines()[0].split(" ", 3)[3].startswith("SEARCH pki_certificate USING INDEX"), plan
 
 
 def test_a_standing_is_said_in_one_word(ada, world, now):
@@ -269,6 +285,38 @@ STANDINGS = {
         "in wrong hands",
     ),
 }
+LOSSES = {
+    "its issuer": lambda issuer: Issuer.objects.filter(pk=issuer.pk),
+    "its root": lambda issuer: Issuer.objects.filter(pk=issuer.parent_id),
+}
+
+
+@pytest.mark.parametrize("whose", LOSSES.values(), ids=LOSSES)
+def test_one_of_a_lost_issuer_is_called_so_everywhere(ada, world, now, whose):
+    assert world.certificate in found(ada, standing="valid")
+    whose(world.issuer).update(state="compromised")
+    shown = ada.get(page(world.certificate)).context["standing"]
+    assert (shown.word, shown.is_good) == ("issuer compromised", False)
+    assert f"The key of {whose(world.issuer).get()}" in shown.sentence
+    assert found(ada, standing="valid") == []
+    assert "issuer compromised" in ada.get(LIST).content.decode()
+    html = ada.get(page(world.door)).content.decode()
+    assert ada.get(page(world.door)).context["current"] is None
+    assert "issuer compromised" in html.lower()
+
+
+def test_what_others_signed_is_valid_still(ada, world, now):
+    kept = {}
+    for number in range(2):
+        device = registered(f"kept-{number}", now)
+        device.issuer = under_another_root(now, f"Spare {number}")
+        device.save()
+        kept[device.name] = issue(device, now)
+        LOSSES["its root"](world.issuer).update(state="compromised")
+        assert set(found(ada, standing="valid")) == set(kept.values())
+        of_lost = {"standing": "valid", "issuer__id__exact": str(world.issuer.pk)}
+        assert found(ada, **of_lost) == []
+        Issuer.objects.update(state="active")
 
 
 @pytest.mark.parametrize(("word", "happens", "said"), [(word, *rest) for word, rest in STANDINGS.items()])

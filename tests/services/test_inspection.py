@@ -366,6 +366,14 @@ def test_a_device_that_is_not_active(door, chained, now, state, code):
     assert refusals(look(chained, now)) == {code}
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with its chain"])
+def test_a_compromised_root_above_its_issuer(certificate, chained, now, alone):
+    Issuer.objects.filter(parent=None).update(state="compromised")
+    shown = look(pem(certificate.parsed) if alone else chained, now)
+    assert refusals(shown) == {"issuer_compromised"}
+    assert f"above {certificate.issuer}, is in wrong hands" in shown.refused[0].sentence
+
+
 def test_a_compromised_issuer(certificate, chained, now):
     Issuer.objects.filter(pk=certificate.issuer_id).update(state="compromised")
     assert refusals(look(chained, now)) == {"issuer_compromised"}

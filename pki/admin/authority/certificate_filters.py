@@ -7,7 +7,8 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pki.models import FULL, SIGNED_BYTES, Certificate, Revocation, RevocationList
+from pki.models import FULL, SIGNED_BYTES, Certificate, Issuer, Revocation, RevocationList
+from pki.services.issuing.dependence import lost
 from pki.services.looking import upkeep
 from pki.services.looking.overview import SPANS
 from pki.services.revoking import revocation
@@ -32,7 +33,7 @@ class StandingFilter(admin.SimpleListFilter):
         now = timezone.now()
         match self.value():
             case "valid":
-                return queryset.filter(revocation.unrevoked(), not_after__gte=now)
+                return _not_of_lost(queryset.filter(revocation.unrevoked(), not_after__gte=now))
             case "revoked":
                 return queryset.filter(revocation__isnull=False)
             case "held":
@@ -40,6 +41,18 @@ class StandingFilter(admin.SimpleListFilter):
             case "expired":
                 return queryset.filter(not_after__lt=now)
         return queryset
+
+
+def _not_of_lost(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
+    """Those whose issuer is neither compromised nor below one that is."""
+    gone = lost()
+    if not gone:
+        return certificates
+    good = Issuer.objects.exclude(pk__in=gone).exclude(parent=None).values_list("pk", flat=True)
+    if len(good) > 1:
+        return certificates.exclude(issuer__in=gone)
+    # An index has those of one issuer in the list's order: the many that are lost are not walked through.
+    return certificates.filter(issuer__in=list(good))
 
 
 class ExpiresFilter(admin.SimpleListFilter):

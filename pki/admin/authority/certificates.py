@@ -114,7 +114,9 @@ class CertificateAdmin(RevokesCertificates, Downloads):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Certificate]:
         # Not joined: a database without statistics may begin with the smallest table, and sort the largest.
-        queryset: QuerySet[Certificate] = super().get_queryset(request).prefetch_related("issuer", "profile")
+        queryset: QuerySet[Certificate] = (
+            super().get_queryset(request).prefetch_related("issuer__parent", "profile")
+        )
         return queryset
 
     def get_search_results(

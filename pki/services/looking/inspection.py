@@ -85,7 +85,7 @@ def inspect(
 
     `use` is what a certificate is shown for; `hostname` what a client would ask for, empty to leave it out.
     """
-    issuers = list(Issuer.objects.order_by("pk")[:_MOST_ISSUERS])
+    issuers = list(Issuer.objects.select_related("parent").order_by("pk")[:_MOST_ISSUERS])
     circumstances = Circumstances([issuer.certificate for issuer in issuers], now, use, hostname)
     try:
         recognised = recognition.recognise(data, password)
@@ -148,7 +148,7 @@ def _by_key(digests: Iterable[str]) -> dict[str, list[Certificate]]:
 
 
 def _selected() -> QuerySet[Certificate]:
-    return Certificate.objects.select_related("issuer", "device", "revocation__revoked_by")
+    return Certificate.objects.select_related("issuer__parent", "device", "revocation__revoked_by")
 
 
 def _record_findings(
@@ -195,11 +195,11 @@ def _whose(certificate: Certificate) -> str:
 
 def _our_issuer(issuer: Issuer, number: int) -> Iterator[Finding]:
     yield Finding("our_issuer", Severity.GOOD, f"It is our CA {issuer}.", part=number)
-    if issuer.state == Issuer.State.COMPROMISED:
+    if issuer.is_lost:
         yield Finding(
             "issuer_compromised",
             Severity.REFUSED,
-            f"The key of {issuer} is in wrong hands: nothing that it signed is trusted here.",
+            f"{standings.whose_key(issuer)} is in wrong hands: nothing that it signed is trusted here.",
             _ADVICE[Word.ISSUER_COMPROMISED],
             number,
         )

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki.core import pins
 from pki.core.findings import Finding, Severity
 from pki.models import BundleSigner, CrossCertificate, Issuer, Responder
+from pki.services.looking.standings import whose_key
 
 
 def findings(shown: x509.Certificate, number: int) -> Iterator[Finding]:
@@ -20,10 +21,14 @@ def findings(shown: x509.Certificate, number: int) -> Iterator[Finding]:
     if cross is not None:
         words = f"a cross-certificate, by which {cross.signer} certifies the key of {cross.subject}"
         yield from _found(words, (cross.subject, cross.signer), number)
-    for responder in Responder.objects.filter(serial=f"{shown.serial_number:x}").select_related("issuer"):
+    for responder in Responder.objects.filter(serial=f"{shown.serial_number:x}").select_related(
+        "issuer__parent"
+    ):
         if responder.certificate == shown:
             yield from _found("it signs OCSP answers", (responder.issuer,), number)
-    for signer in BundleSigner.objects.filter(serial=f"{shown.serial_number:x}").select_related("issuer"):
+    for signer in BundleSigner.objects.filter(serial=f"{shown.serial_number:x}").select_related(
+        "issuer__parent"
+    ):
         if bytes(signer.certificate_der) == shown.public_bytes(Encoding.DER):
             yield from _found("it signs the trust bundle", (signer.issuer,), number)
 
@@ -31,11 +36,11 @@ def findings(shown: x509.Certificate, number: int) -> Iterator[Finding]:
 def _found(words: str, issuers: tuple[Issuer, ...], number: int) -> Iterator[Finding]:
     yield Finding("ours", Severity.GOOD, f"It is ours: {words}.", part=number)
     for issuer in issuers:
-        if issuer.state == Issuer.State.COMPROMISED:
+        if issuer.is_lost:
             yield Finding(
                 "issuer_compromised",
                 Severity.REFUSED,
-                f"The key of {issuer} is in wrong hands: it is not trusted any more.",
+                f"{whose_key(issuer)} is in wrong hands: it is not trusted any more.",
                 "Fetch the trust bundle again, and take the root out of every trust store.",
                 number,
             )

@@ -36,15 +36,15 @@ class Standing:
 def of(certificate: Certificate, now: datetime) -> Standing:
     """How a certificate stands, in the order in which a request would be refused.
 
-    Reads its revocation (and who made it), issuer and device: select them along.
+    Reads its revocation (and who made it), issuer, those above that, and device: select them along.
     """
     revocation = getattr(certificate, "revocation", None)
     if revocation is not None:
         return _revoked(revocation)
-    if certificate.issuer.state == Issuer.State.COMPROMISED:
+    if certificate.issuer.is_lost:
         return Standing(
             Word.ISSUER_COMPROMISED,
-            f"The key of its issuer, {certificate.issuer}, is in wrong hands: anybody could have made it.",
+            f"{whose_key(certificate.issuer)} is in wrong hands: anybody could have made it.",
         )
     if now > certificate.not_after:
         return Standing(
@@ -57,6 +57,13 @@ def of(certificate: Certificate, now: datetime) -> Standing:
             f"It is valid only in {difference(certificate.not_before - now)}: compare the clocks.",
         )
     return _of_device(certificate, now)
+
+
+def whose_key(lost: Issuer) -> str:
+    """Of an issuer that is lost: whose key is in wrong hands, its own or that of one above."""
+    if lost.state == Issuer.State.COMPROMISED or lost.parent is None:
+        return f"The key of {lost}"
+    return f"{whose_key(lost.parent)}, above {lost},"
 
 
 def _revoked(revocation: Revocation) -> Standing:

@@ -31,10 +31,10 @@ def new_issuer(now: datetime, name: str = "Next CA") -> Issuer:
     return authorities.make_subordinate(name, authorities.root_of(old_issuer()), "P-256", TESTER, now)
 
 
-def under_another_root(now: datetime) -> Issuer:
+def under_another_root(now: datetime, begins: str = "Second") -> Issuer:
     """An issuing CA that does not fall with the issuer of now."""
-    root = authorities.make_root("Second Root", "P-256", TESTER, now)
-    return authorities.make_subordinate("Second CA", root, "P-256", TESTER, now)
+    root = authorities.make_root(f"{begins} Root", "P-256", TESTER, now)
+    return authorities.make_subordinate(f"{begins} CA", root, "P-256", TESTER, now)
 
 
 def of_old() -> Selection:
