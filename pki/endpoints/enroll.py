@@ -41,7 +41,7 @@ def sign_csr(request: HttpRequest) -> HttpResponse:
 def ask_again(request: HttpRequest, request_id: uuid.UUID) -> HttpResponse:
     """The place to ask again after a 202. Its address is a secret of 122 random bits."""
     found = (
-        EnrollmentRequest.objects.select_related("certificate__issuer", "device")
+        EnrollmentRequest.objects.select_related("certificate__issuer__parent", "device")
         .filter(pk=request_id)
         .exclude(state=EnrollmentRequest.State.REFUSED)
         .first()

@@ -11,8 +11,10 @@ from pki.services.enrolling import enrollment, lost_answers, tokens
 from pki.services.fleet import devices
 from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
+from pki.services.proving.status import CompromisedIssuer
 from pki.services.revoking import revocation
 from tests.clients import make_csr
+from tests.services.campaigns.cast import under_another_root
 from tests.services.cast import (
     ADDRESS,
     DAY,
@@ -346,6 +348,18 @@ def test_a_lost_answer_heals(door, now, kind, uses):
     assert EnrollmentRequest.objects.count() == 1
     assert AuditEvent.objects.filter(kind="certificate.issued", device__isnull=False).count() == 1
     assert uses_of(secret) == 1
+
+
+def test_a_lost_answer_never_heals_with_a_certificate_of_a_lost_issuer(door, now):
+    secret, gadget = token_for(door, now, uses=3), Gadget("door-1")
+    gadget.enroll(secret, now)
+    Issuer.objects.filter(parent=None).update(state=Issuer.State.COMPROMISED)
+    door.profile.issuer = under_another_root(now)
+    door.profile.save()
+    with pytest.raises(CompromisedIssuer, match="ask for a new token"):
+        gadget.enroll(secret, now)
+    again = gadget.enroll(token_for(door, now), now)
+    assert again.certificate.issuer == door.profile.issuer, "also for the key that it has"
 
 
 def test_a_lost_answer_heals_for_a_new_csr_of_the_same_key(door, now):

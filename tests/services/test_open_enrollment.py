@@ -5,11 +5,12 @@ import logging
 import pytest
 
 from pki.core import csr
-from pki.models import Device, Profile, Revocation
+from pki.models import Device, Issuer, Profile, Revocation
 from pki.services.enrolling import enrollment, lost_answers
 from pki.services.fleet import devices
 from pki.services.issuing import issuance, profiles
 from pki.services.revoking import revocation
+from tests.services.campaigns.cast import under_another_root
 from tests.services.cast import (
     DAY,
     TESTER,
@@ -91,6 +92,15 @@ def test_a_lost_answer_heals_without_a_token(now):
     first = gadget.enroll(None, now)
     assert gadget.enroll(None, now).certificate == first.certificate
     assert device_certificates() == [first.certificate]
+
+
+def test_one_of_a_lost_issuer_is_not_given_again_but_made_anew(now):
+    gadget = Gadget("kiosk-1")
+    first = gadget.enroll(None, now)
+    Issuer.objects.filter(parent=None).update(state=Issuer.State.COMPROMISED)
+    other = under_another_root(now)
+    Profile.objects.filter(pk=first.certificate.profile_id).update(issuer=other)
+    assert gadget.enroll(None, now).certificate.issuer == other
 
 
 def test_a_revoked_certificate_is_not_given_again(now):

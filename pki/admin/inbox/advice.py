@@ -81,6 +81,10 @@ ADVICE = {
         "The certificate that this enrollment had given has expired since.",
         "Make a new token for the device, and look why it did not renew in time.",
     ),
+    "issuer_compromised": Advice(
+        "The issuer of the certificate that this enrollment had given is compromised, or a CA above it.",
+        "Give its profile another issuer, and make a new token for the device.",
+    ),
     "enrollment_rejected": Advice(
         "An administrator rejected this request.",
         "If that was a mistake, allow this CSR once.",

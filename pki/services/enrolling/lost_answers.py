@@ -9,6 +9,7 @@ from pki.models import EnrollmentRequest, EnrollmentToken, Revocation
 from pki.services.enrolling import tokens
 from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
+from pki.services.proving.status import CompromisedIssuer
 from pki.services.trusting import cross_certificates
 
 
@@ -33,8 +34,8 @@ def issued_before(
 ) -> Issued | None:
     """What this same enrollment was given before, if its answer was lost; a token or a name says whose.
 
-    Raises CertificateRevoked, CertificateExpired, DeviceInactive or KeyNotNew where giving it again would be
-    wrong.
+    Raises CertificateRevoked, CertificateExpired, CompromisedIssuer, DeviceInactive or KeyNotNew where giving
+    it again would be wrong.
     """
     earlier = EnrollmentRequest.objects.filter(
         state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256
@@ -42,22 +43,24 @@ def issued_before(
     earlier = earlier.filter(token=token) if token else earlier.filter(name=name)
     if not earlier.exists():  # as nearly always: asked without the joins, which cost more than the rest
         return None
-    found = earlier.select_related("certificate__issuer", "device").latest("created_at")
+    found = earlier.select_related("certificate__issuer__parent", "device").latest("created_at")
     return given_again(found, now, request)
 
 
 def still_good(request: VerifiedRequest, name: str, now: datetime) -> Issued | None:
-    """As `issued_before`, where an enrollment whose certificate has ended may simply be made anew."""
+    """As `issued_before`, where an enrollment whose certificate has ended, or is of a lost issuer, may simply
+    be made anew.
+    """
     try:
         return issued_before(request, now, name=name)
-    except CertificateExpired:
+    except (CertificateExpired, CompromisedIssuer):
         return None
 
 
 def allowed_once(request: VerifiedRequest, now: datetime) -> Issued | None:
     """What an administrator allowed this very CSR (`pki.services.enrolling.waivers`), while it stands."""
     allowed = (
-        EnrollmentRequest.objects.select_related("certificate__issuer", "device")
+        EnrollmentRequest.objects.select_related("certificate__issuer__parent", "device")
         .filter(state=EnrollmentRequest.State.ISSUED, spki_sha256=request.spki_sha256)
         .exclude(waived="")
         .order_by("-last_at")
@@ -80,6 +83,10 @@ def given_again(found: EnrollmentRequest, now: datetime, request: VerifiedReques
         raise tokens.NameNotAllowed("This key was enrolled under another name.")
     if Revocation.objects.filter(certificate=certificate).exists():
         raise CertificateRevoked("The certificate of this enrollment was revoked; ask for a new token.")
+    if certificate.issuer.is_lost:
+        raise CompromisedIssuer(
+            "The issuer of this enrollment's certificate is compromised; ask for a new token."
+        )
     if certificate.not_after <= now:
         raise CertificateExpired("The certificate of this enrollment has expired; ask for a new token.")
     issuance.require_active_device(device)
