@@ -5,8 +5,9 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from pki.models import Certificate, Device, Issuer, Renewal, Revocation
+from pki.models import Certificate, Device, Renewal, Revocation
 from pki.services.audit import HATCHERY
+from pki.services.issuing.dependence import lost
 from pki.services.revoking import revocation
 from pki.services.transactions import writing
 
@@ -47,16 +48,13 @@ def _next_batch(now: datetime) -> tuple[int, int]:
 
 def _standing(batch: Iterable[Renewal], now: datetime) -> set[int]:
     """The numbers of the new certificates on which their devices can rely at this moment."""
-    compromised = Q(issuer__state=Issuer.State.COMPROMISED) | Q(
-        issuer__parent__state=Issuer.State.COMPROMISED
-    )
     new = Certificate.objects.filter(
         pk__in=[each.certificate_id for each in batch],
         revocation=None,
         not_after__gte=now,
         device__state=Device.State.ACTIVE,
     )
-    return set(new.exclude(compromised).values_list("pk", flat=True))
+    return set(new.exclude(issuer__in=lost()).values_list("pk", flat=True))
 
 
 def _revoke(in_use: Iterable[Renewal], now: datetime) -> int:

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from pki.core import expiry
 from pki.models import Certificate, Device, ExpiryMark, ExpiryWarning, Issuer, Profile
+from pki.services.issuing.dependence import lost
 from pki.services.revoking.revocation import unrevoked
 from pki.services.telling import kinds, moments, notices
 from pki.services.transactions import writing
@@ -52,10 +53,9 @@ def watch(now: datetime) -> int:
 
     For who is alone at it. Broken off, what was told stays so, and the rest is told next time.
     """
-    compromised = Q(state=Issuer.State.COMPROMISED) | Q(parent__state=Issuer.State.COMPROMISED)
+    distrusted = lost()
     in_use = Issuer.objects.filter(state=Issuer.State.ACTIVE, not_after__gt=now - _LONGEST_AGO)
-    told = sum(_tell_of_issuer(issuer, now) for issuer in in_use.exclude(compromised).order_by("pk"))
-    distrusted = set(Issuer.objects.filter(compromised).values_list("pk", flat=True))
+    told = sum(_tell_of_issuer(issuer, now) for issuer in in_use.exclude(pk__in=distrusted).order_by("pk"))
     for profile in Profile.objects.order_by("pk"):
         for look in _due(profile, now):
             told += _tell_of_certificates(look, distrusted, now)
