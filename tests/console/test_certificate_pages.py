@@ -301,7 +301,7 @@ def test_one_of_a_lost_issuer_is_called_so_everywhere(ada, world, now, whose):
     assert found(ada, standing="valid") == []
     assert "issuer compromised" in ada.get(LIST).content.decode()
     html = ada.get(page(world.door)).content.decode()
-    assert ada.get(page(world.door)).context["current"] is None
+    assert ada.get(page(world.door)).context["refused"]
     assert "issuer compromised" in html.lower()
 
 
