@@ -127,9 +127,8 @@ def _make_unless_resting(found: RevocationList, now: datetime) -> bool:
     if _rests(found, now):
         return False
     with making.turn(found.issuer, FULL) as free:
-        latest = making.find(found.pk)
-        # Whoever had the lock a moment ago has made it.
-        return free and latest.number == found.number and making.make(latest, now)
+        # Whoever had the lock a moment ago has made it, perhaps before it was looked up here.
+        return free and found.pk in _due(_FULL, now) and making.make(making.find(found.pk), now)
 
 
 def _due(which: Q, now: datetime) -> list[int]:
