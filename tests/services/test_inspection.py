@@ -654,6 +654,9 @@ def judged(data, password=""):
     assert {each.part for each in findings} <= {*numbers, None}
 
 
+# What is not quite DER, or has a serial number that is not positive, is read with a warning.
+@pytest.mark.filterwarnings("ignore:PKCS#7 certificates could not be parsed as DER:UserWarning")
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(b"\x30\x80")
 @example(b"\x30\x00")
