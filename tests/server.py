@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,11 +32,18 @@ def seen_within(seconds: float, is_there: Callable[[], bool]) -> bool:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
+    """Ports that nobody listens on at this moment, and that were not given out a moment ago."""
+    return list(itertools.islice(filter(_is_free, _ports()), number))
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """Ports that no other process of the tests takes, one after the other, again and again."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     # Below those that a kernel hands out to clients: one of these may be taken before the server is there.
+    first = 20_000 + worker % 6 * 2_000
     # By dice of its own: pytest-randomly lets those of `random` fall the same in each test.
-    candidates = random.SystemRandom().sample(range(20_000, 32_000), 100)
-    return list(itertools.islice(filter(_is_free, candidates), number))
+    return itertools.cycle(random.SystemRandom().sample(range(first, first + 2_000), 2_000))
 
 
 def _is_free(port: int) -> bool:
