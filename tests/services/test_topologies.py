@@ -6,7 +6,7 @@ from cryptography import x509
 from pki.core import pins
 from pki.keystore import keystore
 from pki.models import Issuer, Profile
-from pki.services.issuing import authorities, bootstrap, demo, listener_certificates
+from pki.services.issuing import authorities, bootstrap, demo, listener_certificates, succession
 from pki.services.proving.client_issuers import client_issuers
 from tests.services.cast import SECOND, TESTER, everything, issue, registered
 
@@ -127,6 +127,15 @@ def test_an_issuer_is_known_for_as_long_as_devices_have_its_certificates(data, n
         issuer=authorities.make_subordinate("Next", root, "P-256", TESTER, now)
     )
     assert set(named(client_issuers())) == {old.parent.name, old.name, "Next Root", "Next"}
+
+
+def test_what_succeeds_a_clients_issuer_is_known_though_it_signed_for_listeners_first(data, now):
+    run(data, now, two_roots=False)
+    successor = succession.make_next(issuer_of("device"), "P-256", TESTER, now)
+    Profile.objects.filter(name="server").update(issuer=successor)
+    listener_certificates.renew_due(LISTENERS, ["localhost"], TESTER, now)
+    assert successor.certificates.exists()
+    assert successor.name in named(client_issuers())
 
 
 @pytest.mark.parametrize("which", ["issuer", "root"])
