@@ -211,7 +211,9 @@ def test_crl_numbers_are_higher_than_any_that_was_served_since_the_backup(story)
 
 def test_the_lists_say_who_is_revoked_and_no_older_one_is_served(story):
     path = list_of(story.at_new(story.goner))
-    crl = x509.load_der_x509_crl(run("curl", "-sS", "--retry", "5", story.new.url("status", path)).stdout)
+    crl = x509.load_der_x509_crl(
+        run("curl", "-sS", "--fail", "--retry", "5", story.new.url("status", path)).stdout
+    )
     serials = {revoked.serial_number for revoked in crl}
     (goner,) = x509.load_pem_x509_certificates(story.at_new(story.goner).certificate.read_bytes())[:1]
     assert serials == {goner.serial_number}
