@@ -93,7 +93,14 @@ class Issuer(models.Model):
     @property
     def is_lost(self) -> bool:
         """Whether it is compromised, or below one that is: what it signed is refused."""
-        return self.state == self.State.COMPROMISED or (self.parent is not None and self.parent.is_lost)
+        return self.lost_with is not None
+
+    @property
+    def lost_with(self) -> "Issuer | None":
+        """The compromised one that it is lost with: itself, or the nearest above it; None if not lost."""
+        if self.state == self.State.COMPROMISED:
+            return self
+        return self.parent.lost_with if self.parent is not None else None
 
     @property
     def is_root(self) -> bool:

@@ -1,5 +1,6 @@
 """What depends on an issuer, and so stands in the way of retiring it; and on which issuers one can depend."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,21 +49,25 @@ def dependents(issuer: Issuer, now: datetime) -> Dependents:
 
 def with_those_below(issuer: Issuer) -> list[int]:
     """The numbers of an issuer and of all CAs below it."""
-    found = [issuer.pk]
-    # Whoever was signed was made after who signed it.
-    for number, parent in Issuer.objects.order_by("pk").values_list("pk", "parent"):
+    return sorted(closed_below([issuer.pk], Issuer.objects.order_by("pk").values_list("pk", "parent")))
+
+
+def closed_below(chosen: Iterable[int], parents: Iterable[tuple[int, int | None]]) -> set[int]:
+    """The numbers of these issuers and of all CAs below them; `parents` are all issuers with who signed each,
+    in the order of their numbers.
+    """
+    found = set(chosen)
+    for number, parent in parents:  # whoever was signed was made after who signed it
         if parent in found:
-            found.append(number)
+            found.add(number)
     return found
 
 
 def lost() -> set[int]:
     """The numbers of the CAs that are compromised, or below one that is: what they signed is refused."""
-    found: set[int] = set()
-    for number, parent, state in Issuer.objects.order_by("pk").values_list("pk", "parent", "state"):
-        if state == Issuer.State.COMPROMISED or parent in found:
-            found.add(number)
-    return found
+    rows = list(Issuer.objects.order_by("pk").values_list("pk", "parent", "state"))
+    compromised = [number for number, _, state in rows if state == Issuer.State.COMPROMISED]
+    return closed_below(compromised, ((number, parent) for number, parent, _ in rows))
 
 
 def able_to_sign(now: datetime) -> QuerySet[Issuer]:
@@ -74,12 +79,7 @@ def why_barred(issuer: Issuer) -> str:
     """Why an issuer may not sign, as what it is: "retired"; empty if it may, unless it has ended."""
     if issuer.state != Issuer.State.ACTIVE:
         return issuer.state
-    above = issuer.parent
-    while above is not None:
-        if above.state == Issuer.State.COMPROMISED:
-            return f"below the compromised {above}"
-        above = above.parent
-    return ""
+    return f"below the compromised {issuer.lost_with}" if issuer.lost_with is not None else ""
 
 
 def why_unable(issuer: Issuer, now: datetime) -> str:

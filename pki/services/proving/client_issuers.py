@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 from pki.core import certificates
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Certificate, Issuer, Profile
+from pki.services.issuing.dependence import closed_below
 
 _ISSUED = Certificate.objects.filter(issuer=OuterRef("pk"))
 _ROWS = (
@@ -31,7 +32,8 @@ def client_issuers() -> list[x509.Certificate]:
     # Read first: an issuer that is made in between is missing among the profiles', never among the issuers.
     usages = list(Profile.objects.values_list("issuer", "extended_key_usages"))
     rows = list(_ROWS.all())
-    barred = _with_those_below((row.pk for row in rows if row.state == Issuer.State.COMPROMISED), rows)
+    compromised = [row.pk for row in rows if row.state == Issuer.State.COMPROMISED]
+    barred = closed_below(compromised, ((row.pk, row.parent) for row in rows))
     wanted = _with_those_above(_for_clients(rows, usages), rows)
     return [certificates.parsed(bytes(row.certificate_der)) for row in rows if row.pk in wanted - barred]
 
@@ -53,12 +55,4 @@ def _with_those_above(chosen: Iterable[int], rows: Iterable[Any]) -> set[int]:
         while number is not None and number not in found:
             found.add(number)
             number = parents[number]
-    return found
-
-
-def _with_those_below(chosen: Iterable[int], rows: Iterable[Any]) -> set[int]:
-    found = set(chosen)
-    for row in rows:  # one that was signed comes after the one that signed it
-        if row.parent in found:
-            found.add(row.pk)
     return found

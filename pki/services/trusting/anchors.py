@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from pki.models import Certificate, Issuer, Profile
+from pki.services.issuing import listener_certificates
 from pki.services.issuing.listener_certificates import SERVER_PROFILE
 from pki.services.revoking import revocation
 
@@ -62,9 +63,7 @@ def listener_keys(now: datetime) -> list[tuple[str, str]]:
 
 
 def _of_listeners(now: datetime) -> QuerySet[Certificate]:
-    living = Certificate.objects.filter(revocation.unrevoked(), listener__gt="", not_after__gt=now)
-    # The index leaves out all that are of no listener: SQLite takes it only if that is said as well.
-    return living.exclude(listener="")
+    return listener_certificates.living(now).filter(revocation.unrevoked())
 
 
 def _named(issuers: dict[int, Issuer]) -> set[int]:
