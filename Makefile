@@ -12,8 +12,9 @@ help: ## List the targets.
 serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five listeners.
 	@$(BIN)/python manage.py serve
 
+# Hundreds of processes are started: each would compile all modules anew if Python might not keep them compiled.
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
-	@$(BIN)/python -m pytest --numprocesses 3
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .

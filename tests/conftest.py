@@ -14,6 +14,7 @@ from pki.services.complaints import COMPLAINTS
 from pki.services.enrolling import refusals
 from pki.services.issuing import bootstrap
 from pki.services.publishing import ocsp_answers
+from tests import snapshots
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,13 @@ def ca(db, settings, tmp_path, actor, now):
     settings.PORTAL_DATA_DIR = tmp_path
     keystore.cache_clear()
     ocsp_answers.forget()
-    bootstrap.bootstrap(tmp_path, ["hello", "secure"], ["localhost", "127.0.0.1"], "a-password", actor, now)
+
+    def make():
+        bootstrap.bootstrap(
+            tmp_path, ["hello", "secure"], ["localhost", "127.0.0.1"], "a-password", actor, now
+        )
+
+    snapshots.made("ca", tmp_path, now, make)
     yield tmp_path
     keystore.cache_clear()
 

@@ -21,6 +21,7 @@ from pki.services.enrolling import approval, tokens
 from pki.services.fleet import devices, labels
 from pki.services.people import logins
 from pki.services.revoking import revocation
+from tests import snapshots
 from tests.console.browser import Browser
 from tests.services.cast import (
     DAY,
@@ -40,6 +41,10 @@ from tests.upkeep import bundled, given_up, led, renewed
 @pytest.fixture
 def world(ca, now):
     """At least one of everything, in every state that a page may have to show."""
+    return snapshots.made("world", ca, now, lambda: _world(now), on="ca")
+
+
+def _world(now):
     door, gate = registered("door-1", now), registered("gate-1", now)
     group = DeviceGroup(name="berlin", description="The house in Berlin")
     labels.save_group(group, ["name"], TESTER, now)

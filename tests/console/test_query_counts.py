@@ -26,6 +26,7 @@ from pki.services.fleet import devices
 from pki.services.issuing import profiles
 from pki.services.publishing import revocation_lists
 from pki.services.revoking import revocation
+from tests import snapshots
 from tests.console.browser import changelist, page, registered_models
 from tests.services.cast import DAY, TESTER, issue, registered
 from tests.upkeep import bundled, given_up, led, renewed
@@ -78,6 +79,18 @@ def fill(first: int, last: int, now) -> None:
         profiles.save(extra, [], TESTER, now)
 
 
+@pytest.fixture
+def filled(ca, now):
+    """A few rows of everything."""
+    snapshots.made("few", ca, now, lambda: fill(0, FEW, now), on="ca")
+
+
+@pytest.fixture
+def fill_up(ca, filled, ada, now):
+    """Makes many of the few."""
+    return lambda: snapshots.made("many", ca, now, lambda: fill(FEW, MANY, now), on="few")
+
+
 def open_lists(issuer, first: int, last: int, now) -> None:
     """Shards of an issuer's revocation list, signed, all of them waiting to be signed anew."""
     shared = {"number": 1, "der": b"not read", "this_update": now, "next_update": now + DAY, "opened_at": now}
@@ -118,26 +131,23 @@ def same_but_for_values(sql: list[str]) -> list[str]:
 
 
 @of_each_model
-def test_a_list_asks_as_much_for_many_rows_as_for_few(ada, now, model):
-    fill(0, FEW, now)
+def test_a_list_asks_as_much_for_many_rows_as_for_few(ada, fill_up, model):
     few = asked(ada, changelist(model))
-    fill(FEW, MANY, now)
+    fill_up()
     many = asked(ada, changelist(model))
     assert len(many) == len(few), "\n".join(same_but_for_values(many))
     assert few, "it asks something"
 
 
 @of_each_model
-def test_the_page_of_a_row_asks_as_much_among_many_rows_as_among_few(ada, now, model):
-    fill(0, FEW, now)
+def test_the_page_of_a_row_asks_as_much_among_many_rows_as_among_few(ada, fill_up, model):
     row = model.objects.order_by("-pk").first()
     few = asked(ada, page(row))
-    fill(FEW, MANY, now)
+    fill_up()
     assert len(asked(ada, page(row))) == len(few)
 
 
-def test_pages_ask_as_much_for_a_thousand_shards_as_for_three_and_read_the_bytes_of_none(ada, now):
-    fill(0, FEW, now)
+def test_pages_ask_as_much_for_a_thousand_shards_as_for_three_and_read_the_bytes_of_none(ada, filled, now):
     issuer = Issuer.objects.get(parent__isnull=False)
     row = RevocationList.objects.get(issuer=issuer, shard=FEW)
     pages = [
@@ -157,10 +167,9 @@ def test_pages_ask_as_much_for_a_thousand_shards_as_for_three_and_read_the_bytes
         assert not read, url
 
 
-def test_the_dashboard_asks_as_much_for_many_rows_as_for_few(ada, now):
-    fill(0, FEW, now)
+def test_the_dashboard_asks_as_much_for_many_rows_as_for_few(ada, fill_up):
     few = asked(ada, reverse("admin:index"))
-    fill(FEW, MANY, now)
+    fill_up()
     assert len(asked(ada, reverse("admin:index"))) == len(few)
 
 
@@ -190,8 +199,7 @@ def counts_without_a_bound(sql: str) -> bool:
     return "COUNT(" in sql and re.search(r"(FROM|IN) \(SELECT .* LIMIT \d+\)", sql) is None
 
 
-def test_no_page_counts_a_table_or_looks_for_different_values_in_a_large_one(ada, now):
-    fill(0, FEW, now)
+def test_no_page_counts_a_table_or_looks_for_different_values_in_a_large_one(ada, filled):
     seen = 0
     for url in dict.fromkeys(urls(ada)):
         for sql in asked(ada, url):
@@ -218,9 +226,8 @@ def test_a_count_of_a_whole_table_would_be_seen(sql, whole):
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
-def test_no_list_reads_or_sorts_a_whole_table(ada, now):
+def test_no_list_reads_or_sorts_a_whole_table(ada, filled):
     """By SQLite's own plan: a large table is searched by an index, or walked in an index's order."""
-    fill(0, FEW, now)
     bad = []
     for url in dict.fromkeys(urls(ada)):
         for sql in asked(ada, url):

@@ -121,6 +121,7 @@ def test_the_servers_move_to_a_new_root_without_a_restart(own, tmp_path):
     shown = ("--cert", "witness.pem", "--key", "witness.key")
     assert shows("both.pem")
     assert shows("both.pem", "/secure", *shown)
+    assert own.manage("maintain").returncode == 0
     assert seen_within(90.0, lambda: shows("both.pem") and shows("new.pem"))
     assert shows("both.pem", "/secure", *shown)
     assert shows("new.pem", "/secure", *shown)
