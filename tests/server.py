@@ -22,7 +22,7 @@ STARTS_WITHIN = 90.0  # seconds, generous: the tests do not time the start
 
 
 def seen_within(seconds: float, is_there: Callable[[], bool]) -> bool:
-    """Whether something is there in time; asked last once that is over. What is costly to ask is asked less."""
+    """Whether something is there in time; asked last then, less often if it takes long."""
     deadline = time.monotonic() + seconds
     while True:
         began = time.monotonic()
