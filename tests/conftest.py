@@ -16,6 +16,16 @@ from pki.services.issuing import bootstrap
 from pki.services.publishing import ocsp_answers
 from tests import snapshots
 
+SERVED = {"agent", "examples", "live", "proxies"}  # folders whose modules have servers of their own
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share a server of their module's own run in one process: each would start one for itself."""
+    for item in items:
+        if item.path.parent.name in SERVED:
+            kind = item.callspec.params.get("kind", "") if hasattr(item, "callspec") else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kind}".strip()))
+
 
 @pytest.fixture(autouse=True)
 def _refusals_are_apart(monkeypatch):
