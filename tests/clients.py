@@ -35,7 +35,9 @@ def make_csr(
     return builder.sign(key, digest).public_bytes(Encoding.PEM)
 
 
-def run(*command: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> subprocess.CompletedProcess:
+def run(
+    *command: str | Path, cwd: Path | None = None, stdin: bytes = b"", timeout: float = 60.0
+) -> subprocess.CompletedProcess:
     """Run a program as a newcomer's shell would: no certificate bundle from the environment."""
     environment = {
         name: value
@@ -47,7 +49,7 @@ def run(*command: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> su
         cwd=cwd,
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=timeout,
         env=environment,
     )
 

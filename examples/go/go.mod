@@ -1,0 +1,3 @@
+module hatchery.example/device
+
+go 1.19
