@@ -1,4 +1,4 @@
-import java.io.File;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -106,19 +106,28 @@ public class Device {
     private static String answer(HttpsURLConnection connection) throws IOException {
         int status = connection.getResponseCode();
         if (status != HttpsURLConnection.HTTP_OK) {
-            throw new IOException(status + " " + text(connection.getErrorStream()));
+            throw new IOException(status + " " + text(connection, connection.getErrorStream()));
         }
-        return text(connection.getInputStream());
+        return text(connection, connection.getInputStream());
     }
 
-    private static String text(InputStream stream) throws IOException {
+    private static String text(HttpsURLConnection connection, InputStream stream) throws IOException {
         try (stream) {
-            return stream == null ? "" : new String(stream.readAllBytes(), StandardCharsets.UTF_8);
+            byte[] body = stream == null ? new byte[0] : stream.readAllBytes();
+            // Of an answer that was cut off, Java makes a short one.
+            if (body.length < connection.getContentLengthLong()) {
+                throw new EOFException("the answer was cut off");
+            }
+            return new String(body, StandardCharsets.UTF_8);
         }
     }
 
     private static KeyStore store(String path) throws GeneralSecurityException, IOException {
-        return KeyStore.getInstance(new File(path), password());
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        try (InputStream file = Files.newInputStream(Path.of(path))) {
+            store.load(file, password());
+        }
+        return store;
     }
 
     private static char[] password() throws IOException {

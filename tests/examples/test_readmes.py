@@ -1,6 +1,5 @@
 """The READMEs of examples/ work as written, and what they show is refused when it should be."""
 
-import re
 import stat
 
 import pytest
@@ -95,16 +94,15 @@ def test_who_shows_no_certificate_is_refused(example):
 
 def test_who_shows_a_strangers_certificate_is_refused(example, mallory):
     show(example, Authority("stranger", mallory, ca=False))
-    for line in example.lines("/secure"):
-        if "device." in line and "pin" not in line:
-            refused(example, "the certificate is not from a CA that the listener knows", line)
+    for line in set(example.lines("/secure")) - set(example.lines("/secure", "$pins")):
+        refused(example, "the certificate is not from a CA that the listener knows", line)
 
 
 def show(example: Example, authority: Authority) -> None:
     """Put a certificate and its key into the place of the device's."""
     key = authority.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (example.folder / "device.pem").write_bytes(key + authority.pem)
-    if example.name == "java":
+    if (example.folder / "device.p12").exists():
         store = serialize_key_and_certificates(
             b"device", authority.key, authority.certificate, None, _encryption(example)
         )
@@ -114,8 +112,14 @@ def show(example: Example, authority: Authority) -> None:
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "openssl"])  # it pins nothing
 def test_a_server_with_another_key_is_refused(typed, name):
     example = typed(name)
-    (line,) = example.lines("$pins")
+    (line,) = example.lines("/secure", "$pins")
     refused(example, "the server's key is not pinned", f"pins={WRONG_PIN}; {line}")
+
+
+def test_the_pin_that_openssl_computes_is_in_the_trust_bundle(typed):
+    (computed,) = (each.output for each in typed("openssl").heard if "dgst" in each.step.command)
+    (told,) = (each.output for each in typed("curl").heard if each.step.command == 'echo "$pins"')
+    assert f"sha256//{computed.strip()}" in told.strip().split(";")
 
 
 # pinning.py itself stops at httpx, which it asks first.
@@ -144,7 +148,7 @@ def test_python_pins_hold_with_each_kind_of_connection(typed, client):
     example = typed("python")
     (example.folder / "others.py").write_text(OTHER_CLIENTS)
     line = f"python3 others.py {client} https://localhost:8444/secure"
-    (fetching,) = re.findall(r"^pins=.*$", example.readme, re.M)
+    (fetching,) = example.lines("pins=")
     assert b"mutual trust" in example.sh(f'{fetching}\n{line} "$pins"').stdout
     refused(example, "the server's key is not pinned", f"{line} {WRONG_PIN}")
 
@@ -160,6 +164,16 @@ def test_a_wrong_token_is_refused_and_what_there_is_stays(example):
 def kept(example: Example) -> bytes:
     """What the device shows."""
     return (example.folder / ("device.p12" if example.name == "java" else "device.pem")).read_bytes()
+
+
+def test_a_file_that_is_missing_is_named(example):
+    trusted = "trust.p12" if example.name == "java" else "ca.pem"
+    (example.folder / trusted).unlink()
+    done = example.sh(example.lines("/hello")[0])
+    output = (done.stdout + done.stderr).decode()
+    assert done.returncode != 0
+    assert trusted in output
+    assert not [each for each in CRASHES if each in output], output
 
 
 @pytest.mark.parametrize("path", ["/sign-csr", "/renew"])
