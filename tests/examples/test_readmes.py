@@ -62,7 +62,7 @@ def test_a_key_is_for_its_owner_alone(typed, name):
 
 def test_a_server_of_another_ca_is_refused(example, mallory):
     trust(example, mallory)
-    for line in example.lines("/hello"):
+    for line in example.lines("/hello") + example.lines("/sign-csr"):
         refused(example, "the server's certificate is not from the CA", line)
 
 
@@ -80,9 +80,14 @@ def _encryption(example: Example) -> BestAvailableEncryption:
 
 
 def test_a_server_of_another_name_is_refused_and_gets_no_request(example, recorder):
+    """Neither a token nor anything else, by no line of the README."""
     recorder.answer(b"mutual trust")
-    for line in example.lines("/hello"):
-        refused(example, "the server has another name", line.replace("localhost", "127.0.0.1"), recorder)
+    for line in example.lines("localhost:"):
+        elsewhere = line.replace("localhost", "127.0.0.1")
+        if "/hello" in line:
+            refused(example, "the server has another name", elsewhere, recorder)
+        else:
+            example.sh(elsewhere, recorder)
     assert recorder.requests == []
 
 
