@@ -30,6 +30,9 @@ import javax.net.ssl.TrustManagerFactory;
  * Trusts trust.p12, and shows device.p12. The password of both is in the file password.
  */
 public class Device {
+    private static final String USAGE =
+        "usage: java Device hello URL | enroll URL CSR | secure URL [PINS] | renew URL CSR";
+
     public static void main(String[] words) throws GeneralSecurityException {
         try {
             String answer = switch (words.length == 0 ? "" : words[0] + " " + words.length) {
@@ -38,10 +41,10 @@ public class Device {
                 case "secure 2" -> answer(connection(words[1], identified()));
                 case "secure 3" -> answer(pinned(connection(words[1], identified()), words[2].split(";")));
                 case "renew 3" -> answer(posting(connection(words[1], identified()), words[2]));
-                default -> throw new IOException("usage: hello URL | enroll URL CSR | secure URL [PINS] | renew URL CSR");
+                default -> throw new IllegalArgumentException(USAGE);
             };
             System.out.println(answer);
-        } catch (IOException failed) {
+        } catch (IOException | IllegalArgumentException failed) {
             System.err.println(failed);
             System.exit(1);
         }
@@ -68,7 +71,9 @@ public class Device {
     }
 
     private static HttpsURLConnection connection(String url, SSLContext context) throws IOException {
-        HttpsURLConnection connection = (HttpsURLConnection) URI.create(url).toURL().openConnection();
+        if (!(URI.create(url).toURL().openConnection() instanceof HttpsURLConnection connection)) {
+            throw new IllegalArgumentException(url + " is not https");
+        }
         connection.setSSLSocketFactory(context.getSocketFactory());
         connection.setConnectTimeout(10_000);
         connection.setReadTimeout(30_000);

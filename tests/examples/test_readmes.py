@@ -199,3 +199,22 @@ def test_the_csr_is_sent_and_never_the_key(example, recorder, server, path):
         assert (request.authorization, request.client) == (f"Bearer {token}", False)
     else:
         assert (request.authorization, request.client) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["python", "go"]
+)  # the others leave the key and the CSR to openssl and keytool
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(typed, recorder, tmp_path, name):
+    example = typed(name).copied(tmp_path)
+    (line,) = example.lines("/renew")
+    recorder.answer(b"", announced=1)
+    assert example.sh(line, recorder).returncode != 0
+    (request,) = recorder.requests
+    asked_for = x509.load_pem_x509_csr(request.body).public_key()
+    # As a crash leaves it between the last two steps: what came is there, and not in its place.
+    (example.folder / "next.pem").write_bytes((example.folder / "next.pem").read_bytes() + kept(example))
+    done = example.sh(line)
+    assert done.returncode == 0, done.stderr
+    assert x509.load_pem_x509_certificate(kept(example)).public_key() == asked_for
+    assert kept(example).count(b"PRIVATE KEY") == 2
+    assert not (example.folder / "next.pem").exists()
