@@ -45,5 +45,5 @@ def recorder(server, tmp_path_factory) -> Iterator[Recorder]:
     certificate, key = server.inside("sign_a_server", "localhost").split("#\n")
     pair = tmp_path_factory.mktemp("recorder") / "pair.pem"
     pair.write_text(certificate + key)
-    with recording(pair, server.demo / "ca.pem") as running:
+    with recording(pair, server.demo / "ca-chain.pem") as running:
         yield running

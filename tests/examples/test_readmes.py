@@ -171,6 +171,14 @@ def kept(example: Example) -> bytes:
     return (example.folder / ("device.p12" if example.name == "java" else "device.pem")).read_bytes()
 
 
+def test_a_truststore_that_openssl_made_is_empty_for_java(typed, tmp_path):
+    example = typed("java").copied(tmp_path)
+    making = "openssl pkcs12 -export -nokeys -in ca.pem -out trust.p12 -passout file:password"
+    assert example.sh(making).returncode == 0
+    (line,) = example.lines("java Device hello")
+    refused(example, "the truststore holds nobody", line)
+
+
 def test_a_file_that_is_missing_is_named(example):
     trusted = "trust.p12" if example.name == "java" else "ca.pem"
     (example.folder / trusted).unlink()
