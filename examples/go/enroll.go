@@ -40,7 +40,7 @@ func renew(url string) error {
 	return certify(client, url, pkix.Name{}, http.Header{})
 }
 
-// certify posts a CSR for a new key, and puts the key with its certificate into device.pem.
+// certify has a new key certified, and puts the two into device.pem.
 func certify(client *http.Client, url string, subject pkix.Name, proof http.Header) error {
 	key, err := nextKey()
 	if err != nil {
@@ -50,17 +50,7 @@ func certify(client *http.Client, url string, subject pkix.Name, proof http.Head
 	if err != nil {
 		return err
 	}
-	body := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})
-	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header = proof
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	chain, err := read(answer)
+	chain, err := post(client, url, csr, proof)
 	if err != nil {
 		return err
 	}
@@ -76,6 +66,21 @@ func certify(client *http.Client, url string, subject pkix.Name, proof http.Head
 		return err
 	}
 	return os.Rename("next.pem", "device.pem")
+}
+
+// post sends a CSR (DER) as PEM, and returns the certificate with its chain, PEM.
+func post(client *http.Client, url string, csr []byte, proof http.Header) ([]byte, error) {
+	body := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})
+	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header = proof
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	return read(answer)
 }
 
 // nextKey is the key that waits in next.pem for its certificate: if an answer is lost, the same key gets it again.
