@@ -75,9 +75,24 @@ def pkcs12_legacy(
     return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, list(chain), encryption)
 
 
+def java_truststore(certificates: Iterable[x509.Certificate]) -> bytes:
+    """A PKCS#12 file that Java reads as a truststore: each certificate has Oracle's trustedKeyUsage,
+    without which Java takes such a file for empty.
+
+    Nothing in it is secret, so it has no password and no MAC: Java opens it with any password, and with none.
+    """
+    entries = [
+        pkcs12.PKCS12Certificate(certificate, f"root-{number}".encode())
+        for number, certificate in enumerate(certificates, 1)
+    ]
+    return pkcs12.serialize_java_truststore(entries, NoEncryption())
+
+
 def pem_with_key(
-    key: IssuerKey, certificate: x509.Certificate, chain: Iterable[x509.Certificate], password: str
+    key: IssuerKey, certificate: x509.Certificate, chain: Iterable[x509.Certificate], password: str | None
 ) -> bytes:
-    """A private key in PEM, PKCS#8, encrypted (RFC 5958 3), then the certificate and its chain."""
+    """A private key in PEM, PKCS#8, encrypted (RFC 5958 3) if there is a password, then the certificates."""
+    if password is None:
+        return private_key_pem(key) + pem([certificate, *chain])
     encryption = BestAvailableEncryption(password.encode())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption) + pem([certificate, *chain])

@@ -18,6 +18,7 @@ from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
 from pki.services.complaints import COMPLAINTS, reason
 from pki.services.enrolling import enrollment, lost_answers, tokens
+from pki.services.exporting import profile_signing
 from pki.services.fleet import devices
 from pki.services.issuing import issuance
 from pki.services.proving import proxies, status
@@ -97,6 +98,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     bundle.NoTrustBundle: HTTPStatus.SERVICE_UNAVAILABLE,
     bundle_signatures.NoBundleSigner: HTTPStatus.SERVICE_UNAVAILABLE,
     bundle.BundleBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    profile_signing.NoProfileSigner: HTTPStatus.SERVICE_UNAVAILABLE,
     # nginx's auth_request knows 401 and 403 alone, and a 401 would have to name a way to authenticate (RFC
     # 9110 15.5.2), of which HTTP has none for certificates: what is wrong with one, or a proxy, is a 403.
     chains.ChainRefused: HTTPStatus.FORBIDDEN,

@@ -1,5 +1,6 @@
 """What every keystore can do. A PKCS#11 token will be another one of these."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from cryptography import x509
@@ -64,8 +65,9 @@ class Keystore(Protocol):
         reference: str,
         content: bytes,
         signer: x509.Certificate,
+        chain: Sequence[x509.Certificate] = (),
     ) -> bytes:
-        """CMS SignedData (RFC 5652 5) around `content`, DER, by the key of `signer`.
+        """CMS SignedData (RFC 5652 5) around `content`, DER, by the key of `signer`; its `chain` comes along.
 
         Raises KeystoreError, or ValueError unless `signer` is that key's, is no CA, and the key is EC or RSA.
         """

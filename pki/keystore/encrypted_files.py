@@ -5,6 +5,7 @@ import re
 import secrets
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -89,6 +90,7 @@ class EncryptedFiles:
         reference: str,
         content: bytes,
         signer: x509.Certificate,
+        chain: Sequence[x509.Certificate] = (),
     ) -> bytes:
         key = self._open(reference)
         if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -100,6 +102,8 @@ class EncryptedFiles:
             raise ValueError("A CA's key signs no messages.")
         builder = pkcs7.PKCS7SignatureBuilder().set_data(content)
         builder = builder.add_signer(signer, key, keys.signature_hash(key) or hashes.SHA256())
+        for certificate in chain:
+            builder = builder.add_certificate(certificate)
         # As the bytes are: text would have its line ends changed.
         return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities])
 

@@ -302,7 +302,7 @@ def test_of_presses_at_once_one_issues(ca, now, on_record, with_key):
 @pytest.mark.parametrize("spec", ["P-256", "Ed25519", "RSA-2048"])
 def test_the_file_holds_the_key_the_certificate_and_its_chain(door, now, container, spec):
     issued, file = by_hand.issue_with_key(DOOR, spec, container, PASSWORD, ADA, now)
-    key, certificate, chain = pkcs12.load_key_and_certificates(file, PASSWORD.encode())
+    key, certificate, chain = pkcs12.load_key_and_certificates(file.content, PASSWORD.encode())
     assert certificate == issued.certificate.parsed
     assert chain == issued.chain
     assert pins.spki_sha256(key.public_key()) == issued.certificate.spki_sha256
@@ -311,17 +311,18 @@ def test_the_file_holds_the_key_the_certificate_and_its_chain(door, now, contain
 
 def test_a_pem_file_holds_the_encrypted_key_the_certificate_and_its_chain(door, now):
     issued, file = by_hand.issue_with_key(DOOR, "P-256", Container.PEM, PASSWORD, ADA, now)
-    assert b"BEGIN ENCRYPTED PRIVATE KEY" in file
+    assert b"BEGIN ENCRYPTED PRIVATE KEY" in file.content
     assert (
-        load_pem_private_key(file, PASSWORD.encode()).public_key() == issued.certificate.parsed.public_key()
+        load_pem_private_key(file.content, PASSWORD.encode()).public_key()
+        == issued.certificate.parsed.public_key()
     )
-    assert x509.load_pem_x509_certificates(file) == [issued.certificate.parsed, *issued.chain]
+    assert x509.load_pem_x509_certificates(file.content) == [issued.certificate.parsed, *issued.chain]
 
 
 def test_that_a_key_was_made_here_is_on_record_and_the_key_and_password_are_not(ca, door, now, caplog):
     caplog.set_level("DEBUG")
     _, file = by_hand.issue_with_key(DOOR, "P-256", Container.LEGACY, PASSWORD, ADA, now)
-    key = pkcs12.load_key_and_certificates(file, PASSWORD.encode())[0]
+    key = pkcs12.load_key_and_certificates(file.content, PASSWORD.encode())[0]
     secret = f"{key.private_numbers().private_value:x}"
     event = AuditEvent.objects.get(kind="certificate.key_made")
     assert (event.actor, event.device) == (ADA.name, door)
@@ -331,7 +332,7 @@ def test_that_a_key_was_made_here_is_on_record_and_the_key_and_password_are_not(
     for path in ca.rglob("*"):
         if path.is_file():
             assert scalar not in path.read_bytes()
-    for trace in (PASSWORD, secret, repr(scalar)[2:-1], file.hex()):
+    for trace in (PASSWORD, secret, repr(scalar)[2:-1], file.content.hex()):
         assert trace not in kept
 
 

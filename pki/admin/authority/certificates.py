@@ -26,6 +26,8 @@ from pki.admin.parts.objects import looked_at
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
 from pki.models import Certificate, EnrollmentRequest, Revocation
+from pki.services.exporting import subjects
+from pki.services.exporting.files import Of
 from pki.services.looking import search, standings
 from pki.templatetags.console import NOTHING, colons
 
@@ -155,7 +157,7 @@ class CertificateAdmin(RevokesCertificates, Downloads):
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         certificate = looked_at(self, request, str(pk))
         return viewing.download(
-            certificate.parsed, certificate.issuer, certificate.common_name, certificate.serial[:12], form
+            self, request, certificate, subjects.of_certificate(certificate), form, Of.CERTIFICATE
         )
 
     def get_object(
@@ -175,6 +177,7 @@ class CertificateAdmin(RevokesCertificates, Downloads):
             **viewing.context(self, request, certificate, certificate.parsed),
             "title": certificate.common_name,
             "certificate": certificate,
+            "keyed": certificate if certificate.device else None,
             "standing": standings.of(certificate, timezone.now()),
             "line": viewing.line_of(certificate.issuer),
             "may_see_device": request.user.has_perm("pki.view_device"),

@@ -11,6 +11,9 @@ from pki.admin.authority.downloading import Downloads
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.shown import when
 from pki.models import CrossCertificate
+from pki.services.exporting import subjects
+from pki.services.exporting.files import Of
+from pki.services.issuing import authorities
 
 
 @admin.register(CrossCertificate)
@@ -40,9 +43,9 @@ class CrossCertificateAdmin(Downloads):
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         row: CrossCertificate = looked_at(self, request, str(pk))
-        return viewing.download(
-            row.certificate, row.signer, f"{row.subject.name}-cross", row.serial[:12], form
-        )
+        above = authorities.path(row.signer_id, row.signer.fingerprint)
+        subject = subjects.below(above, f"{row.subject.name}-cross", row.serial, row.certificate)
+        return viewing.download(self, request, row, subject, form, Of.CERTIFICATE)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -6,10 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
 from pki.admin.parts.objects import url_name
-from pki.admin.parts.pages import ReadOnlyAdmin
+from pki.admin.parts.pages import ConsoleAdmin, ReadOnlyAdmin
 
 
-class Downloads(ReadOnlyAdmin):
+class Downloadable(ConsoleAdmin):
     """Of the page of a row: its files, each in a form that is named in the address."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -20,3 +20,7 @@ class Downloads(ReadOnlyAdmin):
     @abstractmethod
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         """The row in a file of this form. Raises Http404 for another form."""
+
+
+class Downloads(Downloadable, ReadOnlyAdmin):
+    """The same of rows that are only looked at."""

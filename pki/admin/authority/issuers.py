@@ -15,6 +15,8 @@ from pki.admin.parts.shown import labelled, when
 from pki.core import keys
 from pki.core.diagnosis import difference
 from pki.models import Issuer
+from pki.services.exporting import subjects
+from pki.services.exporting.files import Of
 
 
 @admin.register(Issuer)
@@ -45,8 +47,16 @@ class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots, Downloads):
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         issuer: Issuer = looked_at(self, request, str(pk))
         return viewing.download(
-            issuer.certificate, issuer.parent, issuer.name, issuer.key_identifier[:12], form
+            self, request, issuer, subjects.of_issuer(issuer), form, Of.CERTIFICATE, Of.TRUST
         )
+
+    def _files(self, issuer: Issuer) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Its certificate, and for as long as somebody may trust it, its root for trust stores."""
+        offered = [("", viewing.offered(self, issuer, Of.CERTIFICATE))]
+        if not issuer.is_lost:
+            root = "it" if issuer.is_root else "its root"
+            offered.append((f"For those who are to trust {root}", viewing.offered(self, issuer, Of.TRUST)))
+        return offered
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -55,6 +65,7 @@ class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots, Downloads):
         context = {
             **viewing.context(self, request, issuer, issuer.certificate),
             "issuer": issuer,
+            "files": self._files(issuer),
             "buttons": self.buttons(request, issuer),
             "remaining": remaining(issuer),
             "line": viewing.line_of(issuer)[:-1],

@@ -15,7 +15,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from unfold.admin import ModelAdmin
 
-from pki.admin.authority import granting
+from pki.admin.authority import granting, viewing
 from pki.admin.authority.issuing_forms import FORMS, AskForm, HandoverForm, OnRecordForm, without_private_keys
 from pki.admin.parts.asking import administrator
 from pki.core import bundles
@@ -24,13 +24,6 @@ from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.models import Certificate
 from pki.services.issuing import authorities, by_hand
-from pki.services.issuing.by_hand import Container
-
-_CONTENT_TYPES = {
-    Container.MODERN: ("p12", "application/x-pkcs12"),
-    Container.LEGACY: ("p12", "application/x-pkcs12"),
-    Container.PEM: ("pem", "application/x-pem-file"),
-}
 
 
 def urls(page: ModelAdmin) -> list[URLPattern]:
@@ -153,15 +146,17 @@ class IssuingPages:
             return HttpResponseRedirect(_issued_url(self._page, issued.certificate))
         if handover is None:
             raise TypeError("A key that is made here is handed over.")
-        container = handover.chosen_container
         issued, file = by_hand.issue_with_key(
-            form.holder, form.key, container, handover.chosen_password, actor, now, mark=mark
+            form.holder,
+            form.key,
+            handover.chosen_container,
+            handover.chosen_password,
+            actor,
+            now,
+            above=handover.chosen_above,
+            mark=mark,
         )
-        ending, content_type = _CONTENT_TYPES[container]
-        response = HttpResponse(file, content_type=content_type)
-        # A name may hold a colon or an @, which a file's name on some systems must not.
-        safe = "".join(each if each.isalnum() or each in "._-+" else "_" for each in form.holder.name)
-        response["Content-Disposition"] = f'attachment; filename="{safe}.{ending}"'
+        response = viewing.attachment(file.content, file.name, file.content_type)
         response["Cache-Control"] = "no-store"
         return response
 

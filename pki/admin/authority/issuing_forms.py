@@ -18,9 +18,10 @@ from pki.core.errors import Refusal
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Device, Profile
+from pki.services.exporting.identities import Above, Container
 from pki.services.fleet import devices
 from pki.services.issuing import by_hand, listener_certificates
-from pki.services.issuing.by_hand import Container, Holder
+from pki.services.issuing.by_hand import Holder
 
 GIVEN, MADE = "given", "made"
 GENERATED, OWN = "generated", "own"
@@ -313,7 +314,10 @@ class HandoverForm(forms.Form):
         choices=[
             (Container.MODERN, "PKCS#12 (.p12), today's algorithms"),
             (Container.LEGACY, "PKCS#12 (.p12) for older iOS, Android and Windows: 3DES and SHA-1"),
+            (Container.JAVA, "For Java (keystore): PKCS#12, today's algorithms"),
             (Container.PEM, "PEM: the encrypted key, the certificate and its chain in one file"),
+            (Container.MOBILECONFIG, "For iPhone, iPad and Mac (.mobileconfig): a PKCS#12 and the roots"),
+            (Container.KUBERNETES, "For Kubernetes: a TLS Secret, in YAML, without a password"),
         ],
         initial=Container.MODERN,
         widget=UnfoldAdminRadioSelectWidget,
@@ -321,6 +325,18 @@ class HandoverForm(forms.Form):
             "If a phone says that a password is wrong which is right, it wants the older algorithms. "
             "They are weak: give such a file a long password, and delete it once it is installed."
         ),
+    )
+    above = forms.ChoiceField(
+        label="The CAs above it",
+        choices=[
+            (Above.CHAIN, "The chain, without the root"),
+            (Above.ROOT, "The chain and the root"),
+            (Above.NONE, "None"),
+        ],
+        initial=Above.CHAIN,
+        required=False,
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text="In PKCS#12 and PEM. Some programs want the root in the file too, to trust it.",
     )
     secret = forms.ChoiceField(
         label="Password of the file",
@@ -373,3 +389,7 @@ class HandoverForm(forms.Form):
     @property
     def chosen_container(self) -> Container:
         return Container(self.cleaned_data["container"])
+
+    @property
+    def chosen_above(self) -> Above:
+        return Above(self.cleaned_data["above"] or Above.CHAIN)

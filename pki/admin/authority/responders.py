@@ -13,6 +13,9 @@ from pki.admin.authority.downloading import Downloads
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.shown import labelled, when
 from pki.models import Responder
+from pki.services.exporting import subjects
+from pki.services.exporting.files import Of
+from pki.services.issuing import authorities
 from pki.services.looking import responder_standings
 
 
@@ -66,7 +69,9 @@ class ResponderAdmin(Downloads):
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
         row: Responder = looked_at(self, request, str(pk))
-        return viewing.download(row.certificate, row.issuer, f"{row.issuer.name}-ocsp", row.serial[:12], form)
+        above = authorities.path(row.issuer_id, row.issuer.fingerprint)
+        subject = subjects.below(above, f"{row.issuer.name}-ocsp", row.serial, row.certificate)
+        return viewing.download(self, request, row, subject, form, Of.CERTIFICATE)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

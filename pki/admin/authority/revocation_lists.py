@@ -20,6 +20,7 @@ from pki.admin.navigation import link
 from pki.admin.parts.objects import found, list_url, looked_at, page_url, url_name
 from pki.admin.parts.shown import labelled, when
 from pki.models import FULL, SIGNED_BYTES, RevocationList
+from pki.services.exporting.files import file_name
 from pki.services.looking import list_standings
 from pki.services.looking.list_standings import Word
 from pki.services.publishing import revocation_lists
@@ -180,7 +181,7 @@ class RevocationListAdmin(Publishes, Downloads):
         content = bytes(stored)
         if form == "pem":
             content = x509.load_der_x509_crl(content).public_bytes(Encoding.PEM)
-        name = viewing.file_name(row.issuer.name, list_name(row), str(row.number))
+        name = file_name(row.issuer.name, list_name(row), str(row.number))
         return viewing.attachment(content, f"{name}{suffix}", content_type)
 
     def change_view(

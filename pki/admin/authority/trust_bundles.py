@@ -17,6 +17,7 @@ from pki.admin.parts.objects import list_url, looked_at, page_url
 from pki.admin.parts.shown import when
 from pki.core import reading
 from pki.models import TrustBundle
+from pki.services.exporting.files import file_name
 from pki.services.trusting import followers
 
 # RFC 8551 3.2.1 has .p7m for CMS with its content in it.
@@ -60,7 +61,7 @@ class TrustBundleAdmin(Downloads):
             raise Http404("There is no such download.")
         _, suffix, content_type = _FORMS[form]
         content = bytes(row.signed) if form == "signed" else row.contents.encode()
-        name = viewing.file_name("trust-bundle", str(row.version))
+        name = file_name("trust-bundle", str(row.version))
         return viewing.attachment(content, f"{name}{suffix}", content_type)
 
     def change_view(

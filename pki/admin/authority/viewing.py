@@ -1,41 +1,22 @@
 """What the pages of certificates and of issuers share: the viewer's words, the chain, the downloads."""
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib import messages
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from pki.admin.parts.objects import page_url
-from pki.core import bundles, reading
+from pki.core import reading
+from pki.core.errors import Refusal
+from pki.keystore import KeystoreError
 from pki.models import Issuer
-from pki.services.issuing import authorities
-
-
-@dataclass(frozen=True)
-class Download:
-    """A file that a page offers."""
-
-    label: str
-    suffix: str  # of the file's name
-    content_type: str
-    chain: bool  # whether the issuers up to the root come along
-    root: bool  # whether the root does too
-
-
-# RFC 8555 9.1 registers no type for one PEM certificate; RFC 2585 4.1 does for DER.
-DOWNLOADS = {
-    "pem": Download("PEM", ".pem", "application/x-pem-file", chain=False, root=False),
-    "der": Download("DER", ".crt", "application/pkix-cert", chain=False, root=False),
-    "chain": Download("PEM with chain", "-chain.pem", "application/x-pem-file", chain=True, root=False),
-    "fullchain": Download(
-        "PEM with chain and root", "-fullchain.pem", "application/x-pem-file", chain=True, root=True
-    ),
-}
+from pki.services.exporting import files, making
+from pki.services.exporting.files import Form, FormUnknown, Of
+from pki.services.exporting.subjects import Subject
 
 
 def context(
@@ -48,9 +29,7 @@ def context(
         "original": row,
         "opts": page.model._meta,
         "reading": reading.read(certificate),
-        "downloads": [
-            (each.label, page_url(page, row, "download", form)) for form, each in DOWNLOADS.items()
-        ],
+        "files": [("", offered(page, row, Of.CERTIFICATE))],
     }
 
 
@@ -62,20 +41,25 @@ def line_of(issuer: Issuer) -> list[Issuer]:
     return line
 
 
+def offered(page: ModelAdmin, row: Model, *of: Of) -> list[tuple[str, str]]:
+    """The files of these kinds that a page offers of its row: what each is called, and where it is."""
+    return [(form.kind.words, page_url(page, row, "download", form)) for form in Form if form.kind.of in of]
+
+
 def download(
-    certificate: x509.Certificate, above: Issuer | None, name: str, serial: str, form: str
+    page: ModelAdmin, request: HttpRequest, row: Model, subject: Subject, form: str, *of: Of
 ) -> HttpResponse:
-    """A file of a certificate, alone or with `above`, its issuer, and the chain. Raises Http404."""
-    wanted = DOWNLOADS.get(form)
-    if wanted is None:
-        raise Http404("There is no such download.")
-    certificates = [certificate]
-    if wanted.chain and above is not None:
-        certificates += authorities.chain(above)
-        if wanted.root:
-            certificates.append(authorities.root_of(above).certificate)
-    content = certificate.public_bytes(Encoding.DER) if form == "der" else bundles.pem(certificates)
-    return attachment(content, f"{file_name(name, serial)}{wanted.suffix}", wanted.content_type)
+    """A file of a row's certificate, if its form is of one of these kinds; what cannot be made is said on the
+    row's page. Raises Http404 for another form.
+    """
+    try:
+        file = making.made(files.form(form, *of), subject, timezone.now())
+    except FormUnknown as refusal:
+        raise Http404(refusal.detail) from None
+    except (Refusal, KeystoreError) as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(page_url(page, row))
+    return attachment(file.content, file.name, file.content_type)
 
 
 def attachment(content: bytes, name: str, content_type: str) -> HttpResponse:
@@ -83,8 +67,3 @@ def attachment(content: bytes, name: str, content_type: str) -> HttpResponse:
     response = HttpResponse(content, content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-def file_name(*words: str) -> str:
-    """A name that no shell, header or file system takes for anything else."""
-    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", word).strip("._-") or "unnamed" for word in words)

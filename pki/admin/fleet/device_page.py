@@ -14,9 +14,7 @@ from pki.admin.fleet import device_renewal
 from pki.admin.parts import sentences
 from pki.core import pins
 from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen, TrustBundle
-from pki.services.issuing.dependence import lost
-from pki.services.looking import lost_issuers, standings
-from pki.services.revoking import revocation
+from pki.services.looking import current_certificates, lost_issuers, standings
 from pki.services.rotating import overrides
 
 SHOWN = 50
@@ -80,7 +78,7 @@ def _of(device: Device) -> QuerySet[Certificate]:
 
 
 def _certificates(device: Device, now: datetime) -> dict[str, Any]:
-    current = _current(device, now)
+    current = current_certificates.of(device, now)
     others = _of(device).exclude(pk=current.pk) if current else _of(device)
     with_standing = others.select_related("revocation__revoked_by", "issuer__parent")
     earlier = list(with_standing.order_by("-pk")[: SHOWN + 1])
@@ -93,13 +91,6 @@ def _certificates(device: Device, now: datetime) -> dict[str, Any]:
         "earlier": [(each, _standing(each, device, now)) for each in earlier[:SHOWN]],
         "more_certificates": f"{certificates}?device__id__exact={device.pk}" if len(earlier) > SHOWN else "",
     }
-
-
-def _current(device: Device, now: datetime) -> Certificate | None:
-    """The latest of those that are good; if none is, the latest that would be but for its issuer."""
-    begun = revocation.living(device, now).filter(not_before__lte=now)
-    by_age = begun.select_related("profile", "issuer__parent").order_by("-pk")
-    return by_age.exclude(issuer__in=lost()).first() or by_age.first()
 
 
 def _standing(certificate: Certificate, device: Device, now: datetime) -> str:

@@ -12,7 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from pki.admin.fleet import registering
+from pki.admin.authority.downloading import Downloadable
+from pki.admin.fleet import device_files, registering
 from pki.admin.fleet.device_actions import DeviceActions
 from pki.admin.fleet.device_filters import (
     GroupFilter,
@@ -25,7 +26,7 @@ from pki.admin.fleet.device_forms import SUBJECT_FIELDS, DeviceForm
 from pki.admin.fleet.device_page import story
 from pki.admin.parts.asking import administrator
 from pki.admin.parts.edited_apart import EditedApart
-from pki.admin.parts.objects import found, page_url
+from pki.admin.parts.objects import found, looked_at, page_url
 from pki.admin.parts.pages import on_page
 from pki.admin.parts.shown import labelled, when
 from pki.models import Device
@@ -62,7 +63,7 @@ def _is_not_retired(device: Device) -> bool:
 
 
 @admin.register(Device)
-class DeviceAdmin(DeviceActions, EditedApart):
+class DeviceAdmin(DeviceActions, EditedApart, Downloadable):
     form = DeviceForm
     list_display = (
         "name",
@@ -172,9 +173,13 @@ class DeviceAdmin(DeviceActions, EditedApart):
             "opts": self.model._meta,
             "original": device,
             "buttons": buttons,
+            "files": device_files.offered(self, request, device),
             "may_make_tokens": self.has_token_permission(request),
         }
         return TemplateResponse(request, "console/device.html", context)
+
+    def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
+        return device_files.download(self, request, looked_at(self, request, str(pk)), form)
 
     def history_of(self, row: Device) -> dict[str, Any]:
         return {"device__id__exact": row.pk}

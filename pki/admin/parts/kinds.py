@@ -5,6 +5,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Certificates": {
         "certificate.issued": "certificate issued",
         "certificate.key_made": "key and certificate made",
+        "certificate.exported": "exported with its owner's key",
         "certificate.revoked": "certificate revoked",
         "certificate.hold_lifted": "hold lifted",
     },

@@ -1,12 +1,11 @@
-import getpass
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from pki.management import passwords
 from pki.management.base import ServiceCommand
 from pki.services.audit import Actor
 from pki.services.keeping import passphrase
@@ -52,22 +51,11 @@ class Command(ServiceCommand):
         if new_passphrase_file is not None:
             new = passphrase.read(new_passphrase_file)
         elif not generate:
-            new = _asked()
+            new = passwords.asked_twice("new passphrase", passphrase.checked, instead="--new-passphrase-file")
         done = passphrase.change(old, new, Actor.shell(), timezone.now())
         had = f"; {done.already} had it before" if done.already else ""
         self.stdout.write(f"{done.changed} keys have the new passphrase now{had}.")
         self.stdout.write(_what_next())
-
-
-def _asked() -> str:
-    if not sys.stdin.isatty():
-        raise CommandError("Nobody can be asked for the new passphrase here; use --new-passphrase-file.")
-    first = getpass.getpass("New passphrase: ")
-    # Said before it has to be typed again.
-    passphrase.checked(first)
-    if getpass.getpass("New passphrase again: ") != first:
-        raise CommandError("These are two different passphrases. Nothing was changed.")
-    return first
 
 
 def _what_next() -> str:

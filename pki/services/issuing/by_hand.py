@@ -10,17 +10,19 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from django.views.decorators.debug import sensitive_variables
 
-from pki.core import bundles, certificates, csr, keys, names
+from pki.core import certificates, csr, keys, names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant, Outcome, Record, require_key_kind, weigh, weigh_record
 from pki.models import Certificate, Device, EnrollmentRequest, Issuer, Profile
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.exporting import identities, profile_signing, subjects
+from pki.services.exporting.files import File
+from pki.services.exporting.identities import Above, Container
 from pki.services.fleet import devices
 from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
@@ -57,14 +59,6 @@ class PasswordRefused(Refusal):
     """A password that would not protect a key, or that some reader would not take."""
 
     code = "password_refused"
-
-
-class Container(StrEnum):
-    """The files that a key and its certificate are handed over in."""
-
-    MODERN = "pkcs12"
-    LEGACY = "pkcs12-legacy"
-    PEM = "pem"
 
 
 @dataclass(frozen=True)
@@ -170,13 +164,17 @@ def issue_with_key(
     actor: Actor,
     now: datetime,
     *,
+    above: Above = Above.CHAIN,
     mark: str | None = None,
-) -> tuple[Issued, bytes]:
+) -> tuple[Issued, File]:
     """Make a key of kind `spec` and a certificate for it, and put both into a file under `password`.
 
-    The file is returned here and nowhere else; the key is not kept. Raises PasswordRefused, and as `issue`.
+    The file is returned here and nowhere else; the key is not kept. Raises PasswordRefused, and as `issue`;
+    for a configuration profile also NoProfileSigner.
     """
     checked_password(password)
+    if container is Container.MOBILECONFIG:
+        profile_signing.signer(now)  # else there would be a certificate, and no file for its key
     # Looked at before a key is made, which can take seconds, and again once nobody else writes.
     look = _confirmed(preview(holder, spec, now), mark)
     key = keys.generate(look.key)
@@ -195,14 +193,8 @@ def issue_with_key(
             key=look.key,
             container=str(container),
         )
-    certificate = issued.certificate.parsed
-    match container:
-        case Container.MODERN:
-            return issued, bundles.pkcs12_modern(look.name, key, certificate, issued.chain, password)
-        case Container.LEGACY:
-            return issued, bundles.pkcs12_legacy(look.name, key, certificate, issued.chain, password)
-        case Container.PEM:
-            return issued, bundles.pem_with_key(key, certificate, issued.chain, password)
+    subject = subjects.of_certificate(issued.certificate)
+    return issued, identities.packed(container, subject, key, password, now, above=above)
 
 
 def new_password() -> str:

@@ -7,14 +7,14 @@ from django.db.models import Count, Max, Q
 
 from pki.core import keys, pins, trust_bundles
 from pki.core.errors import Refusal
-from pki.core.trust_bundles import Pin, Root
+from pki.core.trust_bundles import Root
 from pki.keystore import KeystoreError, keystore
 from pki.models import Issuer, TrustBundle
 from pki.services import audit
 from pki.services.audit import HATCHERY
 from pki.services.transactions import alone, writing
-from pki.services.trusting import bundle_signatures, standby_keys
-from pki.services.trusting.anchors import anchors, listener_keys
+from pki.services.trusting import bundle_signatures, pinning, standby_keys
+from pki.services.trusting.anchors import anchors
 from pki.services.trusting.bundle_signatures import NoBundleSigner
 
 _MINUTE = timedelta(minutes=1)
@@ -175,19 +175,5 @@ def _signed_anew(bundle: TrustBundle, roots: list[Issuer], now: datetime) -> Tru
 
 
 def _body(roots: list[Issuer], now: datetime) -> str:
-    below = Issuer.objects.filter(parent__in=roots, not_after__gt=now).exclude(state=Issuer.State.COMPROMISED)
-    backups: dict[str, list[Pin]] = {}
-    for key in standby_keys.promised(now):
-        backups.setdefault(key.purpose, []).append(Pin(key.purpose, True, key.spki_sha256))
-    pinned = [Pin("root", False, _spki(root), root.name) for root in roots]
-    pinned += backups.pop(standby_keys.ROOT, [])
-    pinned += [Pin("issuer", False, _spki(issuer), issuer.name) for issuer in below.order_by("pk")]
-    pinned += [
-        Pin(standby_keys.of_listener(listener), False, digest) for listener, digest in listener_keys(now)
-    ]
-    pinned += [pin for purpose in sorted(backups) for pin in backups[purpose]]
-    return trust_bundles.body(pinned, [Root(root.name, root.state, root.certificate) for root in roots])
-
-
-def _spki(issuer: Issuer) -> str:
-    return pins.spki_sha256(issuer.certificate.public_key())
+    named = [Root(root.name, root.state, root.certificate) for root in roots]
+    return trust_bundles.body(pinning.pinned(roots, now), named)

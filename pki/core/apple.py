@@ -1,0 +1,82 @@
+"""Configuration profiles for iOS, iPadOS and macOS: roots to trust, and an identity to show.
+
+After Apple's device management schema (payload types com.apple.security.root and com.apple.security.pkcs12).
+What is made here is the property list; who signs it is the keystore's matter.
+"""
+
+import plistlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.core import pins, reading
+
+# Of the identifiers that are made here (RFC 9562 5.5).
+_NAMESPACE = uuid.UUID("6f2f0d0c-3c4b-4a0e-9a55-7f7b2f1a9f10")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A PKCS#12 file, DER, and what its owner is called. Its password is not there: iOS asks for it."""
+
+    name: str
+    pkcs12: bytes
+
+
+def profile(
+    name: str, organization: str, roots: Sequence[x509.Certificate], identity: Identity | None = None
+) -> bytes:
+    """A configuration profile called `name`, an XML property list, not signed.
+
+    One of the same name and organization takes the place of the one before when it is installed.
+    """
+    payloads = [_root(root) for root in roots]
+    if identity is not None:
+        payloads.append(_identity(identity, organization))
+    return plistlib.dumps(
+        {
+            "PayloadType": "Configuration",
+            **_named(name, f"{organization}/{name}", "".join(str(each["PayloadUUID"]) for each in payloads)),
+            "PayloadOrganization": organization,
+            "PayloadDescription": _description(len(roots), identity),
+            "PayloadContent": payloads,
+        }
+    )
+
+
+def _root(certificate: x509.Certificate) -> dict[str, object]:
+    fingerprint = pins.fingerprint_of(certificate)
+    return {
+        "PayloadType": "com.apple.security.root",
+        **_named(reading.subject_of(certificate), fingerprint),
+        "PayloadCertificateFileName": f"{fingerprint[:16]}.cer",
+        "PayloadContent": certificate.public_bytes(Encoding.DER),
+    }
+
+
+def _identity(identity: Identity, organization: str) -> dict[str, object]:
+    return {
+        "PayloadType": "com.apple.security.pkcs12",
+        **_named(identity.name, f"{organization}/{identity.name}", pins.fingerprint(identity.pkcs12)),
+        "PayloadCertificateFileName": f"{identity.name}.p12",
+        "PayloadContent": identity.pkcs12,
+    }
+
+
+def _named(name: str, owner: str, version: str = "") -> dict[str, object]:
+    """What each payload has. Its identifier stays the same for one owner, and its UUID for one version."""
+    identifier = uuid.uuid5(_NAMESPACE, owner)
+    return {
+        "PayloadVersion": 1,
+        "PayloadIdentifier": f"hatchery.{identifier}",
+        "PayloadUUID": str(uuid.uuid5(identifier, version)).upper(),
+        "PayloadDisplayName": name,
+    }
+
+
+def _description(roots: int, identity: Identity | None) -> str:
+    trusted = f"Trusts {roots} root{'s' if roots != 1 else ''}"
+    return f"{trusted} and installs the identity {identity.name}." if identity else f"{trusted}."

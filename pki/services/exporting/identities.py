@@ -1,0 +1,161 @@
+"""Files with a private key: of a key that was made here this moment, or that its owner brings along.
+
+No key is kept. What a password protects is said in docs/bundles.md.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from cryptography import x509
+from django.views.decorators.debug import sensitive_variables
+
+from pki.core import apple, bundles, key_files, kubernetes
+from pki.core.keys import IssuerKey
+from pki.models import Certificate
+from pki.services import audit
+from pki.services.audit import Actor
+from pki.services.exporting import making
+from pki.services.exporting.files import APPLE, PEM, File, file_name
+from pki.services.exporting.making import Naming
+from pki.services.exporting.subjects import Subject, of_certificate
+from pki.services.transactions import writing
+
+_PKCS12 = "application/x-pkcs12"
+
+
+class Container(StrEnum):
+    """The files that a key and its certificate are handed over in."""
+
+    MODERN = "pkcs12"
+    LEGACY = "pkcs12-legacy"
+    JAVA = "keystore"
+    PEM = "pem"
+    MOBILECONFIG = "mobileconfig"
+    KUBERNETES = "kubernetes"
+
+    @property
+    def needs_password(self) -> bool:
+        """Whether it cannot be without one; a Kubernetes secret cannot have one."""
+        return self not in (Container.PEM, Container.KUBERNETES)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a terminal can show it."""
+        return not self.needs_password
+
+
+_SUFFIXES = {
+    Container.MODERN: (".p12", _PKCS12),
+    Container.LEGACY: (".p12", _PKCS12),
+    Container.JAVA: (".p12", _PKCS12),
+    Container.PEM: (".pem", PEM),
+    Container.MOBILECONFIG: (".mobileconfig", APPLE),
+    Container.KUBERNETES: ("-secret.yaml", "application/yaml"),
+}
+
+
+class Above(StrEnum):
+    """Which of the CAs above a certificate come along with it."""
+
+    NONE = "none"
+    CHAIN = "chain"
+    ROOT = "root"
+
+
+@sensitive_variables("key", "password")
+def packed(
+    container: Container,
+    subject: Subject,
+    key: IssuerKey,
+    password: str | None,
+    now: datetime,
+    *,
+    above: Above = Above.CHAIN,
+    naming: Naming | None = None,
+) -> File:
+    """A certificate with its key in a file, under `password`.
+
+    Raises KeyMismatch, and as `making.made`.
+    """
+    key_files.require_fits(key, subject.certificate)
+    if password is None and container.needs_password:
+        raise TypeError(f"{container} has a password.")
+    suffix, content_type = _SUFFIXES[container]
+    content = _content(container, subject, key, password, now, above, naming or Naming())
+    return File(f"{file_name(subject.name)}{suffix}", content, content_type, is_secret=True)
+
+
+@sensitive_variables("key", "password")
+def export(
+    container: Container,
+    certificate: Certificate,
+    key: IssuerKey,
+    password: str | None,
+    actor: Actor,
+    now: datetime,
+    *,
+    above: Above = Above.CHAIN,
+    naming: Naming | None = None,
+) -> File:
+    """The same for a certificate on record, whose owner brought its key along; the audit trail says so.
+
+    Raises as `packed`.
+    """
+    file = packed(container, of_certificate(certificate), key, password, now, above=above, naming=naming)
+    with writing():
+        audit.record(
+            "certificate.exported",
+            actor,
+            now,
+            device=certificate.device,
+            certificate=certificate,
+            container=str(container),
+        )
+    return file
+
+
+@sensitive_variables("key", "password", "secret", "file")
+def _content(
+    container: Container,
+    subject: Subject,
+    key: IssuerKey,
+    password: str | None,
+    now: datetime,
+    above: Above,
+    naming: Naming,
+) -> bytes:
+    name, certificate, others, secret = (
+        subject.name,
+        subject.certificate,
+        _above(subject, above),
+        password or "",
+    )
+    match container:
+        case Container.MODERN | Container.JAVA:
+            return bundles.pkcs12_modern(name, key, certificate, others, secret)
+        case Container.LEGACY:
+            return bundles.pkcs12_legacy(name, key, certificate, others, secret)
+        case Container.PEM:
+            return bundles.pem_with_key(key, certificate, others, password)
+        case Container.MOBILECONFIG:
+            # macOS before 15 and many an iOS take no newer one (docs/bundles.md).
+            file = bundles.pkcs12_legacy(name, key, certificate, others, secret)
+            return making.profile(name, subject.trusted(now), now, apple.Identity(name, file))
+        case Container.KUBERNETES:
+            return kubernetes.tls_secret(
+                naming.secret or kubernetes.name_for(name),
+                naming.namespace,
+                certificate=bundles.pem([certificate, *subject.chain]),
+                key=bundles.private_key_pem(key),
+                ca=bundles.pem(subject.trusted(now)),
+            ).encode()
+
+
+def _above(subject: Subject, above: Above) -> list[x509.Certificate]:
+    match above:
+        case Above.NONE:
+            return []
+        case Above.CHAIN:
+            return subject.chain
+        case Above.ROOT:
+            return list(subject.path[1:])
