@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from pki.core import der
 from pki.core.keys import IssuerKey
 
 # OWASP's figure of 2023 for PBKDF2 with SHA-256.
@@ -85,7 +86,12 @@ def java_truststore(certificates: Iterable[x509.Certificate]) -> bytes:
         pkcs12.PKCS12Certificate(certificate, f"root-{number}".encode())
         for number, certificate in enumerate(certificates, 1)
     ]
-    return pkcs12.serialize_java_truststore(entries, NoEncryption())
+    made = pkcs12.serialize_java_truststore(entries, NoEncryption())
+    # RFC 7292 4: a version, what is kept, and a MAC that may be left out. With one, of an empty password,
+    # Java would refuse every other password, and keytool takes no empty one.
+    pfx = der.children(made)[0].content
+    _, kept, *_ = der.children(pfx)
+    return der.sequence(pfx[: kept.end])
 
 
 def pem_with_key(

@@ -36,6 +36,15 @@ def first(data: bytes, start: int = 0) -> Value | None:
     return Value(data[start], data[begin : begin + length], begin + length)
 
 
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE of the values in `content`."""
+    length = len(content)
+    if length < 0x80:
+        return bytes([SEQUENCE, length]) + content
+    written = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([SEQUENCE, 0x80 | len(written)]) + written + content
+
+
 def children(content: bytes) -> list[Value]:
     """The values that stand one after another in `content`, up to the first that is none."""
     found = []

@@ -418,7 +418,7 @@ def test_made_twice_it_is_made_once_and_what_to_do_is_said(ada, door):
 def test_the_file_of_a_name_with_signs_has_a_name_for_any_system(ada, ca, now):
     registered("urn:dev@lab+1", now)
     looked = look(ada, device="urn:dev@lab+1", source="made")
-    assert 'filename="urn_dev_lab+1.p12"' in press(ada, looked)["Content-Disposition"]
+    assert 'filename="urn_dev_lab_1.p12"' in press(ada, looked)["Content-Disposition"]
 
 
 def test_a_kind_of_key_that_the_profile_does_not_allow_is_refused(ada, door):
