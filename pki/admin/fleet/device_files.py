@@ -12,15 +12,13 @@ from pki.services.exporting.files import Form, Of
 from pki.services.exporting.subjects import NoCertificate
 
 
-def offered(
-    page: ModelAdmin, request: HttpRequest, device: Device
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What each group of files is for, and its files."""
+def offered(page: ModelAdmin, device: Device, *, certified: bool) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What each group of files is for, and its files; those of its certificate if it is `certified`."""
     groups = [
         ("What it is to trust: the roots above our listeners", viewing.offered(page, device, Of.TRUST)),
         ("Whom it may pin, with the keys that come next", viewing.offered(page, device, Of.PINS)),
     ]
-    if request.user.has_perm("pki.view_certificate") and _has_certificate(device):
+    if certified:
         groups.insert(0, ("Its certificate", viewing.offered(page, device, Of.CERTIFICATE)))
     return groups
 
@@ -36,11 +34,3 @@ def download(page: ModelAdmin, request: HttpRequest, device: Device, form: str) 
         except NoCertificate as refusal:
             raise Http404(refusal.detail) from None
     return viewing.download(page, request, device, subject, form, *Of)
-
-
-def _has_certificate(device: Device) -> bool:
-    try:
-        subjects.current(device, timezone.now())
-    except NoCertificate:
-        return False
-    return True

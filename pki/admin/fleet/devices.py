@@ -166,14 +166,17 @@ class DeviceAdmin(DeviceActions, EditedApart, Downloadable):
         ]
         if self.has_change_permission(request, device):
             buttons.append({"words": "Edit", "style": "button", "url": page_url(self, device, "edit")})
+        told = story(device, request, timezone.now())
+        certified = bool(told.get("current")) and not told["refused"]
         context = {
             **self.admin_site.each_context(request),
-            **story(device, request, timezone.now()),
+            **told,
+            "keyed": told["current"] if certified else None,
             "title": device.name,
             "opts": self.model._meta,
             "original": device,
             "buttons": buttons,
-            "files": device_files.offered(self, request, device),
+            "files": device_files.offered(self, device, certified=certified),
             "may_make_tokens": self.has_token_permission(request),
         }
         return TemplateResponse(request, "console/device.html", context)
