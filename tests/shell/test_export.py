@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pki.core import bundles
 from pki.core.pins import as_base64, spki_pin
 from pki.keystore import folder, keystore
+from pki.management import passwords
 from pki.models import AuditEvent, Issuer, Revocation
 from pki.services.exporting.files import Form, Of
 from pki.services.issuing import authorities, by_hand
@@ -368,3 +369,42 @@ def test_where_nobody_can_be_asked_it_says_what_to_do(door, key, locked, out, mo
     assert "--password-file" in fails(*words, "--key", key)
     assert "--key-passphrase-file" in fails(*words, "--key", locked)
     assert not out.exists()
+
+
+def at_a_terminal(monkeypatch, *typed):
+    """Somebody who types these, unseen; the questions are returned as they come."""
+    asked, lines = [], iter(typed)
+
+    def getpass(question):
+        asked.append(question)
+        return next(lines)
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(passwords.getpass, "getpass", getpass)
+    return asked
+
+
+def test_at_a_terminal_passwords_are_asked_for_the_new_one_twice(door, locked, out, monkeypatch):
+    asked = at_a_terminal(monkeypatch, PASSPHRASE, PASSWORD, PASSWORD)
+    export("pkcs12", locked, out)
+    assert asked == ["Passphrase of the key: ", "New password: ", "New password again: "]
+    assert pkcs12.load_pkcs12(out.read_bytes(), PASSWORD.encode()).key is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [((PASSWORD, "mistyped again"), "two different passwords"), (("short",), "12 to 64")],
+)
+def test_a_password_that_is_mistyped_or_too_short_writes_nothing(door, key, out, monkeypatch, typed, named):
+    at_a_terminal(monkeypatch, *typed)
+    words = ("export", "--device", "door-1", "--form", "keystore", "--key", key, "--out", str(out))
+    assert named in fails(*words)
+    assert not out.exists()
+
+
+def test_what_is_there_is_said_before_anybody_types(door, key, out, monkeypatch):
+    out.write_text("mine")
+    asked = at_a_terminal(monkeypatch)
+    words = ("export", "--device", "door-1", "--form", "pkcs12", "--key", key, "--out", str(out))
+    assert "already" in fails(*words)
+    assert (asked, out.read_text()) == ([], "mine")
