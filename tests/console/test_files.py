@@ -76,8 +76,8 @@ def test_each_page_offers_its_forms_and_each_of_them_is_a_file(ada, door, certif
 def test_people_find_the_names_that_they_look_for(ada, door, certificate):
     shown = text(ada.get(page(door)))
     for words in (
-        "For Windows, DER (.cer)",
-        "For Android, DER (.crt)",
+        "For Windows (.cer)",
+        "For Android (.crt)",
         "For Java (truststore)",
         "For iPhone, iPad and Mac (.mobileconfig)",
         "For Kubernetes (Secret)",
@@ -101,8 +101,11 @@ def test_an_issuers_files_are_for_trusting_its_root(ada, ca, tmp_path):
 
 
 def test_windows_and_android_get_the_same_bytes_under_their_names(ada, ca):
-    der, cer = (download(ada, the_root(), form) for form in ("der", "cer"))
-    assert der.content == cer.content == bytes(the_root().certificate_der)
+    for row in (the_root(), the_issuing()):
+        crt, cer = (download(ada, row, form) for form in ("root-crt", "root-cer"))
+        assert crt.content == cer.content == bytes(the_root().certificate_der)
+        assert crt["Content-Disposition"].endswith('-root.crt"')
+        assert cer["Content-Disposition"].endswith('-root.cer"')
 
 
 # --- Who may --------------------------------------------------------------------------------------

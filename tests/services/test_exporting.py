@@ -9,7 +9,7 @@ from pki.core import bundles
 from pki.keystore import keystore
 from pki.models import Certificate, Issuer, Profile
 from pki.services.exporting import making, profile_signing, subjects
-from pki.services.exporting.files import Form
+from pki.services.exporting.files import Form, FormUnfit
 from pki.services.exporting.profile_signing import NoProfileSigner
 from pki.services.issuing import authorities, bootstrap, listener_certificates, succession
 from pki.services.revoking import revocation
@@ -70,6 +70,8 @@ def test_through_a_rollover_who_trusts_either_root_is_given_both(rolled_over, no
     old = the_root()
     roots = [old.certificate, rolled_over.certificate]
     assert x509.load_pem_x509_certificates(made(Form.ROOTS, subjects.of_roots(), now)) == roots
+    with pytest.raises(FormUnfit, match="2 roots"):
+        made(Form.ROOT_CER, subjects.of_roots(), now)
     profile = made(Form.MOBILECONFIG, subjects.of_roots(), now)
     for trusted in roots:
         payloads = opened(tmp_path, profile, [trusted])["PayloadContent"]

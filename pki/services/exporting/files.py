@@ -52,6 +52,8 @@ class Form(StrEnum):
     CHAIN = "chain"
     FULL_CHAIN = "fullchain"
     ROOTS = "roots"
+    ROOT_CRT = "root-crt"
+    ROOT_CER = "root-cer"
     TRUSTSTORE = "truststore"
     MOBILECONFIG = "mobileconfig"
     KUBERNETES = "kubernetes"
@@ -88,11 +90,13 @@ class Kind:
 
 _KINDS = {
     Form.PEM: Kind("PEM", ".pem", PEM, Of.CERTIFICATE),
-    Form.DER: Kind("For Android, DER (.crt)", ".crt", DER, Of.CERTIFICATE),
-    Form.CER: Kind("For Windows, DER (.cer)", ".cer", DER, Of.CERTIFICATE),
+    Form.DER: Kind("DER (.crt)", ".crt", DER, Of.CERTIFICATE),
+    Form.CER: Kind("DER (.cer)", ".cer", DER, Of.CERTIFICATE),
     Form.CHAIN: Kind("PEM with chain", "-chain.pem", PEM, Of.CERTIFICATE),
     Form.FULL_CHAIN: Kind("PEM with chain and root", "-fullchain.pem", PEM, Of.CERTIFICATE),
     Form.ROOTS: Kind("Roots, PEM", "-roots.pem", PEM, Of.TRUST),
+    Form.ROOT_CRT: Kind("For Android (.crt)", "-root.crt", DER, Of.TRUST),
+    Form.ROOT_CER: Kind("For Windows (.cer)", "-root.cer", DER, Of.TRUST),
     Form.TRUSTSTORE: Kind("For Java (truststore)", "-truststore.p12", "application/x-pkcs12", Of.TRUST),
     Form.MOBILECONFIG: Kind("For iPhone, iPad and Mac (.mobileconfig)", ".mobileconfig", APPLE, Of.TRUST),
     Form.KUBERNETES: Kind("For Kubernetes (Secret)", "-secret.yaml", "application/yaml", Of.TRUST),

@@ -138,7 +138,7 @@ def _content(
         case Container.PEM:
             return bundles.pem_with_key(key, certificate, others, password)
         case Container.MOBILECONFIG:
-            # macOS before 15 and many an iOS take no newer one (docs/bundles.md).
+            # Apple's systems often take no newer one (docs/bundles.md).
             file = bundles.pkcs12_legacy(name, key, certificate, others, secret)
             return making.profile(name, subject.trusted(now), now, apple.Identity(name, file))
         case Container.KUBERNETES:

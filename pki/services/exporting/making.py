@@ -12,7 +12,7 @@ from pki.core import apple, bundles, kubernetes, names, pin_lists, pins
 from pki.core.names import SanKind
 from pki.core.pin_lists import Writing
 from pki.services.exporting import profile_signing
-from pki.services.exporting.files import File, Form, Of, file_name
+from pki.services.exporting.files import File, Form, FormUnfit, Of, file_name
 from pki.services.exporting.subjects import Subject
 from pki.services.trusting import pinning, standby_keys
 from pki.services.trusting.anchors import anchors
@@ -69,6 +69,8 @@ def _of_certificate(form: Form, subject: Subject) -> bytes:
 def _of_trust(form: Form, subject: Subject, naming: Naming, now: datetime) -> bytes:
     trusted = subject.trusted(now)
     match form:
+        case Form.ROOT_CRT | Form.ROOT_CER:
+            return _only(trusted).public_bytes(Encoding.DER)
         case Form.TRUSTSTORE:
             return bundles.java_truststore(trusted)
         case Form.MOBILECONFIG:
@@ -77,6 +79,14 @@ def _of_trust(form: Form, subject: Subject, naming: Naming, now: datetime) -> by
             secret = naming.secret or kubernetes.name_for(f"{subject.name}-ca")
             return kubernetes.trust_secret(secret, naming.namespace, bundles.pem(trusted)).encode()
     return bundles.pem(trusted)
+
+
+def _only(trusted: Sequence[x509.Certificate]) -> x509.Certificate:
+    if len(trusted) > 1:
+        raise FormUnfit(
+            f"There are {len(trusted)} roots to trust, and this form holds one; take each from its own page."
+        )
+    return trusted[0]
 
 
 def profile(
