@@ -4,6 +4,7 @@ import getpass
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from django.core.management.base import CommandError
 
@@ -27,11 +28,17 @@ def asked_twice(what: str, check: Callable[[str], object], *, instead: str) -> s
 
 
 def read(file: str) -> str:
-    """The first line of a file, or of standard input for `-`. Raises CommandError."""
+    """The first line of a file, or for `-` the next one of standard input. Raises CommandError."""
     try:
-        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as opened:
-            return opened.readline(LARGEST).decode().rstrip("\r\n")
+        if file == "-":
+            return _word(sys.stdin.buffer)
+        with Path(file).open("rb") as opened:
+            return _word(opened)
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:
         raise CommandError(f"{file} is not text.") from None
+
+
+def _word(lines: BinaryIO) -> str:
+    return lines.readline(LARGEST).decode().rstrip("\r\n")

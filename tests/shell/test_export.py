@@ -177,6 +177,7 @@ WRONG = {
         ["--roots", "--form", "roots", "--out", "/nowhere/at/all"],
         "No such file",
     ),
+    "an empty name": (["--roots", "--form", "truststore", "--out", ""], "no file"),
     "a host that is none": (["--roots", "--form", "pins-okhttp", "--host", 'x")'], "malformed"),
     "a name for Kubernetes": (["--roots", "--form", "kubernetes", "--secret-name", "Door"], "lower-case"),
     "a key form without a key": (["--device", "door-1", "--form", "pkcs12", "--out", "x"], "--out"),
@@ -310,6 +311,11 @@ def test_a_locked_key_opens_with_its_passphrase_from_a_file_or_from_standard_inp
     out.unlink()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(PASSPHRASE.encode() + b"\r\n")))
     export("pem", locked, out, "--key-passphrase-file", "-", "--password-file", password)
+    assert load_pem_private_key(out.read_bytes(), PASSWORD.encode())
+    out.unlink()
+    both = f"{PASSPHRASE}\n{PASSWORD}\n".encode()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(both)))
+    export("pem", locked, out, "--key-passphrase-file", "-", "--password-file", "-")
     assert load_pem_private_key(out.read_bytes(), PASSWORD.encode())
 
 

@@ -170,6 +170,8 @@ def _require_place(out: str | None, form: str, *, has_key: bool) -> None:
     if out in (None, "-"):
         if not is_text:
             raise CommandError(f"{form} is no text: name a new file with --out.")
+    elif not Path(str(out)).name:
+        raise CommandError(f"{out!r} names no file.")
     elif os.path.lexists(str(out)):
         raise CommandError(_is_there(Path(str(out))))
 
