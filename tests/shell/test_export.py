@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from pki.admin.parts import sentences
 from pki.core import bundles
 from pki.core.pins import as_base64, spki_pin
 from pki.keystore import folder, keystore
@@ -268,6 +269,7 @@ def test_that_a_key_was_here_is_on_record_and_the_key_is_not(ca, door, key, out,
         door.certificate,
         {"container": "pkcs12"},
     )
+    assert sentences.told(event) == "Written into a file with its owner's key, as pkcs12"
     scalar = f"{door.key.private_numbers().private_value:x}"
     kept = str(everything()) + caplog.text
     assert scalar not in kept

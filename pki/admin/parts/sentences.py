@@ -69,6 +69,9 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     "certificate.revoked": lambda detail: f"Certificate revoked ({_named(detail, 'reason')})",
     "certificate.hold_lifted": _state("Hold lifted: the certificate is good again"),
     "certificate.key_made": _state("Key and certificate made in the console"),
+    "certificate.exported": lambda detail: (
+        f"Written into a file with its owner's key, as {_named(detail, 'container')}"
+    ),
     "enrollment.waiting": _state("Asked to enroll, and waits for approval"),
     "enrollment.approved": _state("Enrollment approved"),
     "enrollment.allowed_once": lambda detail: (
