@@ -59,9 +59,8 @@ class Command(ServiceCommand):
     def handle(self, *args: Any, form: str, out: str | None, key: str | None, **options: Any) -> None:
         now = timezone.now()
         certificate, subject = _found(options, now)
-        naming = Naming(options["secret_name"], options["namespace"])
-        if options["host"]:
-            naming = Naming(options["secret_name"], options["namespace"], options["host"])
+        hosts = {"hosts": options["host"]} if options["host"] else {}
+        naming = Naming(options["secret_name"], options["namespace"], **hosts)
         _require_place(out, form, has_key=key is not None)
         if key is None:
             _require_no_key(form, options)
