@@ -140,7 +140,7 @@ class Server:
 
     def start(self) -> "Server":
         self.data.mkdir(parents=True, exist_ok=True)
-        self._copy_tables()
+        self.copy_tables()
         before = len(self.output())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -161,7 +161,8 @@ class Server:
         self.process.wait(timeout=20)
         raise RuntimeError(f"the server did not start: {self.output()}")
 
-    def _copy_tables(self) -> None:
+    def copy_tables(self) -> None:
+        """Have the tables there before a start, unless it shall make them itself."""
         database = self.data / "db.sqlite3"
         elsewhere = "DATABASE_URL" in self.environment
         if not (self.from_nothing or elsewhere or database.exists()):

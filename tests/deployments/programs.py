@@ -30,7 +30,7 @@ def on_this_machine() -> tuple[dict[str, str], dict[str, int]]:
     """Settings for free ports of the loopback, as an administrator would add them, and the ports."""
     ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
     settings = {f"PORTAL_PORT_{name.upper()}": str(port) for name, port in ports.items()}
-    return {**settings, "PORTAL_BIND_HOST": "127.0.0.1", "PORTAL_HOSTNAMES": "localhost,127.0.0.1"}, ports
+    return {**settings, "PORTAL_BIND_HOST": "127.0.0.1", "PORTAL_HOSTNAMES": "localhost"}, ports
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -47,6 +47,7 @@ def done(command: Sequence[str], cwd: Path, given: Mapping[str, str]) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
+        umask=0o077,
     )
     assert ended.returncode == 0, (ended.args, ended.stdout)
     return ended.stdout
@@ -64,6 +65,7 @@ def served(
             env=_environment(given),
             stdout=output,
             stderr=subprocess.STDOUT,
+            umask=0o077,
         )
     with ExitStack() as last:
         last.callback(process.wait, 30)
