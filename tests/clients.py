@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography import x509
@@ -68,7 +69,15 @@ def needs(program: str, *, package: str, installer: str = "on Debian: apt-get in
     found = which(program)
     if found is not None:
         return found
-    reason = f"{program} is not installed; {installer} {package}"
+    return _without(f"{program} is not installed; {installer} {package}")
+
+
+def needs_file(path: Path, *, package: str, installer: str = "on Debian: apt-get install") -> Path:
+    """A file that a package has, such as a library; without it as without a program."""
+    return path if path.exists() else _without(f"{path.name} is not installed; {installer} {package}")
+
+
+def _without(reason: str) -> NoReturn:
     if os.environ.get("HATCHERY_TOOLS") == "required":
         pytest.fail(reason)
     pytest.skip(reason)

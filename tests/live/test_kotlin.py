@@ -7,14 +7,13 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 
 from pki.core import pins
-from tests.clients import needs
+from tests.clients import needs, needs_file
 from tests.server import ROOT
 
 EXAMPLE = ROOT / "examples" / "kotlin"
@@ -23,13 +22,6 @@ COMPILER = HARNESS / "node_modules" / "kotlin-compiler" / "lib"
 LIBRARIES = [Path("/usr/share/java") / f"{name}.jar" for name in ("okhttp", "okio")]
 # Less work for a program that runs for seconds.
 BRIEFLY = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-
-
-def required(path: Path, how: str) -> Path:
-    if not path.exists():
-        reason = f"{path.name} is not installed; {how}"
-        (pytest.fail if os.environ.get("HATCHERY_TOOLS") == "required" else pytest.skip)(reason)
-    return path
 
 
 def java(*words: object) -> str:
@@ -74,8 +66,10 @@ def stranger(folder: Path) -> Path:
 
 def test_a_device_in_kotlin_enrolls_is_let_in_and_renews_and_trusts_nobody_else(server, tmp_path):
     """One walk, because the compiler is what costs."""
-    stdlib = required(COMPILER / "kotlin-stdlib.jar", "npm ci --prefix tests/live/kotlin")
-    libraries = [required(path, "on Debian: apt-get install libokhttp-java") for path in LIBRARIES]
+    stdlib = needs_file(
+        COMPILER / "kotlin-stdlib.jar", package="tests/live/kotlin", installer="npm ci --prefix"
+    )
+    libraries = [needs_file(path, package="libokhttp-java") for path in LIBRARIES]
     path = os.pathsep.join(map(str, (stdlib, *libraries)))
     (tmp_path / "sources").mkdir()
     said = java(
