@@ -54,7 +54,7 @@ public final class Trust: NSObject, URLSessionDelegate {
         if pins.isEmpty { return true }
         // The chain that was verified, from the server's certificate to the root; not merely what was sent.
         let verified = SecTrustCopyCertificateChain(trust) as? [SecCertificate] ?? []
-        return verified.contains { certificate in pin(of: certificate).map(pins.contains) ?? false }
+        return verified.contains { certificate in pin(of: certificate).map { pins.contains($0) } ?? false }
     }
 }
 

@@ -31,22 +31,21 @@ public func enclaveKey(tag: String) throws -> SecKey {
 
 private func newKey(tag: String) throws -> SecKey {
     var error: Unmanaged<CFError>?
+    // After the first unlock, so that a renewal in the background works; on this device alone, in no backup.
     guard
-        // After the first unlock, so that a renewal in the background works; on this device alone, in no backup.
         let access = SecAccessControlCreateWithFlags(
-            nil, kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly, .privateKeyUsage, &error),
-        let key = SecKeyCreateRandomKey(
-            [
-                kSecAttrKeyType as String: kSecAttrKeyTypeECSECPrimeRandom,
-                kSecAttrKeySizeInBits as String: 256,
-                kSecAttrTokenID as String: kSecAttrTokenIDSecureEnclave,
-                kSecUseDataProtectionKeychain as String: true,
-                kSecPrivateKeyAttrs as String: [
-                    kSecAttrIsPermanent as String: true,
-                    kSecAttrApplicationTag as String: Data(tag.utf8),
-                    kSecAttrAccessControl as String: access,
-                ],
-            ] as CFDictionary, &error)
+            nil, kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly, .privateKeyUsage, &error)
+    else { throw HatcheryError.noKey(error!.takeRetainedValue()) }
+    let kept: [String: Any] = [
+        kSecAttrIsPermanent as String: true, kSecAttrApplicationTag as String: Data(tag.utf8),
+        kSecAttrAccessControl as String: access,
+    ]
+    let wanted: [String: Any] = [
+        kSecAttrKeyType as String: kSecAttrKeyTypeECSECPrimeRandom, kSecAttrKeySizeInBits as String: 256,
+        kSecAttrTokenID as String: kSecAttrTokenIDSecureEnclave, kSecUseDataProtectionKeychain as String: true,
+        kSecPrivateKeyAttrs as String: kept,
+    ]
+    guard let key = SecKeyCreateRandomKey(wanted as CFDictionary, &error)
     else { throw HatcheryError.noKey(error!.takeRetainedValue()) }
     return key
 }
@@ -68,12 +67,12 @@ public func request(name: String, key: SecKey) throws -> Data {
 
 /// Puts a certificate into the keychain. With its key there it is an identity; this finds it.
 public func keep(_ certificate: SecCertificate) throws -> SecIdentity {
-    let added = SecItemAdd(
-        [
-            kSecClass as String: kSecClassCertificate, kSecValueRef as String: certificate,
-            kSecAttrAccessible as String: kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly,
-            kSecUseDataProtectionKeychain as String: true,
-        ] as CFDictionary, nil)
+    let item: [String: Any] = [
+        kSecClass as String: kSecClassCertificate, kSecValueRef as String: certificate,
+        kSecAttrAccessible as String: kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly,
+        kSecUseDataProtectionKeychain as String: true,
+    ]
+    let added = SecItemAdd(item as CFDictionary, nil)
     guard added == errSecSuccess || added == errSecDuplicateItem else { throw HatcheryError.keychain(added) }
     // Of all identities, the one with this very certificate: the other attributes are the key's as well.
     var found: CFTypeRef?
