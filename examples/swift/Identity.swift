@@ -96,8 +96,8 @@ public func keep(_ certificate: SecCertificate) throws -> SecIdentity {
 
 /// The identity in a PKCS#12 file, and the certificates above it.
 ///
-/// A wrong password is `keychain(errSecAuthFailed)`; on iOS 14 and older so is a file of the modern form (PBES2), there
-/// export the legacy one. On iOS the identity is only in memory; on macOS it is put into the keychain.
+/// A wrong password is `keychain(errSecAuthFailed)`, and so is a file in the modern form (PBES2) where the system cannot
+/// read it: there export the legacy one. On iOS the identity is only in memory; on macOS it is put into the keychain.
 public func identity(pkcs12: Data, password: String) throws -> (SecIdentity, [SecCertificate]) {
     var items: CFArray?
     let status = SecPKCS12Import(
