@@ -85,6 +85,8 @@ def test_a_device_in_kotlin_enrolls_is_let_in_and_renews_and_trusts_nobody_else(
         ),
     )
     assert said == ""
+    version = json.loads((HARNESS / "package.json").read_text())["dependencies"]["kotlin-compiler"]
+    assert f"with Kotlin {version.rpartition('.')[0]} " in (EXAMPLE / "README.md").read_text()
 
     (tmp_path / "keys").mkdir()
     (tmp_path / "stranger").mkdir()
