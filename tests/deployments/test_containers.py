@@ -25,7 +25,9 @@ from tests.deployments.test_docker import composed
 def with_paths(given: dict[str, str], image: Image, here: dict[str, Path]) -> dict[str, str]:
     """A container's environment, with this machine's paths in the place of the image's."""
     venv = {"/srv/hatchery/.venv/bin:$PATH": f"{image.folder / 'usr/local/bin'}:{BIN}:{os.environ['PATH']}"}
-    return {name: instead(value, {**here, **venv}) for name, value in {**image.environment, **given}.items()}
+    found = {name: instead(value, {**here, **venv}) for name, value in {**image.environment, **given}.items()}
+    # The image has its code compiled; here each process would compile it anew.
+    return {**found, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{image.folder}-compiled"}
 
 
 def of_pod(container: dict, secrets: Path) -> dict[str, str]:
