@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests import postgres
 from tests.clients import needs, run
+from tests.deployments.compose import composed
 from tests.deployments.images import DOCKERFILE, Image
 from tests.deployments.manifests import manifest, pod
 from tests.deployments.programs import (
@@ -19,7 +20,6 @@ from tests.deployments.programs import (
     on_this_machine,
     served,
 )
-from tests.deployments.test_docker import composed
 
 
 def with_paths(given: dict[str, str], image: Image, here: dict[str, Path]) -> dict[str, str]:
