@@ -185,6 +185,9 @@ PORTAL_NOTICE_FROM: str = (
 PORTAL_WEBHOOK_NETWORKS = networks("PORTAL_WEBHOOK_NETWORKS")
 PORTAL_WEBHOOK_CA_FILE: str = env.str("PORTAL_WEBHOOK_CA_FILE", default="")
 
+# Networks whose servers the console may look at, beside our own listeners; docs/diagnose.md.
+PORTAL_DIAGNOSE_NETWORKS = networks("PORTAL_DIAGNOSE_NETWORKS")
+
 # --- Secrets: given, or made once in the data directory -------------------------------------------
 
 _secrets = PORTAL_DATA_DIR / "secrets"

@@ -170,6 +170,8 @@ def _is_encrypted_key(data: bytes) -> bool:
 
 def _add_private_key(key: PublicKeyTypes, origin: str, into: Recognised, *, encrypted: bool) -> None:
     part = into.add(Kind.PRIVATE_KEY, f"{origin}, encrypted" if encrypted else origin, key=key)
+    if into.source:
+        return  # a file is read where it lies
     into.found(
         "private_key_pasted",
         Severity.WARNING,

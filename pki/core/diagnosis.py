@@ -3,7 +3,7 @@
 What only the database knows (revoked, held, suspended) is `pki.services.looking.inspection`'s.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,28 +12,31 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pki.core import chains, extensions, hostnames, keys, matching, reading
+from pki.core import extensions, hostnames, keys, matching, reading, trust
 from pki.core.errors import UNREADABLE
 from pki.core.findings import Finding, Severity
 from pki.core.parts import Kind, Part, Recognised
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.reading import Time
+from pki.core.trust import Trust
 
 
 @dataclass(frozen=True)
 class Circumstances:
     """What a diagnosis is made against."""
 
-    trusted: Sequence[x509.Certificate]  # our CA certificates, roots and those below
+    trust: Trust
     now: datetime
     use: ExtendedKeyUsage  # what the certificate is shown for
     hostname: str = ""  # what a client would ask for; empty to leave it out
+    is_all: bool = False  # whether what is shown is all that the other side gets, as in a handshake
 
 
 def diagnose(recognised: Recognised, circumstances: Circumstances) -> list[Finding]:
     """What is wrong with the parts, each by itself and together; what was found while reading comes first."""
     findings = list(recognised.findings)
-    leaves = leaves_of(recognised)
+    # RFC 8446 4.4.2: of what is sent in a handshake the first is the own one, whatever the others are.
+    leaves = recognised.of(Kind.CERTIFICATE)[:1] if circumstances.is_all else leaves_of(recognised)
     for part in recognised.of(Kind.CERTIFICATE):
         rules = _RULES if part in leaves else _CA_RULES
         for rule in rules:
@@ -101,8 +104,10 @@ def _validity(part: Part, _: Recognised, circumstances: Circumstances) -> Iterat
 
 
 def _chain(part: Part, recognised: Recognised, circumstances: Circumstances) -> Iterator[Finding]:
-    pasted = [_of(each) for each in recognised.of(Kind.CERTIFICATE) if each is not part]
-    yield from chains.findings(_of(part), pasted, circumstances.trusted, part.number)
+    beside = [_of(each) for each in recognised.of(Kind.CERTIFICATE) if each is not part]
+    yield from trust.findings(
+        _of(part), beside, circumstances.trust, part.number, is_all=circumstances.is_all
+    )
 
 
 # --- What it may do -------------------------------------------------------------------------------

@@ -22,3 +22,4 @@ class Finding:
     sentence: str
     advice: str = ""
     part: int | None = None  # the number of the part that it is about; None for all of them together
+    source: str = ""  # the file, or the server, that it was found in; empty for a paste

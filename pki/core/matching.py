@@ -31,7 +31,7 @@ def _keys_and_certificates(recognised: Recognised) -> Iterator[Finding]:
             yield Finding(
                 "key_mismatch",
                 Severity.REFUSED,
-                f"This {part.kind} fits none of the certificates that were pasted with it.",
+                f"This {part.kind} fits none of the certificates that are with it.",
                 "Find the key that the CSR was made with, or enroll again with this one.",
                 part.number,
             )
@@ -55,7 +55,7 @@ def _keys_and_requests(recognised: Recognised) -> Iterator[Finding]:
             yield Finding(
                 "key_mismatch",
                 Severity.REFUSED,
-                "The request was not made with the private key that was pasted with it.",
+                "The request was not made with the private key that is with it.",
                 "Make the CSR anew, with this key.",
                 part.number,
             )

@@ -40,6 +40,7 @@ class Part:
     revocation_list: x509.CertificateRevocationList | None = None
     ocsp_answer: ocsp.OCSPResponse | None = None
     key: PublicKeyTypes | None = None  # its public key, of a private key the public half
+    source: str = ""  # the file, or the server, that it came from; empty for a paste
 
     @property
     def title(self) -> str:
@@ -55,10 +56,11 @@ class Part:
 
 @dataclass
 class Recognised:
-    """All that was found in one paste."""
+    """All that was found in one paste, or in several files together."""
 
     parts: list[Part] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    source: str = ""  # of what is read just now
 
     def of(self, *kinds: Kind) -> list[Part]:
         """The parts of these kinds, in their order."""
@@ -70,19 +72,20 @@ class Recognised:
             if self.findings[-1:] != [_TOO_MANY]:
                 self.findings.append(_TOO_MANY)
             return None
-        part = Part(len(self.parts) + 1, kind, origin, **content)  # type: ignore[arg-type]
+        part = Part(len(self.parts) + 1, kind, origin, source=self.source, **content)  # type: ignore[arg-type]
         self.parts.append(part)
         return part
 
     def found(
         self, code: str, severity: Severity, sentence: str, advice: str = "", part: Part | None = None
     ) -> None:
-        self.findings.append(Finding(code, severity, sentence, advice, part.number if part else None))
+        number = part.number if part else None
+        self.findings.append(Finding(code, severity, sentence, advice, number, self.source))
 
 
 _TOO_MANY = Finding(
     "too_many_parts",
     Severity.WARNING,
     f"Only the first {MOST_PARTS} parts were looked at.",
-    "Paste the rest by itself.",
+    "Show the rest by itself.",
 )

@@ -19,15 +19,22 @@ _LINE = re.compile(rb"[ \t]*-{2,7} *(BEGIN|END) ([A-Z0-9 #]{1,40}?) *-{2,7}[ \t]
 _INTACT = re.compile(rb"-----(BEGIN|END) [A-Z0-9 #]{1,40}-----")
 
 
-def recognise(data: bytes, password: str = "") -> Recognised:
+def recognise(
+    data: bytes, password: str = "", into: Recognised | None = None, source: str = ""
+) -> Recognised:
     """Everything that `data` holds: PEM of any kind, DER, base64 of DER, PKCS#12, PKCS#7.
 
-    `password` opens what is encrypted.
+    `password` opens what is encrypted. What other files held may be in `into` already; `source` names this
+    one, and is empty for a paste.
     """
-    recognised = Recognised()
+    recognised = into if into is not None else Recognised()
+    recognised.source = source
     if not data.strip():
         recognised.found(
-            "nothing_pasted", Severity.NOTE, "Nothing was pasted.", "Paste a text or choose a file."
+            "nothing_pasted",
+            Severity.NOTE,
+            "It is empty." if source else "Nothing was pasted.",
+            "Choose another file." if source else "Paste a text or choose a file.",
         )
     elif len(data) > LARGEST:
         recognised.found(

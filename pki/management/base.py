@@ -10,17 +10,20 @@ from pki.keystore import KeystoreError
 
 
 class ServiceCommand(BaseCommand):
-    """A command that calls services: whatever they refuse is one sentence and an exit status of 1."""
+    """A command that calls services: whatever they refuse is one sentence and an exit status, `failed`."""
+
+    failed = 1
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
         except Refusal as refusal:
-            raise CommandError(refusal.detail) from refusal
+            raise CommandError(refusal.detail, returncode=self.failed) from refusal
         except KeystoreError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(str(error), returncode=self.failed) from error
         except DatabaseError as error:
             message = " ".join(str(error).split())
             raise CommandError(
-                f"The database cannot be used ({message}); if it is new, run: python manage.py migrate"
+                f"The database cannot be used ({message}); if it is new, run: python manage.py migrate",
+                returncode=self.failed,
             ) from error

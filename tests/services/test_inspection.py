@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pki.core import bundles, chains, containers, csr, der, diagnosis, list_reading, recognition
+from pki.core import bundles, chains, containers, csr, der, diagnosis, list_reading, recognition, trust
 from pki.core.findings import Finding, Severity
 from pki.core.parts import MOST_PARTS, Kind
 from pki.core.profiles import ExtendedKeyUsage
@@ -563,7 +563,7 @@ def test_looking_changes_nothing_and_logs_nothing(chained, gadget, now, caplog):
 
 
 def test_an_error_of_our_own_says_nothing_of_what_was_pasted(ca, gadget, now, monkeypatch, caplog):
-    def fails(data, password):
+    def fails(data, *_):
         raise RuntimeError(data)
 
     monkeypatch.setattr(recognition, "recognise", fails)
@@ -641,7 +641,7 @@ PIECES = [
 def judged(data, password=""):
     recognised = recognition.recognise(data, password)
     circumstances = diagnosis.Circumstances(
-        [core.ca().root, core.ca().issuing], core.MOMENT, SERVER, "door.example"
+        trust.Trust([core.ca().root, core.ca().issuing]), core.MOMENT, SERVER, "door.example"
     )
     findings = diagnosis.diagnose(recognised, circumstances)
     assert all(isinstance(each, Finding) and each.sentence for each in findings)

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from pki.core import destinations
 from pki.core.destinations import DestinationRefused
+from pki.services import reaching
 from pki.services.telling import posting
 from pki.services.telling.posting import NotPosted, Reach
 from tests.services.receivers import Receiver, raw_server
@@ -31,7 +32,7 @@ class Names:
 
     def __init__(self, monkeypatch, *answers):
         self.answers, self.asked = list(answers), []
-        monkeypatch.setattr(posting, "lookup", self)
+        monkeypatch.setattr(reaching, "lookup", self)
 
     def __call__(self, host, port, **_):
         self.asked.append(host)
@@ -235,7 +236,7 @@ def test_a_handshake_that_stalls_is_left_in_time(quick):
 
 def test_a_name_service_that_stalls_is_left_in_time(quick, monkeypatch):
     over = threading.Event()
-    monkeypatch.setattr(posting, "lookup", lambda *_, **__: over.wait(10) and [])
+    monkeypatch.setattr(reaching, "lookup", lambda *_, **__: over.wait(10) and [])
     began = time.monotonic()
     with pytest.raises(NotPosted, match="no answer within"):
         post("https://hooks.example/")

@@ -1,7 +1,7 @@
-"""The paste box: something is looked at, and forgotten."""
+"""The paste box: something is looked at, and forgotten. Which server was looked at stays on record."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import PermissionDenied
@@ -20,10 +20,13 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from pki.core import extensions, list_reading, ocsp_reading, reading
+from pki.admin.parts import asking
+from pki.core import extensions, list_reading, ocsp_reading, reading, targets
+from pki.core.probes import Probed
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.recognition import LARGEST
-from pki.services.looking import inspection
+from pki.services.looking import asked_probes, inspection
+from pki.services.looking.asked_probes import ProbeRefused
 from pki.services.looking.inspection import Inspected, Inspection
 
 _LOCKED = {
@@ -37,6 +40,9 @@ _DAMAGED = "pem_damaged"
 _TOO_LARGE = f"At most {LARGEST:,} bytes are looked at."
 
 
+_Parsed = TypeVar("_Parsed")
+
+
 class InspectForm(forms.Form):
     """What to look at, and against what."""
 
@@ -48,7 +54,7 @@ class InspectForm(forms.Form):
         widget=UnfoldAdminTextareaWidget(
             attrs={"rows": 10, "autocomplete": "off", "spellcheck": "false", "class": "mono"}
         ),
-        help_text="PEM of any kind, several blocks at once, or base64 of DER.",
+        help_text="PEM of any kind, several blocks at once, or base64 of DER. Or a server: host:port.",
         error_messages={"max_length": _TOO_LARGE},
     )
     file = forms.FileField(
@@ -92,7 +98,17 @@ class InspectForm(forms.Form):
         cleaned = super().clean() or {}
         if not self.errors and not cleaned.get("text", "").strip() and not cleaned.get("file"):
             raise forms.ValidationError("Paste something, or choose a file.")
+        if not self.errors and not cleaned.get("file") and targets.is_named(cleaned["text"]):
+            cleaned["server"] = self._parsed(targets.parse, cleaned["text"])
+            hostname = cleaned["hostname"].strip()
+            cleaned["hostname"] = self._parsed(targets.host, hostname) if hostname else ""
         return cleaned
+
+    def _parsed(self, parse: Callable[[str], _Parsed], text: str) -> _Parsed:
+        try:
+            return parse(text)
+        except targets.TargetRefused as refusal:
+            raise forms.ValidationError(refusal.detail) from refusal
 
 
 class _InMemory(MemoryFileUploadHandler):
@@ -134,7 +150,7 @@ def inspect(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
         raise PermissionDenied
     asked = request.method == "POST"
     form = InspectForm(request.POST, request.FILES) if asked else InspectForm()
-    inspection = _inspected(form) if asked and form.is_valid() else None
+    inspection, probed = _looked_at(request, form) if asked and form.is_valid() else (None, None)
     context = {
         **page.admin_site.each_context(request),
         "title": "What is this?",
@@ -142,6 +158,7 @@ def inspect(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
         "form": _again(form) if asked else form,
         "errors": form.errors if asked else {},
         "inspection": inspection,
+        "server": probed,
         "headline": _headline(inspection) if inspection else "",
         "shown": [_Shown(each) for each in inspection.parts] if inspection else [],
         "may_see_device": request.user.has_perm("pki.view_device"),
@@ -149,6 +166,26 @@ def inspect(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
     response = TemplateResponse(request, "console/inspect.html", context)
     response["Cache-Control"] = "no-store"
     return response
+
+
+@sensitive_variables()
+def _looked_at(request: HttpRequest, form: InspectForm) -> tuple[Inspection | None, Probed | None]:
+    """What was found; nothing, and an error of the form, where Hatchery does not knock."""
+    target = form.cleaned_data.get("server")
+    if target is None:
+        return _inspected(form), None
+    try:
+        looked = asked_probes.inspect(
+            target,
+            asking.administrator(request),
+            timezone.now(),
+            may_look_around=request.user.has_perm("pki.add_certificate"),
+            name=form.cleaned_data["hostname"],
+        )
+    except ProbeRefused as refusal:
+        form.add_error(None, refusal.detail)
+        return None, None
+    return looked.inspection, looked.probed
 
 
 @sensitive_variables()

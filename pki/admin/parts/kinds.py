@@ -67,6 +67,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "keystore.passphrase_changed": "passphrase of the keys changed",
         "installation.backed_up": "backup made",
         "installation.restored": "restored from a backup",
+        "server.probed": "server looked at",
     },
     "Notices": {
         "webhook.added": "webhook added",

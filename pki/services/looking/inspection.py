@@ -4,44 +4,24 @@ Nothing of it is stored or logged.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from cryptography import x509
-from django.db.models import QuerySet
 from django.views.decorators.debug import sensitive_variables
 
-from pki.core import chains, diagnosis, pins, recognition
+from pki.core import diagnosis, pins, recognition, trust
 from pki.core.diagnosis import Circumstances
 from pki.core.findings import Finding, Severity
-from pki.core.identifiers import LONGEST_SERIAL
 from pki.core.parts import Kind, Part, Recognised
 from pki.core.profiles import ExtendedKeyUsage
-from pki.models import Certificate, Issuer, Revocation
-from pki.services.looking import list_inspection, own_certificates, standings
-from pki.services.looking.standings import Word
+from pki.core.trust import Trust
+from pki.models import Certificate, Issuer
+from pki.services.looking import list_inspection, record_findings
 
 log = logging.getLogger("hatchery.inspection")
 
-# Certificates that are named for one key.
-MOST_OF_A_KEY = 20
 _MOST_ISSUERS = 500
-
-_CODES = {
-    Word.REVOKED: "certificate_revoked",
-    Word.HELD: "certificate_held",
-    Word.ISSUER_COMPROMISED: "issuer_compromised",
-    Word.DEVICE_SUSPENDED: "device_suspended",
-    Word.DEVICE_RETIRED: "device_retired",
-}
-_ADVICE = {
-    Word.REVOKED: "Enroll the device again: a revocation is for good.",
-    Word.HELD: "Lift the hold on its page, if the device is all right.",
-    Word.ISSUER_COMPROMISED: "Enroll the device again, under another issuer.",
-    Word.DEVICE_SUSPENDED: "Resume the device on its page, if it is all right.",
-    Word.DEVICE_RETIRED: "Register a new device.",
-}
 
 
 @dataclass
@@ -72,6 +52,15 @@ class Inspection:
         return [*self.findings, *(finding for each in self.parts for finding in each.findings)]
 
 
+@dataclass(frozen=True)
+class File:
+    """Bytes to look at, the name of the file that they are from, and what opens it."""
+
+    name: str  # empty for what was pasted
+    data: bytes = field(repr=False)
+    password: str = field(default="", repr=False)
+
+
 @sensitive_variables()
 def inspect(
     data: bytes,
@@ -85,22 +74,76 @@ def inspect(
 
     `use` is what a certificate is shown for; `hostname` what a client would ask for, empty to leave it out.
     """
+    return inspect_files([File("", data, password)], now, use=use, hostname=hostname)
+
+
+@sensitive_variables()
+def inspect_files(
+    files: Sequence[File],
+    now: datetime,
+    *,
+    use: ExtendedKeyUsage = ExtendedKeyUsage.CLIENT_AUTH,
+    hostname: str = "",
+    store: File | None = None,
+) -> Inspection:
+    """Look at several files as at one, so that a key and its certificate meet. Raises nothing, as `inspect`.
+
+    `store` is a trust store that stands for the CAs of this Hatchery.
+    """
+
+    def read() -> Recognised:
+        recognised = Recognised()
+        for file in files:
+            recognition.recognise(file.data, file.password, recognised, file.name)
+        return recognised
+
+    return judged(read, now, use=use, hostname=hostname, store=store)
+
+
+@sensitive_variables()
+def judged(
+    read: Callable[[], Recognised],
+    now: datetime,
+    *,
+    use: ExtendedKeyUsage,
+    hostname: str = "",
+    store: File | None = None,
+    is_all: bool = False,
+) -> Inspection:
+    """What is wrong with what `read` returns, and what is on record of it. Raises nothing.
+
+    With `is_all` the other side gets nothing else, as in a handshake.
+    """
     issuers = list(Issuer.objects.select_related("parent").order_by("pk")[:_MOST_ISSUERS])
-    circumstances = Circumstances([issuer.certificate for issuer in issuers], now, use, hostname)
     try:
-        recognised = recognition.recognise(data, password)
-        findings = diagnosis.diagnose(recognised, circumstances)
+        to_lead_to, found = _trust(issuers, store, now)
+        recognised = read()
+        findings = diagnosis.diagnose(recognised, Circumstances(to_lead_to, now, use, hostname, is_all))
     except Exception as error:
-        # What is pasted may be secret, and a report of this error would show it.
+        # What is shown may be secret, and a report of this error would show it.
         _log_without_secrets(error)
         return Inspection([], [_NOT_UNDERSTOOD])
     parts = _on_record(recognised, issuers)
     certificates = recognised.of(Kind.CERTIFICATE)
     for each in parts:
-        each.findings += _record_findings(each, issuers, use, now)
+        each.findings += record_findings.findings(
+            each.part, each.certificate, each.issuer, each.same_key, issuers, use, now
+        )
         each.findings += list_inspection.findings(each.part, issuers, certificates, now)
         each.findings += [finding for finding in findings if finding.part == each.part.number]
-    return Inspection(parts, [finding for finding in findings if finding.part is None])
+    return Inspection(parts, [*found, *(finding for finding in findings if finding.part is None)])
+
+
+def _trust(issuers: list[Issuer], store: File | None, now: datetime) -> tuple[Trust, list[Finding]]:
+    """What a chain is to lead to, and what is wrong with it by itself."""
+    ours = [issuer.certificate for issuer in issuers]
+    if store is None:
+        return Trust(ours), []
+    recognised = recognition.recognise(store.data, store.password, source=store.name)
+    held = [part.certificate for part in recognised.parts if part.certificate is not None]
+    # Their part numbers are of the store, which is shown as a whole.
+    found = [replace(each, part=None, source=store.name) for each in trust.of_store(recognised, now)]
+    return Trust(held, store.name, ours), found
 
 
 _NOT_UNDERSTOOD = Finding(
@@ -123,7 +166,9 @@ def _on_record(recognised: Recognised, issuers: list[Issuer]) -> list[Inspected]
     prints = {
         part.number: pins.fingerprint_of(part.certificate) for part in recognised.parts if part.certificate
     }
-    ours = {each.fingerprint: each for each in _selected().filter(fingerprint__in=prints.values())}
+    ours = {
+        each.fingerprint: each for each in record_findings.selected().filter(fingerprint__in=prints.values())
+    }
     cas = {issuer.fingerprint: issuer for issuer in issuers}
     keyed = _by_key({pins.spki_sha256(part.key) for part in recognised.parts if part.key is not None})
     return [
@@ -139,131 +184,9 @@ def _on_record(recognised: Recognised, issuers: list[Issuer]) -> list[Inspected]
 
 def _by_key(digests: Iterable[str]) -> dict[str, list[Certificate]]:
     found: dict[str, list[Certificate]] = {}
-    most = MOST_OF_A_KEY * 10
-    for each in _selected().filter(spki_sha256__in=digests).order_by("-pk")[:most]:
+    most = record_findings.MOST_OF_A_KEY * 10
+    for each in record_findings.selected().filter(spki_sha256__in=digests).order_by("-pk")[:most]:
         certificates = found.setdefault(each.spki_sha256, [])
-        if len(certificates) < MOST_OF_A_KEY:
+        if len(certificates) < record_findings.MOST_OF_A_KEY:
             certificates.append(each)
     return found
-
-
-def _selected() -> QuerySet[Certificate]:
-    return Certificate.objects.select_related("issuer__parent", "device", "revocation__revoked_by")
-
-
-def _record_findings(
-    each: Inspected, issuers: list[Issuer], use: ExtendedKeyUsage, now: datetime
-) -> Iterator[Finding]:
-    number = each.part.number
-    if each.certificate is not None:
-        yield from _ours(each.certificate, use, now, number)
-    elif each.issuer is not None:
-        yield from _our_issuer(each.issuer, number)
-    elif each.part.certificate is not None:
-        yield from _not_ours(each.part.certificate, each.same_key, issuers, number)
-    elif each.part.key is not None:
-        yield from _key(each, number)
-
-
-def _ours(certificate: Certificate, use: ExtendedKeyUsage, now: datetime, number: int) -> Iterator[Finding]:
-    yield Finding(
-        "ours",
-        Severity.GOOD,
-        f"It is ours: issued by {certificate.issuer} for {_whose(certificate)}.",
-        part=number,
-    )
-    standing = standings.of(certificate, now)
-    if standing.word in _CODES:
-        yield Finding(
-            _CODES[standing.word], Severity.REFUSED, standing.sentence, _ADVICE[standing.word], number
-        )
-    if certificate.device is None and use is ExtendedKeyUsage.CLIENT_AUTH:
-        yield Finding(
-            "certificate_of_no_device",
-            Severity.REFUSED,
-            "It belongs to no device: it is a server's, and opens nothing as a client's.",
-            "Enroll the device for a certificate of its own.",
-            number,
-        )
-
-
-def _whose(certificate: Certificate) -> str:
-    if certificate.device is not None:
-        return f"the device {certificate.device}"
-    return f"the listener {certificate.listener}" if certificate.listener else certificate.common_name
-
-
-def _our_issuer(issuer: Issuer, number: int) -> Iterator[Finding]:
-    yield Finding("our_issuer", Severity.GOOD, f"It is our CA {issuer}.", part=number)
-    if issuer.is_lost:
-        yield Finding(
-            "issuer_compromised",
-            Severity.REFUSED,
-            f"{standings.whose_key(issuer)} is in wrong hands: nothing that it signed is trusted here.",
-            _ADVICE[Word.ISSUER_COMPROMISED],
-            number,
-        )
-
-
-def _not_ours(
-    shown: x509.Certificate, same_key: list[Certificate], issuers: list[Issuer], number: int
-) -> Iterator[Finding]:
-    signer = next((each for each in issuers if chains.signed_by(shown, each.certificate)), None)
-    own = list(own_certificates.findings(shown, number)) if signer is not None else []
-    if own:
-        yield from own
-        return
-    namesake = _of_the_same_serial(shown, issuers)
-    if namesake is not None or signer is not None:
-        other = f" Our certificate of that serial is another one, {namesake}." if namesake else ""
-        signed = f"It is signed by our CA {signer}" if signer else "It names our CA"
-        yield Finding(
-            "not_on_record",
-            Severity.REFUSED,
-            f"{signed}, but is not on record here.{other}",
-            "If the database was restored from a backup, enroll the device again; if not, look for who "
-            "else holds that CA's key.",
-            number,
-        )
-    else:
-        yield Finding(
-            "not_ours", Severity.NOTE, "It is not ours: no CA of this Hatchery signed it.", part=number
-        )
-    if same_key:
-        yield Finding("key_known", Severity.NOTE, f"Its key has {_count(same_key)} of ours.", part=number)
-
-
-def _of_the_same_serial(shown: x509.Certificate, issuers: list[Issuer]) -> Certificate | None:
-    named = [issuer.pk for issuer in issuers if chains.names(shown, issuer.certificate)]
-    if not named:
-        return None
-    serial = f"{shown.serial_number:x}"
-    return (
-        _selected().filter(issuer__in=named, serial=serial).first() if len(serial) <= LONGEST_SERIAL else None
-    )
-
-
-def _key(each: Inspected, number: int) -> Iterator[Finding]:
-    if not each.same_key:
-        yield Finding("key_unknown", Severity.NOTE, "No certificate of ours has this key.", part=number)
-        return
-    yield Finding("key_known", Severity.GOOD, f"This key has {_count(each.same_key)} of ours.", part=number)
-    if any(_reason(certificate) == Revocation.Reason.KEY_COMPROMISE for certificate in each.same_key):
-        yield Finding(
-            "key_compromised",
-            Severity.REFUSED,
-            "A certificate of this key was revoked because the key is in wrong hands.",
-            "Make a new key.",
-            number,
-        )
-
-
-def _reason(certificate: Certificate) -> str | None:
-    revocation = getattr(certificate, "revocation", None)
-    return revocation.reason if revocation is not None else None
-
-
-def _count(certificates: list[Certificate]) -> str:
-    number = len(certificates)
-    least = "at least " if number == MOST_OF_A_KEY else ""
-    return f"{least}{number} certificate{'s' if number != 1 else ''}"

@@ -1,15 +1,12 @@
 """One POST to an address that an administrator gave: to nowhere else, within a time, and no answer kept.
 
-Proxies of the environment and redirects are not followed. A name is resolved once, and what was judged is
-connected to: an address, so that a name that then leads to another one (DNS rebinding) gains nothing.
+Proxies of the environment and redirects are not followed. What was judged is connected to: an address.
 """
 
 import http.client
 import io
-import queue
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -20,6 +17,7 @@ from pki.core import destinations
 from pki.core.destinations import Destination, DestinationRefused
 from pki.core.errors import Refusal
 from pki.core.proxies import Network
+from pki.services.reaching import NameUnknown, connected, left, resolved
 
 SECONDS = 10.0  # from the question to the resolver to the end of the answer
 LARGEST_ANSWER = 64 * 1024  # bytes; what comes after them is not read
@@ -79,34 +77,18 @@ def _connected(destination: Destination, reach: Reach, deadline: float) -> "_Unt
     """A connection to the destination: TLS, but for http://. Raises as `post`, or OSError."""
     context = None if destination.is_plain else _context(reach.ca_file)
     addresses = _judged(destination, reach, deadline)
-    failed: OSError | None = None
-    for tried, address in enumerate(addresses):
-        try:
-            # Its share of the time: one that swallows everything leaves some for the next.
-            raw = _open(address, destination.port, _left(deadline) / (len(addresses) - tried))
-        except OSError as error:
-            failed = error
-            continue
-        raw.settimeout(_left(deadline))
-        tls = context.wrap_socket(raw, server_hostname=destination.host) if context else raw
-        return _UntilDeadline(tls, deadline)
-    raise failed or NotPosted("Its name has no address.")
-
-
-def _open(address: str, port: int, seconds: float) -> socket.socket:
-    raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    try:
-        raw.settimeout(seconds)
-        raw.connect((address, port))
-    except OSError:
-        raw.close()
-        raise
-    return raw
+    raw, _ = connected(addresses, destination.port, deadline)
+    raw.settimeout(left(deadline))
+    tls = context.wrap_socket(raw, server_hostname=destination.host) if context else raw
+    return _UntilDeadline(tls, deadline)
 
 
 def _judged(destination: Destination, reach: Reach, deadline: float) -> list[str]:
     """The addresses of a destination. Raises DestinationRefused if one of them may not be reached."""
-    addresses = _resolved(destination.host, destination.port, deadline)
+    try:
+        addresses = resolved(destination.host, destination.port, deadline)
+    except NameUnknown as unknown:
+        raise NotPosted(str(unknown)) from None
     for address in addresses:
         if not destinations.may_be_reached(address, reach.networks):
             raise DestinationRefused(
@@ -121,32 +103,6 @@ def _judged(destination: Destination, reach: Reach, deadline: float) -> list[str
     return addresses
 
 
-def _resolved(host: str, port: int, deadline: float) -> list[str]:
-    """The addresses of a host, in the order in which they are to be tried."""
-    found: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            rows = lookup(host, port, type=socket.SOCK_STREAM)
-            found.put(list(dict.fromkeys(str(row[4][0]) for row in rows)))
-        except (OSError, UnicodeError) as error:
-            found.put(error if isinstance(error, OSError) else OSError(str(error)))
-
-    # A resolver's patience has no setting: a thread of its own can be left behind.
-    threading.Thread(target=look_up, name="webhook-lookup", daemon=True).start()
-    try:
-        answer = found.get(timeout=_left(deadline))
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(answer, OSError):
-        raise NotPosted(f"The name {host} cannot be resolved.")
-    return answer
-
-
-# Named, so that a test can be the name service.
-lookup = socket.getaddrinfo
-
-
 def _context(ca_file: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -156,14 +112,6 @@ def _context(ca_file: str) -> ssl.SSLContext:
         except OSError as error:
             raise NotPosted(f"PORTAL_WEBHOOK_CA_FILE cannot be read ({error.strerror or error}).") from None
     return context
-
-
-def _left(deadline: float) -> float:
-    """The seconds until the deadline. Raises TimeoutError if there are none."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 class _UntilDeadline:
@@ -176,11 +124,11 @@ class _UntilDeadline:
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            self._sock.settimeout(_left(self._deadline))
+            self._sock.settimeout(left(self._deadline))
             view = view[self._sock.send(view) :]
 
     def recv_into(self, buffer: Any) -> int:
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(left(self._deadline))
         return self._sock.recv_into(buffer)
 
     def makefile(self, mode: str) -> io.BufferedReader:
