@@ -22,7 +22,8 @@ class Outcome(StrEnum):
     MET = "the handshake was done"
 
 
-UNREACHED = frozenset({Outcome.NOT_RESOLVED, Outcome.CLOSED, Outcome.UNREACHABLE})
+# Of these nothing was seen.
+UNREACHED = frozenset({Outcome.NOT_RESOLVED, Outcome.CLOSED, Outcome.UNREACHABLE, Outcome.SILENT})
 
 # RFC 8446 6.2. With some of them a server says what it thinks of a client's certificate, or of its absence.
 HANDSHAKE_FAILURE, BAD_CERTIFICATE, UNSUPPORTED_CERTIFICATE = 40, 42, 43

@@ -1,5 +1,6 @@
 """What a diagnosis found, for people to read in a terminal, or as JSON for programs."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,12 +74,12 @@ def text(looked: Looked, paint: Paint) -> Iterator[str]:
     yield printable(looked.title)
     if looked.probed is not None:
         yield from _rows(_of_server(looked.probed), indent=2)
-    yield from _findings(looked.inspection.findings, paint, indent=2)
+    yield from _findings(looked.inspection.findings, paint, looked.title, indent=2)
     for each in looked.inspection.parts:
         yield ""
-        yield f"  {printable(_heading(each))}"
+        yield f"  {printable(_heading(each, looked.title))}"
         yield from _rows(_of_part(each, looked.now), indent=5)
-        yield from _findings(each.findings, paint, indent=5)
+        yield from _findings(each.findings, paint, looked.title, indent=5)
     yield ""
     yield _last_line(looked.verdict)
 
@@ -91,11 +92,12 @@ def _last_line(found: Verdict) -> str:
     }[found]
 
 
-def _heading(each: Inspected) -> str:
+def _heading(each: Inspected, title: str) -> str:
     part = each.part
     holder = part.certificate or part.request
     whose = f": {reading.subject_of(holder)}" if holder is not None else ""
-    return f"{part.title}{whose} ({', '.join(filter(None, (part.source, part.origin)))})"
+    source = "" if part.source == title else part.source
+    return f"{part.title}{whose} ({', '.join(filter(None, (source, part.origin)))})"
 
 
 def _of_server(probed: Probed) -> Iterator[tuple[str, str]]:
@@ -116,7 +118,7 @@ def _of_part(each: Inspected, now: datetime) -> Iterator[tuple[str, str]]:
     if part.certificate is not None:
         read = reading.read(part.certificate)
         yield "issuer", reading.name_of(part.certificate, "issuer")
-        yield from (("names", sentence) for sentence in _sans(read))
+        yield from zip(itertools.chain(("names",), itertools.repeat("")), _sans(read), strict=False)
         yield "valid", f"{_moment(read.not_before)} to {_moment(read.not_after)}, {_left(each, now)}"
         yield "key", f"{read.key.kind}, signed with {read.signature}"
         yield "serial", read.serial_hex
@@ -156,10 +158,11 @@ def _rows(rows: Iterator[tuple[str, str]], *, indent: int) -> Iterator[str]:
             yield f"{' ' * indent}{name:<20}{printable(value)}"
 
 
-def _findings(findings: list[Finding], paint: Paint, *, indent: int) -> Iterator[str]:
+def _findings(findings: list[Finding], paint: Paint, title: str, *, indent: int) -> Iterator[str]:
     for finding in findings:
         word = paint(finding.severity, f"{_WORDS[finding.severity]:<9}")
-        where = f"{finding.source}: " if finding.source and finding.part is None else ""
+        is_elsewhere = finding.source not in ("", title) and finding.part is None
+        where = f"{finding.source}: " if is_elsewhere else ""
         yield f"{' ' * indent}{word}{printable(where + finding.sentence)} [{finding.code}]"
         if finding.advice:
             yield f"{' ' * (indent + 9)}{printable(finding.advice)}"

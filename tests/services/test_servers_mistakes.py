@@ -19,12 +19,11 @@ from pki.services.looking import probing, server_inspection
 from pki.services.looking.inspection import File
 from tests.core import cast
 from tests.services import tls_servers
-from tests.services.tls_servers import CLIENT, DAY, certificate, pem, self_signed, serving
+from tests.services.tls_servers import CLIENT, DAY, LOCAL, certificate, pem, self_signed, serving
 
 pytestmark = pytest.mark.django_db
 
 CHAIN = (cast.ca().issuing,)
-LOCAL = ("DNS:localhost", "IP:127.0.0.1")
 STORE = File("ca.pem", pem(cast.ca().root))
 
 

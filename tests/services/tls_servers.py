@@ -20,6 +20,7 @@ from tests.server import free_ports
 
 SERVER, CLIENT = ExtendedKeyUsage.SERVER_AUTH, ExtendedKeyUsage.CLIENT_AUTH
 DAY = timedelta(days=1)
+LOCAL = ("DNS:localhost", "IP:127.0.0.1")
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

@@ -1,5 +1,7 @@
+import argparse
 import getpass
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from pki.core.targets import Target, TargetRefused
 from pki.management import diagnosis_report
 from pki.management.base import ServiceCommand
 from pki.management.diagnosis_report import Looked, Verdict
-from pki.services.looking import inspection, server_inspection
+from pki.services.looking import inspection, probing, server_inspection
 from pki.services.looking.inspection import File
 
 _USES = {"client": ExtendedKeyUsage.CLIENT_AUTH, "server": ExtendedKeyUsage.SERVER_AUTH}
@@ -48,6 +50,13 @@ class Command(ServiceCommand):
         parser.add_argument(
             "--password-file", metavar="FILE", help="opens files; without it, it is asked for"
         )
+        parser.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=probing.SECONDS,
+            metavar="SECONDS",
+            help="how long one server may take (10)",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, what: list[str], **options: Any) -> None:
@@ -67,7 +76,7 @@ class Command(ServiceCommand):
         if files:
             use = _USES[options["use"] or ("server" if name else "client")]
             looked.append(self._files(files, use, name, store))
-        looked += self._servers(list(servers.values()), shown, name, store)
+        looked += self._servers(list(servers.values()), shown, name, store, options["timeout"])
         self._print(looked, as_json=options["json"])
         if found := diagnosis_report.verdict(looked):
             sys.exit(found)
@@ -78,7 +87,7 @@ class Command(ServiceCommand):
         return Looked(", ".join(each.name for each in files), found, now)
 
     def _servers(
-        self, servers: list[Target], shown: list[File], name: str, store: File | None
+        self, servers: list[Target], shown: list[File], name: str, store: File | None, seconds: float
     ) -> list[Looked]:
         looked, credential = [], None
         if shown:
@@ -90,7 +99,9 @@ class Command(ServiceCommand):
                 self.stderr.write(f"It is not shown to any server. {refusal.detail}")
         for target in servers:
             now = timezone.now()
-            found = server_inspection.inspect(target, now, name=name, credential=credential, store=store)
+            found = server_inspection.inspect(
+                target, now, name=name, credential=credential, store=store, seconds=seconds
+            )
             looked.append(Looked(str(target), found.inspection, now, found.probed))
         return looked
 
@@ -150,6 +161,12 @@ def _host(name: str | None) -> str:
         return targets.host(name)
     except TargetRefused as refusal:
         raise CommandError(f"--name: {refusal.detail}", returncode=Verdict.UNKNOWN) from refusal
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?", text) or float(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to 999")
+    return float(text)
 
 
 def _first_line(path: str | None) -> str:

@@ -79,6 +79,7 @@ class _Knock:
     noted: _Noted = field(default_factory=_Noted)
     first: bytes = b""  # what the server began with
     received: int = 0  # bytes
+    is_done: bool = False  # whether the handshake was
 
     def made(self, target: Target, address: str) -> Probed:
         tls = self._connection(target)
@@ -94,7 +95,7 @@ class _Knock:
             # Before a ServerHello it is what we offered.
             protocol=tls.get_protocol_version_name() if tls.get_cipher_name() or chain else "",
             cipher=tls.get_cipher_name() or "",
-            group=(tls.get_group_name() or "") if outcome is Outcome.MET else "",
+            group=(tls.get_group_name() or "") if self.is_done else "",
             chain=chain,
             is_chain_read=is_read,
             asks=self.noted.asks,
@@ -167,10 +168,25 @@ class _Knock:
                 tls.do_handshake()
             except SSL.WantReadError:
                 self._send(tls)
+                if not self.first:
+                    self._await_first()
                 self._receive(tls, self.deadline)
             else:
                 self._send(tls)
+                self.is_done = True
                 return
+
+    def _await_first(self) -> None:
+        """Wait for the first bytes; if there are none for half of the time, end what may be taken for a line.
+
+        A server of plain HTTP waits for the end of its request, and says then what it is.
+        """
+        self.raw.settimeout(reaching.left(self.deadline) / 2)
+        try:
+            self.raw.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            self.raw.settimeout(reaching.left(self.deadline))
+            self.raw.sendall(b"\r\n\r\n")
 
     def _hear_out(self, tls: SSL.Connection) -> None:
         """Wait for what a server thinks of a client's certificate, or of its absence. Raises SSL.Error."""
