@@ -11,6 +11,8 @@ _HTTPS = "https://"
 # One word, of a scheme or a port: neither PEM nor base64 is such.
 _NAMED = re.compile(r"\s*(?:[a-z]{2,10}://\S{1,500}|\S{1,260}:[0-9]{1,5})\s*", re.IGNORECASE)
 
+_HOST_AND_PORT = re.compile(r"[^/?#]+:[0-9]+")
+
 
 class TargetRefused(Refusal):
     """A text names no server."""
@@ -39,7 +41,7 @@ def parse(text: str) -> Target:
     """`door.example:8443`, `[fd00::5]:8443` or `https://door.example/a/path`. Raises TargetRefused."""
     text = text.strip()
     is_url = text.lower().startswith(_HTTPS)
-    if not is_url and not text.rpartition(":")[2].isdigit():
+    if not is_url and not _HOST_AND_PORT.fullmatch(text):
         raise TargetRefused("Name a server as host:port, such as door.example:8443 or [fd00::5]:8443.")
     try:
         found = destinations.parse(text if is_url else f"{_HTTPS}{text}")

@@ -185,8 +185,9 @@ class _Knock:
         try:
             self.raw.recv(1, socket.MSG_PEEK)
         except TimeoutError:
-            self.raw.settimeout(reaching.left(self.deadline))
-            self.raw.sendall(b"\r\n\r\n")
+            self._write(b"\r\n\r\n")
+        except OSError:
+            pass  # heard again by who receives
 
     def _hear_out(self, tls: SSL.Connection) -> None:
         """Wait for what a server thinks of a client's certificate, or of its absence. Raises SSL.Error."""
@@ -218,17 +219,20 @@ class _Knock:
                 return
 
     def _send(self, tls: SSL.Connection) -> None:
-        """Send what OpenSSL has ready. What is not taken tells itself by what can be read, or not."""
+        """Send what OpenSSL has ready."""
         while True:
             try:
                 data = tls.bio_read(16384)
             except SSL.WantReadError:
                 return
-            try:
-                self.raw.settimeout(reaching.left(self.deadline))
-                self.raw.sendall(data)
-            except OSError:
-                return
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.raw.settimeout(reaching.left(self.deadline))
+            self.raw.sendall(data)
+        except OSError:
+            pass  # tells itself by what can be read then
 
     def _receive(self, tls: SSL.Connection, deadline: float) -> None:
         self.raw.settimeout(reaching.left(deadline))
