@@ -15,7 +15,7 @@ def matched(certificate: x509.Certificate, sans: Sequence[x509.GeneralName], hos
         return Finding("hostname_matches", Severity.GOOD, f"It is for {host}.", part=part)
     known = ", ".join(extensions.general_name(san) for san in sans[:10]) or "none at all"
     only_cn = (
-        f" Its CN is {host}, which clients do not look at."
+        f" Its CN is {host}, which clients of today do not look at."
         if ("CN", host) in reading.attributes(certificate, "subject")
         else ""
     )

@@ -3,7 +3,7 @@
 import socket
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 
 import pytest
 from cryptography.x509 import ocsp
@@ -311,7 +311,7 @@ def answering(answer):
 
 
 def test_plain_http_on_that_port(now):
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+    with HTTPServer(("127.0.0.1", 0), tls_servers.Quiet) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         looked = look(server.server_port, now)

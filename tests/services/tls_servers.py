@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from cryptography import x509
@@ -69,6 +70,13 @@ def ocsp_answer(of: x509.Certificate, status: ocsp.OCSPCertStatus, until: dateti
     )
     builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, ca.issuing)
     return builder.sign(ca.issuing_key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """A server of plain HTTP, which a handshake is a bad request to."""
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @contextmanager
