@@ -159,8 +159,8 @@ def _names(part: Part, _: Recognised, circumstances: Circumstances) -> Iterator[
         yield Finding(
             "san_missing",
             Severity.REFUSED if server else Severity.NOTE,
-            "It has no subject alternative name, a CN only. Browsers, Go and Apple's clients match a server's "
-            "name with the SANs alone (RFC 9525); curl and Java still take the CN.",
+            "It has no subject alternative name, a CN only. Browsers, Go and Apple's clients match a "
+            "server's name with the SANs alone (RFC 9525); curl and Java still take the CN.",
             "Issue it with the server's names and addresses as SANs."
             if server
             else "A client needs none; a server does.",

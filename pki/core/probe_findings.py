@@ -169,8 +169,10 @@ _OF_CLIENT = {
 
 def _is_of_client(probed: Probed) -> bool:
     """Whether the refusal is of a client's certificate, or of there being none."""
-    said = probed.alert in _OF_CLIENT or probed.outcome is Outcome.ENDED
-    return probed.asks and said
+    if probed.alert == probes.INTERNAL_ERROR:
+        # OpenSSL's word for a certificate that the application refuses, ours among them.
+        return probed.asks and probed.shown is not None
+    return probed.asks and (probed.alert in _OF_CLIENT or probed.outcome is Outcome.ENDED)
 
 
 def _client(probed: Probed) -> Iterator[Finding]:

@@ -4,8 +4,10 @@
 result.
 """
 
+import io
 import json
 import os
+import shlex
 import signal
 import sys
 from datetime import datetime, timedelta
@@ -18,6 +20,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
+from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -333,6 +336,19 @@ def tell(url: str) -> None:
     """Have a webhook to this URL told of something."""
     webhooks.add("ops", url, [], ACTOR, timezone.now())
     notices.tell("certificate.revoked", "Something happened.", timezone.now())
+
+
+def diagnose_each() -> None:
+    """Run `manage.py diagnose` with the words of each line of standard input, as a shell has them; a JSON
+    line each, of the exit status and what was printed.
+    """
+    for line in sys.stdin:
+        out, status = io.StringIO(), 0
+        try:
+            call_command("diagnose", *shlex.split(line, comments=True), stdout=out, stderr=out)
+        except SystemExit as ended:
+            status = int(str(ended.code))
+        print(json.dumps([status, out.getvalue()]))
 
 
 def forget_lists() -> None:
