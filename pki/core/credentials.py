@@ -44,6 +44,10 @@ def read(recognised: Recognised, files: Sequence[tuple[bytes, str]]) -> Credenti
     `recognised` is what was found in the files, without private keys. Each of `files` is its bytes and its
     password.
     """
+    if any(finding.code == "too_many_rounds" for finding in recognised.findings):
+        raise CredentialRefused(
+            "It would take too long to open; export it again with the usual number of rounds."
+        )
     found = (_key(data, password) for data, password in files)
     keys = {pins.spki_sha256(key.public_key()): key for key in found if key is not None}
     certificates = [each.certificate for each in recognised.of(Kind.CERTIFICATE) if each.certificate]

@@ -211,6 +211,15 @@ def _refused(probed: Probed, source: str) -> Finding:
             "Show one: --cert and --key, or --p12; curl has options of the same names.",
             source=source,
         )
+    if probed.alert == probes.CERTIFICATE_REQUIRED:
+        return Finding(
+            "client_certificate_not_sent",
+            Severity.REFUSED,
+            f"It wants a client certificate. The one that was given was not sent{said}: the server takes no "
+            "signature of its kind of key.",
+            "Enroll the device with a key of another kind: P-256, or RSA of 2048 bits or more.",
+            source=source,
+        )
     code, words, advice = _SAID.get(probed.alert or -1, _BAD)
     return Finding(
         code, Severity.REFUSED, f"It refused the client certificate{said}: {words}.", advice, source=source

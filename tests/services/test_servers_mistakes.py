@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import HTTPServer
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki.core import certificates, names, profiles, targets
@@ -129,6 +130,16 @@ def test_a_mistake_with_a_servers_certificate_is_named(tmp_path, now, mistake):
         assert "chain_trusted" not in codes(looked) or "self_signed" not in expected
 
 
+def test_a_certificate_that_cannot_be_read_is_said(tmp_path, now):
+    der = certificate(now, *LOCAL).public_bytes(Encoding.DER)
+    version_3, version_6 = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+    odd = cast.block("CERTIFICATE", der.replace(version_3, version_6, 1))
+    with serving(tmp_path, odd) as port:
+        looked = look(port, now)
+    assert refusals(looked) == {"certificate_malformed"}
+    assert looked.probed.outcome is Outcome.MET
+
+
 def test_a_cn_and_no_san(tmp_path, now):
     without = certificate(now)
     with serving(tmp_path, pem(without, *CHAIN)) as port:
@@ -224,6 +235,7 @@ def test_a_server_that_wants_a_client_certificate_says_what_is_wrong_with_it(tmp
         accepted = look(port, now, credential=credential(mine, *CHAIN))
         expired = look(port, now, credential=credential(old, *CHAIN))
         stranger = look(port, now, credential=credential(self_signed(now)))
+        odd = look(port, now, credential=credential(self_signed(now, "secp256k1"), key_kind="secp256k1"))
         servers = look(port, now, credential=credential(certificate(now, *LOCAL), *CHAIN))
     assert refusals(nothing) == {"client_certificate_not_sent"}
     assert set(nothing.probed.acceptable) == {cast.ca().root.subject, cast.ca().issuing.subject}
@@ -233,6 +245,10 @@ def test_a_server_that_wants_a_client_certificate_says_what_is_wrong_with_it(tmp
     assert refusals(stranger) == {"client_ca_unknown"}
     assert "client_certificate_not_acceptable" in codes(stranger)
     assert refusals(servers) == {"client_certificate_refused"}
+    # Whatever is done with such a key in TLS 1.2, in TLS 1.3 it cannot even be shown.
+    if version == "-tls1_3":
+        assert refusals(odd) == {"client_certificate_not_sent"}
+        assert "kind of key" in odd.inspection.refused[0].sentence
     assert all("chain_trusted" in codes(each) for each in (nothing, accepted, expired, stranger))
 
 

@@ -23,7 +23,6 @@ from pki.services import reaching
 SECONDS = 10.0  # from the question to the resolver to the end
 # With TLS 1.3 a server says what it thinks of a client's certificate after the handshake, or says nothing.
 QUIET = 1.0  # seconds
-_MOST = 256 * 1024  # bytes that are read of one server
 _WARNING = 1  # RFC 5246 7.2: an alert's level; close_notify has it, and ends nothing that matters
 _LEGACY_SERVER_CONNECT = 0x4  # SSL_OP_*: those without RFC 5746 too
 
@@ -78,7 +77,6 @@ class _Knock:
     credential: Credential | None
     noted: _Noted = field(default_factory=_Noted)
     first: bytes = b""  # what the server began with
-    received: int = 0  # bytes
     is_done: bool = False  # whether the handshake was
 
     def made(self, target: Target, address: str) -> Probed:
@@ -190,22 +188,11 @@ class _Knock:
             pass  # heard again by who receives
 
     def _hear_out(self, tls: SSL.Connection) -> None:
-        """Wait for what a server thinks of a client's certificate, or of its absence. Raises SSL.Error."""
-        try:
-            self._listen(tls, min(self.deadline, time.monotonic() + QUIET))
-            return
-        except TimeoutError:
-            pass
-        # Not a word, not even a ticket: it answers our good-bye, or it has sent its alert before.
-        tls.shutdown()
-        self._send(tls)
-        try:
-            self._listen(tls, min(self.deadline, time.monotonic() + QUIET))
-        except (TimeoutError, _Ended):
-            pass
+        """Wait for what a server thinks of a client's certificate, or of its absence.
 
-    def _listen(self, tls: SSL.Connection, deadline: float) -> None:
-        """Wait for a ticket, for data, or for the end of them. Raises TimeoutError, SSL.Error, _Ended."""
+        Raises SSL.Error, _Ended. A ticket or data mean that it goes on, and so does silence.
+        """
+        deadline = min(self.deadline, time.monotonic() + QUIET)
         while True:
             try:
                 tls.recv(1)
@@ -214,7 +201,10 @@ class _Knock:
             except SSL.WantReadError:
                 if self.noted.is_done_with_us:
                     return
-                self._receive(tls, deadline)
+                try:
+                    self._receive(tls, deadline)
+                except TimeoutError:
+                    return
             else:
                 return
 
@@ -243,14 +233,13 @@ class _Knock:
         except OSError as error:
             raise _Ended from error
         self.first = self.first or data[:8]
-        self.received += len(data)
-        if not data or self.received > _MOST:
+        if not data:
             raise _Ended
         tls.bio_write(data)
 
 
 class _Ended(Exception):
-    """The server ended the connection, or said more than anybody reads."""
+    """The server ended the connection."""
 
 
 def _words(error: SSL.Error) -> str:
