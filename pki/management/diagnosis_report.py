@@ -1,23 +1,19 @@
-"""What a diagnosis found, for people to read in a terminal, or as JSON for programs."""
+"""What a diagnosis found, for people to read in a terminal."""
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
-from typing import Any
 
-from pki.core import probes, reading
+from pki.core import reading
 from pki.core.diagnosis import difference
 from pki.core.findings import Finding, Severity
-from pki.core.probes import UNREACHED, Probed
+from pki.core.probes import Probed
 from pki.core.reading import Reading, Time
-from pki.services.looking.inspection import Inspected, Inspection
+from pki.management.verdicts import Looked, Verdict
+from pki.services.looking.inspection import Inspected
 
 Paint = Callable[[Severity, str], str]
 
-# Nothing can be said of what these are about.
-_NOT_LOOKED_AT = {"nothing_pasted", "too_large", "not_recognised", "not_understood", "too_many_parts"}
 _WORDS = {
     Severity.REFUSED: "REFUSED",
     Severity.WARNING: "CAREFUL",
@@ -26,47 +22,9 @@ _WORDS = {
 }
 
 
-class Verdict(IntEnum):
-    """What is said in the end, as an exit status."""
-
-    GOOD = 0
-    REFUSED = 1
-    UNKNOWN = 2
-
-
-@dataclass
-class Looked:
-    """Files that were looked at together, or one server."""
-
-    title: str
-    inspection: Inspection
-    now: datetime
-    probed: Probed | None = None
-
-    @property
-    def verdict(self) -> Verdict:
-        if self.probed is not None and self.probed.outcome in UNREACHED:
-            return Verdict.UNKNOWN
-        if self.inspection.refused:
-            return Verdict.REFUSED
-        unread = any(not each.part.is_read for each in self.inspection.parts)
-        codes = {finding.code for finding in self.inspection.all_findings}
-        is_locked = "p12_password_needed" in codes or "p12_wrong_password" in codes
-        return Verdict.UNKNOWN if unread or is_locked or codes & _NOT_LOOKED_AT else Verdict.GOOD
-
-
-def verdict(looked: list[Looked]) -> Verdict:
-    """One refusal is enough; else one thing that could not be looked at."""
-    each = {one.verdict for one in looked}
-    return next((found for found in (Verdict.REFUSED, Verdict.UNKNOWN) if found in each), Verdict.GOOD)
-
-
 def printable(text: str) -> str:
     """A text that a stranger may have written, without what would move a terminal's cursor, or hide."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-# --- For people -----------------------------------------------------------------------------------
 
 
 def text(looked: Looked, paint: Paint) -> Iterator[str]:
@@ -166,76 +124,3 @@ def _findings(findings: list[Finding], paint: Paint, title: str, *, indent: int)
         yield f"{' ' * indent}{word}{printable(where + finding.sentence)} [{finding.code}]"
         if finding.advice:
             yield f"{' ' * (indent + 9)}{printable(finding.advice)}"
-
-
-# --- For programs ---------------------------------------------------------------------------------
-
-
-def as_json(looked: list[Looked]) -> dict[str, Any]:
-    """The same as an object. Names and codes of it are stable; sentences are not."""
-    return {
-        "verdict": verdict(looked).name.lower(),
-        "looked_at": [
-            {
-                "title": each.title,
-                "verdict": each.verdict.name.lower(),
-                "server": _server_as_json(each.probed),
-                "findings": [_finding_as_json(finding) for finding in each.inspection.findings],
-                "parts": [_part_as_json(part) for part in each.inspection.parts],
-            }
-            for each in looked
-        ],
-    }
-
-
-def _server_as_json(probed: Probed | None) -> dict[str, Any] | None:
-    if probed is None:
-        return None
-    return {
-        "host": probed.target.host,
-        "port": probed.target.port,
-        "name": probed.name,
-        "address": probed.address,
-        "outcome": probed.outcome.name.lower(),
-        "alert": probes.alert_in_words(probed.alert) if probed.alert is not None else None,
-        "protocol": probed.protocol,
-        "cipher": probed.cipher,
-        "group": probed.group,
-        "asks_for_client_certificate": probed.asks,
-        "acceptable_cas": [name.rfc4514_string() for name in probed.acceptable],
-        "has_stapled_ocsp": bool(probed.stapled),
-    }
-
-
-def _finding_as_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity.value,
-        "sentence": finding.sentence,
-        "advice": finding.advice,
-        "source": finding.source,
-    }
-
-
-def _part_as_json(each: Inspected) -> dict[str, Any]:
-    part = each.part
-    found: dict[str, Any] = {
-        "number": part.number,
-        "kind": part.kind.value,
-        "source": part.source,
-        "origin": part.origin,
-        "findings": [_finding_as_json(finding) for finding in each.findings],
-    }
-    if part.certificate is not None:
-        read = reading.read(part.certificate)
-        found |= {
-            "subject": reading.subject_of(part.certificate),
-            "issuer": reading.name_of(part.certificate, "issuer"),
-            "serial": read.serial_hex,
-            "fingerprint": read.fingerprint,
-            "not_before": read.not_before.isoformat(),
-            "not_after": read.not_after.isoformat(),
-        }
-    if part.key is not None:
-        found["key"] = reading.read_key(part.key).kind
-    return found

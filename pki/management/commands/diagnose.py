@@ -14,9 +14,9 @@ from pki.core.credentials import CredentialRefused
 from pki.core.findings import Severity
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.targets import Target, TargetRefused
-from pki.management import diagnosis_report
+from pki.management import diagnosis_json, diagnosis_report, verdicts
 from pki.management.base import ServiceCommand
-from pki.management.diagnosis_report import Looked, Verdict
+from pki.management.verdicts import Looked, Verdict
 from pki.services.looking import inspection, probing, server_inspection
 from pki.services.looking.inspection import File
 
@@ -78,7 +78,7 @@ class Command(ServiceCommand):
             looked.append(self._files(files, use, name, store))
         looked += self._servers(list(servers.values()), shown, name, store, options["timeout"])
         self._print(looked, as_json=options["json"])
-        if found := diagnosis_report.verdict(looked):
+        if found := verdicts.verdict(looked):
             sys.exit(found)
 
     def _files(self, files: list[File], use: ExtendedKeyUsage, name: str, store: File | None) -> Looked:
@@ -130,7 +130,7 @@ class Command(ServiceCommand):
 
     def _print(self, looked: list[Looked], *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(diagnosis_report.as_json(looked), indent=2))
+            self.stdout.write(json.dumps(diagnosis_json.as_json(looked), indent=2))
             return
         self.stdout.write("\n\n".join("\n".join(diagnosis_report.text(each, self._paint)) for each in looked))
 
