@@ -49,7 +49,7 @@ def is_of_client(probed: Probed) -> bool:
     """Whether the refusal is of a client's certificate, or of there being none."""
     if probed.alert == probes.INTERNAL_ERROR:
         # OpenSSL's word for a certificate that the application refuses, ours among them.
-        return probed.asks and probed.shown is not None
+        return probed.asks and bool(probed.shown)
     return probed.asks and (probed.alert in _OF_CLIENT or probed.outcome is Outcome.ENDED)
 
 
@@ -58,12 +58,13 @@ def findings(probed: Probed) -> Iterator[Finding]:
     if not probed.asks:
         return
     source = str(probed.target)
-    if probed.shown is not None and probed.acceptable and not _is_acceptable(probed.shown, probed):
+    is_acceptable = any(_is_acceptable(each, probed) for each in probed.shown)
+    if probed.shown and probed.acceptable and not is_acceptable:
         yield Finding(
             "client_certificate_not_acceptable",
             Severity.WARNING,
-            f"The certificate's issuer, {reading.name_of(probed.shown, 'issuer')}, is none of the CAs that "
-            "the server names. Browsers and Java do not even send it.",
+            f"The certificate's issuer, {reading.name_of(probed.shown[0], 'issuer')}, is none of the CAs "
+            "that the server names. Browsers and Java do not even send it.",
             "Show one that a CA of that list has issued, with its intermediates.",
             source=source,
         )
@@ -82,12 +83,12 @@ def _is_acceptable(shown: x509.Certificate, probed: Probed) -> bool:
 
 def _refused(probed: Probed, source: str) -> Finding:
     said = f" ({probes.alert_in_words(probed.alert)})" if probed.alert is not None else ""
-    if probed.shown is None:
+    if not probed.shown:
         return Finding(
             "client_certificate_not_sent",
             Severity.REFUSED,
             f"It wants a client certificate, and none was sent{said}.",
-            "Show one: --cert and --key, or --p12; curl has options of the same names.",
+            "Show one: with curl by --cert and --key, with manage.py diagnose by the same, or --p12.",
             source=source,
         )
     if probed.alert == probes.CERTIFICATE_REQUIRED:
@@ -106,7 +107,7 @@ def _refused(probed: Probed, source: str) -> Finding:
 
 
 def _accepted(probed: Probed, source: str) -> Finding:
-    if probed.shown is not None:
+    if probed.shown:
         return Finding(
             "client_certificate_accepted",
             Severity.GOOD,

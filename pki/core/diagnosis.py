@@ -72,6 +72,16 @@ def difference(span: timedelta) -> str:
     return f"{seconds} second{'s' if seconds != 1 else ''}"
 
 
+def remaining(certificate: x509.Certificate, now: datetime) -> str:
+    """How much of its life is left, in words."""
+    match reading.time_of(certificate, now):
+        case Time.OVER:
+            return f"ended {difference(now - certificate.not_valid_after_utc)} ago"
+        case Time.NOT_YET:
+            return f"begins in {difference(certificate.not_valid_before_utc - now)}"
+    return f"{difference(certificate.not_valid_after_utc - now)} left"
+
+
 # --- Validity -------------------------------------------------------------------------------------
 
 # A device whose clock was reset stands in 1970 or at its firmware's date; a few hours are a time zone.

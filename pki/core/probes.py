@@ -73,7 +73,7 @@ class Probed:
     is_chain_read: bool = True  # False if a certificate in it is malformed
     asks: bool = False  # whether it asked for a client's certificate
     acceptable: tuple[x509.Name, ...] = ()  # the CAs that it named then
-    shown: x509.Certificate | None = None  # the client's certificate that it was ready to be shown
+    shown: tuple[x509.Certificate, ...] = ()  # the client's certificate and those above it, ready to be shown
     stapled: bytes = b""  # an OCSP answer, DER
 
 

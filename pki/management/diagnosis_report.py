@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from pki.core import reading
-from pki.core.diagnosis import difference
+from pki.core.diagnosis import remaining
 from pki.core.findings import Finding, Severity
 from pki.core.probes import Probed
-from pki.core.reading import Reading, Time
+from pki.core.reading import Reading
 from pki.management.verdicts import Looked, Verdict
 from pki.services.looking.inspection import Inspected
 
@@ -77,7 +77,10 @@ def _of_part(each: Inspected, now: datetime) -> Iterator[tuple[str, str]]:
         read = reading.read(part.certificate)
         yield "issuer", reading.name_of(part.certificate, "issuer")
         yield from zip(itertools.chain(("names",), itertools.repeat("")), _sans(read), strict=False)
-        yield "valid", f"{_moment(read.not_before)} to {_moment(read.not_after)}, {_left(each, now)}"
+        yield (
+            "valid",
+            f"{_moment(read.not_before)} to {_moment(read.not_after)}, {remaining(part.certificate, now)}",
+        )
         yield "key", f"{read.key.kind}, signed with {read.signature}"
         yield "serial", read.serial_hex
         yield "SHA-256", read.fingerprint
@@ -92,18 +95,6 @@ def _sans(read: Reading) -> tuple[str, ...]:
         (tuple(each.sentences) for each in read.extensions if each.name == "subjectAltName"),
         (),
     )
-
-
-def _left(each: Inspected, now: datetime) -> str:
-    certificate = each.part.certificate
-    if certificate is None:
-        return ""
-    match reading.time_of(certificate, now):
-        case Time.OVER:
-            return f"ended {difference(now - certificate.not_valid_after_utc)} ago"
-        case Time.NOT_YET:
-            return f"begins in {difference(certificate.not_valid_before_utc - now)}"
-    return f"{difference(certificate.not_valid_after_utc - now)} left"
 
 
 def _moment(at: datetime) -> str:

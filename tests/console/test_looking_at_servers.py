@@ -72,7 +72,7 @@ def test_our_own_listeners_are_for_who_may_see_certificates(viewer, world, tmp_p
         settings.PORTAL_PORT_HELLO = port
         response = paste(viewer, f" https://LOCALHOST:{port}/hello \n")
     assert {"hostname_matches", "unknown_issuer"} <= said(response)
-    for words in (f"localhost:{port}, at ", "TLSv1.3", "TLS_AES", "not asked for"):
+    for words in (f"localhost:{port}, at ", "TLSv1.3", "TLS_AES", "not asked for", "29 days left"):
         assert words in page_of(response)
     assert events() == [("administrator:viewer", f"localhost:{port}")]
 

@@ -252,6 +252,19 @@ def test_a_server_that_wants_a_client_certificate_says_what_is_wrong_with_it(tmp
     assert all("chain_trusted" in codes(each) for each in (nothing, accepted, expired, stranger))
 
 
+def test_a_server_that_names_the_root_alone_takes_what_leads_to_it(tmp_path, now, trusted):
+    mine = certificate(now, usage=CLIENT)
+    (tmp_path / "root.pem").write_bytes(pem(cast.ca().root))
+    with serving(tmp_path, good(now), *WANTS, tmp_path / "root.pem") as port:
+        whole = look(port, now, credential=credential(mine, *CHAIN))
+        alone = look(port, now, credential=credential(mine))
+    assert whole.probed.acceptable == (cast.ca().root.subject,)
+    assert refusals(whole) == set()
+    assert "client_certificate_not_acceptable" not in codes(whole)
+    assert refusals(alone) == {"client_ca_unknown"}
+    assert "client_certificate_not_acceptable" in codes(alone)
+
+
 def test_a_client_certificate_that_a_crl_names(tmp_path, now, trusted):
     mine = certificate(now, usage=CLIENT)
     (tmp_path / "crl.pem").write_bytes(tls_servers.revocation_list(mine.serial_number, now))

@@ -207,7 +207,7 @@ def test_what_clients_say_of_a_mistake_is_on_the_page(mistakes):
     met = {
         "curl": {code: curl(made) for code, made in mistakes.items()},
         "OpenSSL": {code: s_client(made) for code, made in mistakes.items()},
-        "Java": each_in_one_run((needs("java", package="openjdk-17-jdk-headless"), JAVA), mistakes),
+        "Java": each_in_one_run((needs("java", package="default-jdk-headless"), JAVA), mistakes),
         "Node": each_in_one_run((needs("node", package="nodejs"), "-e", NODE), mistakes),
     }
     assert met["curl"].pop("none") == ""

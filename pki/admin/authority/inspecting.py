@@ -1,6 +1,7 @@
 """The paste box: something is looked at, and forgotten. Which server was looked at stays on record."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django import forms
@@ -21,7 +22,7 @@ from unfold.widgets import (
 )
 
 from pki.admin.parts import asking
-from pki.core import extensions, list_reading, ocsp_reading, reading, targets
+from pki.core import diagnosis, extensions, list_reading, ocsp_reading, reading, targets
 from pki.core.probes import Probed
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.recognition import LARGEST
@@ -160,7 +161,7 @@ def inspect(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
         "inspection": inspection,
         "server": probed,
         "headline": _headline(inspection) if inspection else "",
-        "shown": [_Shown(each) for each in inspection.parts] if inspection else [],
+        "shown": [_Shown(each, timezone.now()) for each in inspection.parts] if inspection else [],
         "may_see_device": request.user.has_perm("pki.view_device"),
     }
     response = TemplateResponse(request, "console/inspect.html", context)
@@ -220,7 +221,7 @@ def _again(form: InspectForm) -> InspectForm:
 class _Shown:
     """One part, as the page shows it."""
 
-    def __init__(self, inspected: Inspected) -> None:
+    def __init__(self, inspected: Inspected, now: datetime) -> None:
         part = inspected.part
         self.title = part.title
         self.origin = part.origin
@@ -229,6 +230,7 @@ class _Shown:
         self.issuer = inspected.issuer
         self.same_key = [each for each in inspected.same_key if each != inspected.certificate]
         self.reading = reading.read(part.certificate) if part.certificate is not None else None
+        self.remaining = diagnosis.remaining(part.certificate, now) if part.certificate is not None else ""
         self.subject = reading.subject_of(part.request) if part.request is not None else ""
         self.wishes = extensions.in_words(part.request) if part.request is not None else []
         self.list = list_reading.read(part.revocation_list) if part.revocation_list is not None else None

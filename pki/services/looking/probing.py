@@ -98,7 +98,7 @@ class _Knock:
             is_chain_read=is_read,
             asks=self.noted.asks,
             acceptable=_acceptable(tls),
-            shown=self.credential.certificate if self.credential else None,
+            shown=(self.credential.certificate, *self.credential.chain) if self.credential else (),
             stapled=self.noted.stapled,
         )
 
