@@ -38,7 +38,10 @@ def recognise(
         )
     elif len(data) > LARGEST:
         recognised.found(
-            "too_large", Severity.WARNING, f"More than {LARGEST:,} bytes are not looked at.", "Paste less."
+            "too_large",
+            Severity.WARNING,
+            f"More than {LARGEST:,} bytes are not looked at.",
+            "Show less of it.",
         )
     else:
         _recognise(_as_bytes(data), password, recognised)

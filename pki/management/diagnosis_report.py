@@ -39,15 +39,16 @@ def text(looked: Looked, paint: Paint) -> Iterator[str]:
         yield from _rows(_of_part(each, looked.now), indent=5)
         yield from _findings(each.findings, paint, looked.title, indent=5)
     yield ""
-    yield _last_line(looked.verdict)
+    yield _last_line(looked)
 
 
-def _last_line(found: Verdict) -> str:
-    return {
-        Verdict.GOOD: "Nothing here says that it would be refused.",
-        Verdict.REFUSED: "It would be refused.",
-        Verdict.UNKNOWN: "Not all of it could be looked at.",
-    }[found]
+def _last_line(looked: Looked) -> str:
+    match looked.verdict:
+        case Verdict.GOOD:
+            return "Nothing here says that it would be refused."
+        case Verdict.REFUSED:
+            return "It would be refused."
+    return "The server could not be looked at." if looked.probed else "Not all of it could be looked at."
 
 
 def _heading(each: Inspected, title: str) -> str:

@@ -176,6 +176,8 @@ def test_standard_input_is_a_file_too(files, monkeypatch):
     status, printed = diagnosed("-", files / "other.key")
     assert status == REFUSED
     assert "standard input" in printed
+    status, codes = found("-", "-", files / "door.pem")
+    assert (status, "nothing_pasted" in codes) == (UNKNOWN, True), "it was read to its end before"
 
 
 def test_in_a_terminal_passwords_are_asked_for_where_they_are_needed(files, monkeypatch):

@@ -3,6 +3,7 @@ import getpass
 import json
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class Command(ServiceCommand):
 
     def _read(self, path: str) -> File:
         try:
-            with sys.stdin.buffer if path == "-" else Path(path).open("rb") as file:
+            with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as file:
                 data = file.read(recognition.LARGEST + 1)  # one more, so that it is said to be too large
         except OSError as error:
             hint = "" if ":" in path else " A server is named as host:port."
