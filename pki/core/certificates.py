@@ -8,7 +8,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pki.core import keys
+from pki.core import extensions, keys
 from pki.core.errors import Refusal
 from pki.core.keys import CertifiedKey
 from pki.core.profiles import Grant, Rules
@@ -16,6 +16,7 @@ from pki.core.profiles import Grant, Rules
 # Clocks differ: a certificate is valid a little before it was made.
 BACKDATED = timedelta(minutes=5)
 _ONE_SECOND = timedelta(seconds=1)
+_LONGEST_KEY_IDENTIFIER = 20  # octets, of the hash in RFC 5280 4.2.1.2
 # The subject of OCSP responders; they are known by their keys.
 RESPONDER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "OCSP responder")])
 # The subject of who signs trust bundles. No device's name may have a space (names.DEVICE_NAME).
@@ -184,12 +185,20 @@ def ocsp_responder(
 
 
 def key_identifier(certificate: x509.Certificate) -> str:
-    """A CA certificate's subjectKeyIdentifier, lower-case hex; ValueError if it has none."""
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except x509.ExtensionNotFound:
-        raise ValueError("The CA certificate has no subjectKeyIdentifier.") from None
-    return extension.value.digest.hex()
+    """What names a CA certificate's key in our URLs: its subjectKeyIdentifier, lower-case hex.
+
+    Of a CA that was made elsewhere, and has none or a longer one, RFC 5280's hash of the key: 40 digits.
+    """
+    digest = subject_key_identifier(certificate).digest
+    if not 1 <= len(digest) <= _LONGEST_KEY_IDENTIFIER:
+        digest = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest
+    return digest.hex()
+
+
+def subject_key_identifier(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
+    """How what a CA signs names its key (RFC 5280 4.2.1.1): as the CA itself does, or by the key's hash."""
+    named = extensions.value_of(certificate, x509.SubjectKeyIdentifier)
+    return named or x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
 
 
 def sans(certificate: x509.Certificate) -> list[x509.GeneralName]:
@@ -222,7 +231,6 @@ def _bare(
     subject: x509.Name, key: CertifiedKey, issuer: x509.Certificate, validity: tuple[datetime, datetime]
 ) -> x509.CertificateBuilder:
     """What every certificate has, but for a root."""
-    issuer_identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -233,7 +241,7 @@ def _bare(
         .not_valid_after(validity[1])
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_identifier),
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject_key_identifier(issuer)),
             critical=False,
         )
     )

@@ -54,10 +54,11 @@ def verify_client(certificate: x509.Certificate, ours: Sequence[x509.Certificate
         current = issuer
     else:
         raise UnknownIssuer("It leads to no root of this Hatchery.")
-    # RFC 5280 4.2.1.12: for TLS clients alone if it says so; ours always say for whom they are.
+    # RFC 5280 4.2.1.12: what says nothing is for all; ours always say for whom they are, and those of a CA
+    # that was made elsewhere may not. A CA's own is never a client's.
     usages = extensions.value_of(certificate, x509.ExtendedKeyUsage)
-    if usages is None or ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
-        raise WrongPurpose("It lacks the extended key usage clientAuth.")
+    if reading.is_ca(certificate) or (usages is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usages):
+        raise WrongPurpose("It is not for clients: it lacks the extended key usage clientAuth, or is a CA's.")
 
 
 def _may_sign(issuer: x509.Certificate, below: int, at: datetime) -> bool:
@@ -68,8 +69,8 @@ def _may_sign(issuer: x509.Certificate, below: int, at: datetime) -> bool:
         constraints is not None
         and constraints.ca
         and (constraints.path_length is None or below <= constraints.path_length)
-        and usage is not None
-        and usage.key_cert_sign
+        # 6.1.4 n: it counts where it is there, and OpenSSL's own default for a CA leaves it out.
+        and (usage is None or usage.key_cert_sign)
         and reading.time_of(issuer, at) is reading.Time.WITHIN
     )
 

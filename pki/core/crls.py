@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from cryptography import x509
 
+from pki.core import certificates
+
 HOLD = x509.ReasonFlags.certificate_hold
 REMOVED = x509.ReasonFlags.remove_from_crl
 UNSPECIFIED = x509.ReasonFlags.unspecified
@@ -113,7 +115,7 @@ def _signed(entry: Entry) -> Entry:
 def _builder(
     issuer: x509.Certificate, heading: Heading, revoked: list[x509.RevokedCertificate]
 ) -> x509.CertificateRevocationListBuilder:
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    identifier = certificates.subject_key_identifier(issuer)
     # The list is handed over at once: add_revoked_certificate copies all before it.
     return (
         x509.CertificateRevocationListBuilder(revoked_certificates=revoked)

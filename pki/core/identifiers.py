@@ -9,6 +9,7 @@ from pki.core import names
 
 # RFC 5280 4.1.2.2: a serial has at most 20 octets.
 LONGEST_SERIAL = 40  # hex digits
+LARGEST_SERIAL = 2**159 - 1  # an INTEGER of DER has a sign
 _DIGEST = 64  # hex digits of SHA-256
 # Fewer hex digits begin too many serials to say anything.
 _SHORTEST_BEGINNING = 4

@@ -20,13 +20,12 @@ from cryptography.x509.oid import OCSPExtensionOID
 
 from pki.core import der, pins
 from pki.core.errors import UNREADABLE, Refusal
+from pki.core.identifiers import LARGEST_SERIAL
 
 # Bytes, DER: one certificate's request has about 120, and one that is signed brings certificates along.
 LARGEST_REQUEST = 16 * 1024
 # RFC 9654 2.1, octets
 SHORTEST_NONCE, LONGEST_NONCE = 1, 128
-# RFC 5280 4.1.2.2: a serial has at most 20 octets.
-_LARGEST_SERIAL = 2**159 - 1
 # Hashes of certIDs by which issuers are known here: that of RFC 5019, and the one that new clients use.
 HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256}
 _UNDERSTOOD = {OCSPExtensionOID.NONCE, OCSPExtensionOID.ACCEPTABLE_RESPONSES}
@@ -134,7 +133,7 @@ def read(data: bytes) -> Request:
         raise SeveralCertificates("Ask about one certificate a request.") from None
     except UNREADABLE:
         raise MalformedRequest("This is not an OCSP request in DER.") from None
-    if not 0 <= serial <= _LARGEST_SERIAL:
+    if not 0 <= serial <= LARGEST_SERIAL:
         raise MalformedRequest("A serial number is not negative and has at most 20 octets.")
     if _has_critical_single_extension(data):
         raise CriticalExtension("The request has a critical extension that is not understood here.")

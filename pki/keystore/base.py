@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
-from pki.core.keys import CertifiedKey
+from pki.core.keys import CertifiedKey, IssuerKey
 
 Signed = TypeVar(
     "Signed", x509.Certificate, x509.CertificateRevocationList, ocsp.OCSPResponse, covariant=True
@@ -39,6 +39,10 @@ class Keystore(Protocol):
 
     def create(self, label: str, spec: str) -> str:
         """Make a key of kind `spec` (see `pki.core.keys.generate`) and return its reference."""
+        ...
+
+    def import_key(self, label: str, key: IssuerKey) -> str:
+        """Keep a key that was made elsewhere, encrypted as all others, and return its reference."""
         ...
 
     def copies(self) -> dict[str, bytes]:

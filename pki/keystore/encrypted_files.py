@@ -40,7 +40,9 @@ class EncryptedFiles:
             self._hold()
 
     def create(self, label: str, spec: str) -> str:
-        key = keys.generate(spec)
+        return self.import_key(label, keys.generate(spec))
+
+    def import_key(self, label: str, key: keys.IssuerKey) -> str:
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         reference = f"file:{slug}-{secrets.token_hex(6)}"
         try:

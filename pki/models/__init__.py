@@ -15,6 +15,7 @@ from pki.models.renewal import Renewal
 from pki.models.responder import Responder
 from pki.models.revocation import Revocation
 from pki.models.revocation_list import FULL, SIGNED_BYTES, RevocationList, StaleList
+from pki.models.revoked_serial import RevokedSerial
 from pki.models.tally import Tally, TallyMark
 from pki.models.task_run import TaskRun
 from pki.models.trust import BundleSignature, BundleSigner, CrossCertificate, StandbyKey, TrustBundle
@@ -48,6 +49,7 @@ __all__ = [
     "Responder",
     "Revocation",
     "RevocationList",
+    "RevokedSerial",
     "StaleList",
     "StandbyKey",
     "SubjectAltName",

@@ -13,6 +13,7 @@ from django.db import connections
 IMMUTABLE: dict[str, tuple[str, ...] | None] = {
     "pki_auditevent": None,
     "pki_revocation": None,
+    "pki_revokedserial": None,
     "pki_certificate": (
         "issuer_id",
         "serial",
@@ -47,6 +48,7 @@ KEPT: dict[str, str | None] = {
     "pki_auditevent": None,
     # RFC 5280 5.3.1: a hold can be lifted; every other revocation is for good.
     "pki_revocation": "OLD.reason = 'certificateHold'",
+    "pki_revokedserial": None,
     "pki_certificate": None,
     "pki_subjectaltname": None,
     "pki_issuer": None,

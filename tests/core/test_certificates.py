@@ -285,7 +285,8 @@ def test_a_key_identifier_is_the_sha1_of_the_public_key():
     assert certificates.key_identifier(device()) == expected.hex()
 
 
-def test_a_certificate_without_a_key_identifier_names_no_issuer():
+def unusual_ca(*identifiers: x509.SubjectKeyIdentifier) -> x509.Certificate:
+    """A CA's certificate as somebody else may make it."""
     key = private_key("P-256")
     bare = (
         x509.CertificateBuilder()
@@ -296,5 +297,24 @@ def test_a_certificate_without_a_key_identifier_names_no_issuer():
         .not_valid_before(MOMENT)
         .not_valid_after(MOMENT + DAY)
     )
-    with pytest.raises(ValueError, match="subjectKeyIdentifier"):
-        certificates.key_identifier(sign(bare, key))
+    for identifier in identifiers:
+        bare = bare.add_extension(identifier, critical=False)
+    return sign(bare, key)
+
+
+LONG = x509.SubjectKeyIdentifier(hashlib.sha256(b"a key").digest())
+OWN = x509.SubjectKeyIdentifier(b"an identifier")
+
+
+@pytest.mark.parametrize(
+    ("given", "in_urls", "in_what_it_signs"),
+    [((), None, None), ((LONG,), None, LONG), ((OWN,), OWN, OWN)],
+    ids=["none", "SHA-256", "its own"],
+)
+def test_a_ca_of_any_key_identifier_has_a_name_for_urls_and_for_what_it_signs(
+    given, in_urls, in_what_it_signs
+):
+    certificate = unusual_ca(*given)
+    hashed = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+    assert certificates.key_identifier(certificate) == (in_urls or hashed).digest.hex()
+    assert certificates.subject_key_identifier(certificate) == (in_what_it_signs or hashed)

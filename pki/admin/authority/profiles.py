@@ -1,14 +1,14 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from pki.admin.authority import profile_words
+from pki.admin.authority import profile_drafting, profile_words
 from pki.admin.authority.profile_form import ProfileForm
 from pki.admin.parts.asking import administrator
-from pki.admin.parts.pages import ConsoleAdmin
+from pki.admin.parts.pages import ConsoleAdmin, on_page
 from pki.admin.parts.proving import ProvedFirst
 from pki.admin.parts.shown import labelled
 from pki.admin.parts.spans import IN_SECONDS, written
@@ -26,6 +26,7 @@ class ProfileAdmin(ProvedFirst, ConsoleAdmin):
     search_fields = ("name__begins",)
     search_help_text = "The beginning of a profile's name"
     ordering = ("name",)
+    actions_list = ("from_cnf",)
     fieldsets = (
         (None, {"fields": ("name", "issuer", "enrollment_policy")}),
         ("Certificates", {"fields": ("lifetime_seconds", "key_kinds", "extended_key_usages")}),
@@ -60,6 +61,13 @@ class ProfileAdmin(ProvedFirst, ConsoleAdmin):
 
     def history_of(self, row: Profile) -> dict[str, Any]:
         return {"kind": "profile.saved"}
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return profile_drafting.initial(request)
+
+    @on_page(description="From an OpenSSL .cnf", url_path="from-cnf", permissions=["add"])
+    def from_cnf(self, request: HttpRequest) -> HttpResponse:
+        return profile_drafting.from_cnf(self, request)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any

@@ -4,6 +4,7 @@
 GROUPS: dict[str, dict[str, str]] = {
     "Certificates": {
         "certificate.issued": "certificate issued",
+        "certificate.imported": "certificate imported",
         "certificate.key_made": "key and certificate made",
         "certificate.exported": "exported with its owner's key",
         "certificate.revoked": "certificate revoked",
@@ -52,6 +53,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Authority": {
         "issuer.made": "issuer made",
+        "issuer.imported": "issuer imported",
+        "issuer.certificates_imported": "certificates of an issuer imported",
         "issuer.retired": "issuer retired",
         "issuer.active": "issuer taken back into use",
         "issuer.compromised": "issuer declared compromised",

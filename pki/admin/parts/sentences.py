@@ -66,6 +66,7 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     ),
     "token.cancelled": _state("Token cancelled"),
     "certificate.issued": lambda detail: f"Certificate issued under the profile {_named(detail, 'profile')}",
+    "certificate.imported": _state("Certificate imported, with the CA that had issued it"),
     "certificate.revoked": lambda detail: f"Certificate revoked ({_named(detail, 'reason')})",
     "certificate.hold_lifted": _state("Hold lifted: the certificate is good again"),
     "certificate.key_made": _state("Key and certificate made in the console"),

@@ -226,6 +226,23 @@ def require_free(name: str) -> None:
     names.subject({"CN": name})
 
 
+def keep_imported(
+    name: str,
+    parent: Issuer | None,
+    reference: str,
+    certificate: x509.Certificate,
+    crl_floor: int,
+    actor: Actor,
+    now: datetime,
+) -> Issuer:
+    """Put a CA on record that was made elsewhere; its key has this reference. Its CRLs get numbers above
+    `crl_floor`.
+    """
+    return _store(
+        name, parent, None, reference, certificate, actor, now, kind="issuer.imported", crl_floor=crl_floor
+    )
+
+
 def _store(
     name: str,
     parent: Issuer | None,
@@ -234,6 +251,9 @@ def _store(
     signed: x509.Certificate,
     actor: Actor,
     now: datetime,
+    *,
+    kind: str = "issuer.made",
+    crl_floor: int = 0,
 ) -> Issuer:
     with writing():
         issuer = Issuer.objects.create(
@@ -247,10 +267,11 @@ def _store(
             not_before=signed.not_valid_before_utc,
             not_after=signed.not_valid_after_utc,
             created_at=now,
+            crl_floor=crl_floor,
         )
         revocation_lists.open_for(issuer, now)
         audit.record(
-            "issuer.made",
+            kind,
             actor,
             now,
             issuer=name,

@@ -7,13 +7,13 @@ from typing import Any
 
 from cryptography import x509
 from django.db import connection
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from pki.core import ocsp
 from pki.core.crls import Entry
 from pki.core.ocsp import Status
-from pki.models import FULL, Issuer, Revocation
+from pki.models import FULL, Certificate, Issuer, Revocation, RevokedSerial
 from pki.services.publishing.known_issuers import KnownIssuer
 
 _REASONS = {str(reason): x509.ReasonFlags(reason) for reason in Revocation.Reason}
@@ -33,6 +33,7 @@ def entries(issuer: Issuer, shard: int, ended_since: datetime | None) -> Iterato
     """
     yield from _certificates(issuer, shard, ended_since)
     if shard == FULL:
+        yield from _unseen(issuer, ended_since)
         yield from _authorities(issuer, ended_since)
 
 
@@ -48,6 +49,16 @@ def _certificates(issuer: Issuer, shard: int, ended_since: datetime | None) -> I
         revocations = revocations.alias(end=end).filter(end__gte=ended_since)
     rows = revocations.values_list("certificate__serial", "revoked_at", "reason")
     for serial, revoked_at, reason in rows.iterator(chunk_size=_CHUNK):
+        yield Entry(int(serial, 16), revoked_at, _REASONS[reason])
+
+
+def _unseen(issuer: Issuer, ended_since: datetime | None) -> Iterator[Entry]:
+    """Those whose certificates nobody brought when the issuer was imported; a later copy is a certificate."""
+    brought = Certificate.objects.filter(issuer=OuterRef("issuer"), serial=OuterRef("serial"))
+    rows = RevokedSerial.objects.filter(~Exists(brought), issuer=issuer)
+    if ended_since is not None:
+        rows = rows.filter(not_after__gte=ended_since)
+    for serial, revoked_at, reason in rows.order_by("pk").values_list("serial", "revoked_at", "reason"):
         yield Entry(int(serial, 16), revoked_at, _REASONS[reason])
 
 
@@ -72,7 +83,8 @@ class IssuerGone(Exception):
 
 
 def of_serial(issuer: KnownIssuer, serial: int) -> Status:
-    """The status of a certificate, with one indexed query; expired ones are answered like others.
+    """The status of a certificate, with one indexed query; expired ones are answered like others. One that is
+    not on record takes a second query.
 
     A CA certificate is looked up among the issuers, and the certificate of an OCSP responder is good.
     Raises IssuerGone or DatabaseError.
@@ -88,7 +100,13 @@ def of_serial(issuer: KnownIssuer, serial: int) -> Status:
     if compromised:
         # RFC 6960 2.7. Of any serial: who has the key makes certificates that are on no record.
         return ocsp.revoked(_moment(since), "cACompromise")
-    return ocsp.UNKNOWN if certificate is None and responder is None else ocsp.GOOD
+    return _of_unseen(issuer, serial) if certificate is None and responder is None else ocsp.GOOD
+
+
+def _of_unseen(issuer: KnownIssuer, serial: int) -> Status:
+    """The status of a serial of which no certificate is on record: a second query, for these alone."""
+    found = RevokedSerial.objects.filter(issuer=issuer.pk, serial=f"{serial:x}").first()
+    return ocsp.UNKNOWN if found is None else ocsp.revoked(found.revoked_at, found.reason)
 
 
 def _of_authority(authority: KnownIssuer, signer: KnownIssuer) -> Status:

@@ -1,0 +1,162 @@
+"""OpenSSL's configuration files (config(5)): sections of `name = value`, as tutorials write them.
+
+Read are comments, continued lines, quotes, and `$name`, `${section::name}`. What stands outside of the file
+is not read: `.include` is refused, and `$ENV::NAME` stays as it is written.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pki.core.errors import Refusal
+
+LARGEST = 64 * 1024  # characters
+_SECTION = re.compile(r"\[\s*([^\[\]]+?)\s*\].*")
+_NAME = r"[A-Za-z0-9_!.%&*+,/;?@^~|-]+"
+_ASSIGNMENT = re.compile(rf"(?:({_NAME})::)?({_NAME})\s*=\s*(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\(([^)]*)\)|(\w+(?:::\w+)?))", re.ASCII)
+_QUOTES = "\"'`"
+_ESCAPED = {"n": "\n", "r": "\r", "b": "\b", "t": "\t"}
+DEFAULT = "default"  # the section of what stands before the first
+
+
+class ConfigRefused(Refusal):
+    """A file that cannot be read as OpenSSL reads it."""
+
+    code = "openssl_config_refused"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One assignment, and the line that it stands on, from 1."""
+
+    name: str
+    value: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """The sections of a file, by name; an assignment may stand twice in one."""
+
+    sections: Mapping[str, tuple[Entry, ...]]
+
+    def section(self, name: str) -> tuple[Entry, ...]:
+        """The entries of a section, none if there is no such section."""
+        return self.sections.get(name, ())
+
+    def find(self, section: str, name: str) -> Entry | None:
+        """The last assignment of `name` in a section, else in the default section; None if there is none."""
+        for where in (section, DEFAULT):
+            for entry in reversed(self.section(where)):
+                if entry.name == name:
+                    return entry
+        return None
+
+    def value(self, section: str, name: str) -> str | None:
+        """Its value."""
+        entry = self.find(section, name)
+        return entry.value if entry is not None else None
+
+
+def parse(text: str) -> Config:
+    """The sections of a `.cnf` file. Raises ConfigRefused, which names the line."""
+    if len(text) > LARGEST:
+        raise ConfigRefused(
+            f"The file has more than {LARGEST // 1024} KiB; give the part that is about requests."
+        )
+    sections: dict[str, list[Entry]] = {DEFAULT: []}
+    current = DEFAULT
+    for number, line in _logical_lines(text):
+        if line.startswith(".include"):
+            raise ConfigRefused(
+                f"Line {number} takes in another file ({line[:40]}); put its text here instead."
+            )
+        if line.startswith(".pragma"):
+            continue
+        if found := _SECTION.fullmatch(line):
+            current = found[1]
+            sections.setdefault(current, [])
+        elif found := _ASSIGNMENT.fullmatch(line):
+            section = found[1] or current
+            value = _expanded(found[3].rstrip(), number, section, sections)
+            sections.setdefault(section, []).append(Entry(found[2], value, number))
+        else:
+            raise ConfigRefused(f"Line {number} is neither “[section]” nor “name = value”: {line[:40]!r}.")
+    return Config({name: tuple(entries) for name, entries in sections.items()})
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something, without comments, those that go on joined; with their numbers."""
+    begun: tuple[int, str] | None = None
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    for number, raw in enumerate(lines, 1):
+        first, before = begun or (number, "")
+        whole = before + raw
+        if raw.endswith("\\") and not raw.endswith("\\\\") and number < len(lines):
+            begun = (first, whole[:-1])
+            continue
+        begun = None
+        line = _uncommented(whole).strip()
+        if line:
+            yield first, line
+
+
+def _uncommented(line: str) -> str:
+    """A line up to its `#`, unless that is quoted or escaped."""
+    quote = ""
+    skip = False
+    for place, character in enumerate(line):
+        if skip:
+            skip = False
+        elif character == "\\":
+            skip = True
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in _QUOTES:
+            quote = character
+        elif character == "#":
+            return line[:place]
+    return line
+
+
+def _expanded(value: str, line: int, current: str, sections: Mapping[str, list[Entry]]) -> str:
+    """A value without its quotes and escapes, with what its variables stand for; in quotes none does."""
+    parts: list[str] = []
+    length = place = 0
+    quote = ""
+    while place < len(value):
+        character = value[place]
+        variable = _VARIABLE.match(value, place) if character == "$" and not quote else None
+        if character == "\\":
+            escaped = value[place + 1 : place + 2]
+            parts.append(escaped if quote else _ESCAPED.get(escaped, escaped))
+            place += 2
+        elif variable is not None:
+            parts.append(_meant(variable, line, current, sections))
+            place = variable.end()
+        else:
+            if quote:
+                is_quote, quote = character == quote, "" if character == quote else quote
+            else:
+                is_quote = character in _QUOTES
+                quote = character if is_quote else ""
+            parts.append("" if is_quote else character)
+            place += 1
+        length += len(parts[-1])
+        if length > LARGEST:
+            raise ConfigRefused(f"Line {line} becomes larger than {LARGEST // 1024} KiB.")
+    return "".join(parts)
+
+
+def _meant(found: re.Match[str], line: int, current: str, sections: Mapping[str, list[Entry]]) -> str:
+    """What a variable stands for."""
+    written = found[1] or found[2] or found[3] or ""
+    section, separator, name = written.rpartition("::")
+    if section == "ENV":
+        return found[0]
+    for where in (section,) if separator else (current, DEFAULT):
+        for entry in reversed(sections.get(where, [])):
+            if entry.name == name:
+                return entry.value
+    raise ConfigRefused(f"Line {line} uses ${written[:40]}, which no line before it sets.")

@@ -1,0 +1,1 @@
+"""Moving in: what somebody has made with OpenSSL becomes Hatchery's."""

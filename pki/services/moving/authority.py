@@ -1,0 +1,153 @@
+"""An existing CA becomes an issuer: its certificate as it is, its key encrypted in the keystore."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from cryptography import x509
+
+from pki.core import authority_files, chains, names, pins, reading
+from pki.core.authority_files import AuthorityRefused, Brought
+from pki.core.errors import Refusal
+from pki.keystore import keystore
+from pki.models import Certificate, Issuer, Profile, RevokedSerial
+from pki.services.audit import Actor
+from pki.services.issuing import authorities, listener_certificates, profiles
+from pki.services.issuing.dependence import with_those_below
+from pki.services.revoking import revocation
+from pki.services.transactions import writing
+from pki.services.trusting import bundle, published_roots
+
+# Above what anybody has counted with `openssl ca -gencrl`: who has seen a list takes none of a lower number.
+FIRST_CRL = 1_000_000
+_LONGEST_NAME = 64  # RFC 5280 appendix A, ub-common-name
+
+
+class AuthorityExists(AuthorityRefused):
+    """The CA, or its key, is here already."""
+
+    code = "issuer_exists"
+
+
+class ListenersTrustedOtherwise(Refusal):
+    """Devices check our listeners by another root, and do not know this one."""
+
+    code = "root_not_published"
+
+
+def import_authority(brought: Brought, actor: Actor, now: datetime, name: str = "") -> Issuer:
+    """Make a CA that was made elsewhere an issuer; it signs for nobody yet, and nobody is told to trust it.
+
+    A root may be brought alone; a CA below one needs that one here first. Without `name` it is called by its
+    CN. Raises AuthorityRefused, AuthorityExists, keys.KeyRefused, IssuerExists, NameRefused or KeystoreError.
+    """
+    certificate = brought.certificate
+    require_importable(brought, now)
+    parent = _parent(brought)
+    name = name or _name_of(certificate)
+    authorities.require_free(name)
+    reference = keystore().import_key("issuer", brought.key)
+    with writing():
+        require_new(certificate)
+        authorities.require_free(name)
+        return authorities.keep_imported(name, parent, reference, certificate, FIRST_CRL, actor, now)
+
+
+def require_importable(brought: Brought, now: datetime) -> None:
+    """Raise AuthorityRefused, keys.KeyRefused or AuthorityExists unless a CA can become an issuer."""
+    authority_files.require_authority(brought.certificate, now)
+    require_new(brought.certificate)
+    _parent(brought)
+
+
+def find(certificate: x509.Certificate) -> Issuer | None:
+    """The issuer that has exactly this certificate."""
+    return Issuer.objects.filter(fingerprint=pins.fingerprint_of(certificate)).first()
+
+
+def require_new(certificate: x509.Certificate) -> None:
+    """Raise AuthorityExists if an issuer has this certificate, or its key."""
+    known = find(certificate)
+    if known is not None:
+        raise AuthorityExists(
+            f"This CA is here already, as {known}, since {known.created_at:%Y-%m-%d}. To bring certificates "
+            "that it has issued since, give --index or --certs."
+        )
+    key = reading.public_key(certificate)
+    for issuer in Issuer.objects.order_by("pk"):
+        if issuer.certificate.public_key() == key:
+            raise AuthorityExists(
+                f"The issuer {issuer} has the same key, with another certificate. One key is one issuer "
+                "here: go on with that one."
+            )
+
+
+def serve_under(issuer: Issuer, actor: Actor, now: datetime) -> None:
+    """Give our listeners certificates of `issuer` from their next turn on, and publish the root above it.
+
+    For a move before anybody has enrolled here: raises ListenersTrustedOtherwise if devices of other roots
+    would refuse the listeners then; RootUnfit, RootNotPublished or what signing the trust bundle raises.
+    """
+    root = authorities.root_of(issuer)
+    profile = Profile.objects.select_related("issuer").get(name=listener_certificates.SERVER_PROFILE)
+    if authorities.root_of(profile.issuer) != root:
+        _require_nobody_else(root, now)
+        published_roots.publish(root, actor, now)
+        bundle.publish_due(now)
+    if profile.issuer_id != issuer.pk:
+        profile.issuer = issuer
+        profiles.save(profile, ["issuer"], actor, now)
+
+
+def _require_nobody_else(root: Issuer, now: datetime) -> None:
+    others = Certificate.objects.filter(
+        revocation.unrevoked(), device__isnull=False, not_after__gt=now
+    ).exclude(issuer__in=with_those_below(root))
+    one = others.select_related("device").order_by("pk").first()
+    if one is not None:
+        raise ListenersTrustedOtherwise(
+            f"Devices have enrolled here that do not know {root}, {one.device} for one: they would refuse "
+            "the listeners. Publish the root on its page, wait until they have fetched the trust bundle, and "
+            "give the profile server this issuer then (docs/rollover.md)."
+        )
+
+
+def _parent(brought: Brought) -> Issuer | None:
+    """The issuer that signed the CA; none for a root. Raises AuthorityRefused."""
+    certificate = brought.certificate
+    if reading.is_self_issued(certificate):
+        return None
+    for issuer in Issuer.objects.order_by("pk"):
+        if chains.signed_by(certificate, issuer.certificate):
+            _require_below(issuer, certificate)
+            return issuer
+    raise AuthorityRefused(_leads_nowhere(certificate, brought.others))
+
+
+def _require_below(issuer: Issuer, certificate: x509.Certificate) -> None:
+    serial = f"{certificate.serial_number:x}"
+    if RevokedSerial.objects.filter(issuer=issuer, serial=serial).exists():
+        raise AuthorityRefused(f"{issuer} has revoked this CA; make another one.")
+    if issuer.parent is not None:
+        raise AuthorityRefused(
+            f"The CA stands below {issuer}, which is itself no root. Issuers stand directly below a root."
+        )
+
+
+def _leads_nowhere(certificate: x509.Certificate, chain: Iterable[x509.Certificate]) -> str:
+    above = chains.issuer_among(certificate, list(chain))
+    if above is not None:
+        return (
+            f"The CA above it, {reading.subject_of(above)}, is not here. Import that one first, with its "
+            "key: Hatchery signs its CRLs."
+        )
+    issuer = reading.name_of(certificate, "issuer")
+    return (
+        f"It is no root: {issuer} signed it, and that CA is neither here nor in the chain that was given. "
+        "Import that one first, with its key."
+    )
+
+
+def _name_of(certificate: x509.Certificate) -> str:
+    attributes = names.subject_attributes(certificate.subject)
+    found = next((attributes[short] for short in ("CN", "O", "OU") if attributes.get(short)), "")
+    return " ".join(found.split())[:_LONGEST_NAME].strip() or "Imported CA"
