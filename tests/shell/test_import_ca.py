@@ -1,0 +1,604 @@
+"""`manage.py import_ca`: what is taken, what is refused and why, what becomes of each line of an index."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+
+from pki.core import keys, pins
+from pki.keystore import folder, keystore
+from pki.models import (
+    FULL,
+    AuditEvent,
+    Certificate,
+    Device,
+    Issuer,
+    Profile,
+    Revocation,
+    RevokedSerial,
+    StaleList,
+)
+from pki.services.proving import status
+from pki.services.proving.client_issuers import client_issuers
+from pki.services.publishing import making, revocation_status
+from pki.services.publishing.known_issuers import KnownIssuer
+from pki.services.publishing.revocation_lists import RevocationList
+from pki.services.trusting.anchors import anchors
+from tests.clients import run
+from tests.core.cast import private_key
+from tests.services.cast import Gadget, everything, registered, token_for
+from tests.services.moving_cast import CLIENT, DAY, PASSPHRASE, OldCa, name
+from tests.shell.words import fails, prints, warns
+
+
+@pytest.fixture(autouse=True)
+def _a_house_without_issuers(db, settings, tmp_path):
+    """A first run makes keys, and most of these tests need none of them."""
+    settings.PORTAL_DATA_DIR = tmp_path
+    keystore.cache_clear()
+    yield
+    keystore.cache_clear()
+
+
+@pytest.fixture
+def old(tmp_path, now):
+    return OldCa(tmp_path / "old", now)
+
+
+def kept_keys() -> list[str]:
+    return sorted(path.name for path in folder().glob("*"))
+
+
+def the_issuer() -> Issuer:
+    return Issuer.objects.get(name="Example Root CA")
+
+
+def listed(issuer: Issuer) -> dict[int, str]:
+    """The full CRL: serial → reason."""
+    return {entry.serial: entry.reason.value for entry in revocation_status.entries(issuer, FULL, None)}
+
+
+def answered(issuer: Issuer, serial: int) -> str:
+    """What OCSP says of a serial."""
+    known = KnownIssuer(issuer.pk, issuer.fingerprint, issuer.not_after)
+    return revocation_status.of_serial(known, serial).of.name
+
+
+# --- The CA ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "Ed25519", "RSA-2048", "RSA-4096"])
+def test_a_ca_with_a_key_of_any_kind_signs_here(kind, tmp_path, now):
+    old = OldCa(tmp_path / kind, now, key=private_key(kind))
+    assert pins.fingerprint_of(old.certificate) in prints("import_ca", *old.words)
+    issuer = the_issuer()
+    assert issuer.certificate == old.certificate
+    assert keystore().public_key(issuer.key_reference) == old.key.public_key()
+    assert AuditEvent.objects.get(kind="issuer.imported").detail["key"] == kind
+
+
+def traditional(old: OldCa) -> bytes:
+    return old.pem(PASSPHRASE, PrivateFormat.TraditionalOpenSSL)
+
+
+def pkcs8_der(old: OldCa) -> bytes:
+    secret = BestAvailableEncryption(PASSPHRASE.encode())
+    return old.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, secret)
+
+
+@pytest.mark.parametrize("form", [traditional, pkcs8_der])
+@pytest.mark.parametrize("kind", ["RSA-2048", "P-256"])
+def test_a_key_may_be_encrypted_in_each_way_that_openssl_has(form, kind, tmp_path, now):
+    old = OldCa(tmp_path / "old", now, key=private_key(kind))
+    old.write("ca.key", form(old))
+    prints("import_ca", *old.words)
+    assert keystore().public_key(the_issuer().key_reference) == old.key.public_key()
+
+
+def test_a_p12_brings_both(old):
+    secret = BestAvailableEncryption(PASSPHRASE.encode())
+    p12 = old.write(
+        "ca.p12", pkcs12.serialize_key_and_certificates(b"ca", old.key, old.certificate, None, secret)
+    )
+    prints("import_ca", "--p12", p12, *old.words[4:])
+    assert the_issuer().certificate == old.certificate
+
+
+def test_the_passphrase_may_come_from_standard_input(old, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PASSPHRASE}\n"))
+    prints("import_ca", *old.words[:4], "--passphrase-file", "-")
+    assert the_issuer()
+
+
+def test_nobody_is_asked_where_there_is_nobody(old, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
+    assert "--passphrase-file" in fails("import_ca", *old.words[:4])
+
+
+def test_an_unencrypted_key_is_taken_and_complained_of(old):
+    old.write("ca.key", old.pem(None))
+    assert "was not encrypted" in warns("import_ca", *old.words)
+    assert keystore().has(the_issuer().key_reference)
+
+
+def test_the_key_lies_encrypted_with_hatcherys_passphrase_alone(old, settings):
+    prints("import_ca", *old.words)
+    path = folder() / f"{the_issuer().key_reference.removeprefix('file:')}.pem"
+    assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert run("openssl", "pkey", "-in", path, "-noout", "-passin", f"pass:{PASSPHRASE}").returncode != 0
+    mine = f"pass:{settings.PORTAL_KEY_PASSPHRASE}"
+    assert run("openssl", "pkey", "-in", path, "-noout", "-passin", mine).returncode == 0
+
+
+def test_an_imported_root_is_nobodys_anchor_and_signs_for_nobody(ca, old, now):
+    before = anchors(now).trusted
+    prints("import_ca", *old.words)
+    assert anchors(now).trusted == before
+    assert not the_issuer().profiles.exists()
+    assert the_issuer().published_at is None
+
+
+def test_its_crls_count_on_from_above_what_anybody_counts_by_hand(old, now):
+    prints("import_ca", *old.words)
+    found = RevocationList.objects.select_related("issuer").get(issuer=the_issuer(), shard=FULL)
+    assert making.make(found, now)
+    found.refresh_from_db()
+    crl = x509.load_der_x509_crl(bytes(found.der))
+    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number > 0xFFFF
+    assert crl.is_signature_valid(old.key.public_key())
+
+
+def test_a_ca_below_a_root_is_taken_once_the_root_is_here(old, tmp_path, now):
+    below = OldCa(tmp_path / "below", now, subject=name("Example Issuing CA"), signer=old)
+    chain = ["--chain", f"{old.folder}/ca.pem"]
+    assert "Import that one first" in fails("import_ca", *below.words, *chain)
+    prints("import_ca", *old.words)
+    prints("import_ca", *below.words, *chain)
+    assert Issuer.objects.get(name="Example Issuing CA").parent == the_issuer()
+
+
+def test_a_name_that_is_taken_can_be_chosen_otherwise(old, tmp_path, now):
+    prints("import_ca", *old.words)
+    namesake = OldCa(tmp_path / "namesake", now)
+    assert "choose another name" in fails("import_ca", *namesake.words)
+    prints("import_ca", *namesake.words, "--name", "Example Root CA of 2019")
+    assert Issuer.objects.get(name="Example Root CA of 2019").certificate == namesake.certificate
+
+
+# --- What is refused ------------------------------------------------------------------------------
+
+NO_EXTENSIONS: list = []
+NO_CA = [x509.BasicConstraints(ca=False, path_length=None)]
+SIGNS_NOTHING = [
+    x509.BasicConstraints(ca=True, path_length=None),
+    x509.KeyUsage(True, False, False, False, False, False, False, False, False),
+]
+UNFIT = {
+    "without basicConstraints": ({"extensions": NO_EXTENSIONS}, "does not say that it is a CA's"),
+    "a device's": ({"extensions": NO_CA}, "no CA's"),
+    "one whose keyUsage signs nothing": ({"extensions": SIGNS_NOTHING}, "keyCertSign"),
+    "expired": ({"begun": -20 * DAY, "ends": -DAY}, "ended on"),
+    "of tomorrow": ({"begun": DAY}, "clock"),
+    "P-521": ({"key": private_key("P-521")}, "P-521"),
+    "short RSA": ({"key": private_key("RSA-1024")}, "RSA-1024"),
+}
+
+
+@pytest.mark.parametrize(("options", "why"), UNFIT.values(), ids=UNFIT)
+def test_a_ca_that_cannot_sign_here_is_refused_with_the_reason(options, why, tmp_path, now):
+    old = OldCa(tmp_path / "old", now, **options)
+    before = everything()
+    assert why in fails("import_ca", *old.words)
+    assert everything() == before
+
+
+def another_key(old: OldCa) -> list[str]:
+    old.key = keys.generate("P-256")
+    old.write("ca.key", old.pem(PASSPHRASE))
+    return old.words
+
+
+def wrong_passphrase(old: OldCa) -> list[str]:
+    words = old.words
+    old.write("passphrase", b"another one\n")
+    return words
+
+
+def no_key(old: OldCa) -> list[str]:
+    return old.words[:2]
+
+
+def no_such_file(old: OldCa) -> list[str]:
+    (old.folder / "ca.key").unlink()
+    return old.words
+
+
+def a_folder(old: OldCa) -> list[str]:
+    return ["--cert", str(old.folder), *old.words[2:]]
+
+
+def swapped(old: OldCa) -> list[str]:
+    return ["--cert", old.words[3], "--key", old.words[1], *old.words[4:]]
+
+
+def keyless_p12(old: OldCa) -> list[str]:
+    data = pkcs12.serialize_key_and_certificates(None, None, None, [old.certificate], NoEncryption())
+    return ["--p12", old.write("ca.p12", data)]
+
+
+def p12_of_another_passphrase(old: OldCa) -> list[str]:
+    data = pkcs12.serialize_key_and_certificates(
+        None, old.key, old.certificate, None, BestAvailableEncryption(b"another one")
+    )
+    return ["--p12", old.write("ca.p12", data), *old.words[4:]]
+
+
+def not_a_p12(old: OldCa) -> list[str]:
+    return ["--p12", old.write("ca.p12", b"\x30\x03\x02\x01\x00"), *old.words[4:]]
+
+
+def both_ways(old: OldCa) -> list[str]:
+    return [*old.words, "--p12", old.words[1]]
+
+
+def huge(old: OldCa) -> list[str]:
+    old.write("ca.key", b"x" * 2_000_000)
+    return old.words
+
+
+def another_signature(old: OldCa) -> list[str]:
+    forged = OldCa(old.folder / "forged", old.now, key=keys.generate("P-256"))
+    builder = old._builder(old.subject, old.key, old.subject, 1, -DAY, DAY).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    old.write("ca.pem", builder.sign(forged.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return old.words
+
+
+WRONG = {
+    another_key: "do not belong together",
+    wrong_passphrase: "does not open with this passphrase",
+    no_key: "--cert with --key",
+    no_such_file: "cannot be read",
+    a_folder: "cannot be read",
+    swapped: "no certificate in PEM or DER",
+    keyless_p12: "no private key in it",
+    p12_of_another_passphrase: "does not open with this passphrase",
+    not_a_p12: "does not open with this passphrase, or it is damaged, or none",
+    both_ways: "--p12 by itself",
+    huge: "more than",
+    another_signature: "own key did not sign it",
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), WRONG.items(), ids=[each.__name__ for each in WRONG])
+def test_wrong_files_are_refused_with_the_reason_and_leave_nothing(spoil, why, old):
+    words = spoil(old)
+    before, kept = everything(), kept_keys()
+    message = fails("import_ca", *words)
+    assert why in message
+    assert PASSPHRASE not in message
+    assert everything() == before
+    assert kept_keys() == kept
+
+
+def test_a_chain_that_leads_elsewhere_is_refused(old, tmp_path, now):
+    stranger = OldCa(tmp_path / "stranger", now, subject=name("Stranger"))
+    below = OldCa(tmp_path / "below", now, subject=name("Example Issuing CA"), signer=old)
+    why = fails("import_ca", *below.words, "--chain", f"{stranger.folder}/ca.pem")
+    assert "neither here nor in the chain" in why
+
+
+def test_the_same_ca_is_not_imported_twice(old):
+    prints("import_ca", *old.words)
+    before = everything()
+    assert "here already" in fails("import_ca", *old.words)
+    assert everything() == before
+
+
+def test_the_same_key_under_another_certificate_is_no_second_ca(old, tmp_path, now):
+    prints("import_ca", *old.words)
+    again = OldCa(tmp_path / "again", now, key=old.key, ends=7300 * DAY)
+    assert "has the same key" in fails("import_ca", *again.words, "--name", "Another")
+
+
+def test_a_ca_that_its_root_has_revoked_is_not_taken(old, tmp_path, now):
+    below = OldCa(tmp_path / "below", now, subject=name("Example Issuing CA"), signer=old, serial=0x1000)
+    old.issue("Example Issuing CA", 0x1000, copy=False, revoked="260102030405Z,CACompromise")
+    prints("import_ca", *old.words, *old.issued)
+    assert "has revoked this CA" in fails("import_ca", *below.words)
+
+
+# --- What it has issued ---------------------------------------------------------------------------
+
+
+def test_each_line_becomes_a_device_with_its_certificate(old, now):
+    door = old.issue("door-1", 0x1000, CLIENT, x509.SubjectAlternativeName([x509.DNSName("Door-1.example")]))
+    old.issue("door-2", 0x1001, CLIENT, revoked="260102030405Z,keyCompromise")
+    old.issue("door-3", 0x1002, CLIENT, status="E", begun=-300 * DAY, ends=-DAY)
+    printed = prints("import_ca", *old.words, *old.issued)
+    assert "3 certificates of 3 new devices; 1 revoked" in printed
+    device = Device.objects.get(name="door-1")
+    assert (device.subject, device.sans) == ({"O": "Example"}, ["DNS:Door-1.example"])
+    certificate = Certificate.objects.get(device=device)
+    assert certificate.parsed == door
+    assert certificate.serial == "1000"
+    assert device.profile.issuer == the_issuer()
+    assert status.standing(pins.fingerprint_of(door), now).device == "door-1"
+    revocation = Revocation.objects.get()
+    assert revocation.certificate.device.name == "door-2"
+    assert (revocation.reason, f"{revocation.revoked_at:%Y%m%d%H%M%S}") == ("keyCompromise", "20260102030405")
+    assert listed(the_issuer()) == {0x1001: "keyCompromise"}
+    assert [answered(the_issuer(), serial) for serial in (0x1000, 0x1001, 0x1003)] == [
+        "GOOD",
+        "REVOKED",
+        "UNKNOWN",
+    ]
+    assert old.certificate in client_issuers()
+    assert Device.objects.get(name="door-3").certificates.get().not_after < now
+
+
+def test_a_new_device_enrolls_under_it_and_its_serial_is_none_of_the_old_ones(ca, old, now):
+    old.issue("door-1", 1)
+    prints("import_ca", *old.words, *old.issued, "--profile", "doors")
+    device = registered("door-9", now)
+    device.profile = Profile.objects.get(name="doors")
+    device.save()
+    issued = Gadget("door-9").enroll(token_for(device, now), now)
+    issued.certificate.parsed.verify_directly_issued_by(old.certificate)
+    assert issued.certificate.parsed.serial_number.bit_length() > 64
+
+
+def test_a_device_renews_with_its_old_certificate_in_hand_and_keeps_its_names(old, now):
+    old.issue("door-1", 1, x509.SubjectAlternativeName([x509.DNSName("door-1.example")]))
+    prints("import_ca", *old.words, *old.issued)
+    device = Device.objects.get(name="door-1")
+    issued = Gadget("door-1").enroll(token_for(device, now), now)
+    assert issued.certificate.parsed.subject == name("door-1")
+    assert issued.certificate.sans == ["DNS:door-1.example"]
+
+
+def test_without_an_index_every_certificate_of_the_ca_in_the_folder_is_good(old, tmp_path, now):
+    old.issue("door-1", 1, line=False)
+    stranger = OldCa(tmp_path / "stranger", now, subject=name("Stranger"))
+    foreign = stranger.issue("door-2", 2)
+    old.write("newcerts/foreign.pem", foreign.public_bytes(Encoding.PEM))
+    old.write("newcerts/ca.pem", old.certificate.public_bytes(Encoding.PEM))
+    old.write("newcerts/door-1.key", old.pem(None))
+    old.write("newcerts/notes.txt", b"remember the milk")
+    old.write(
+        "newcerts/door-4.der", old.issue("door-4", 4, line=False, copy=False).public_bytes(Encoding.DER)
+    )
+    printed = prints("import_ca", *old.words, "--certs", f"{old.folder}/newcerts")
+    assert "2 certificates of 2 new devices; 0 revoked" in printed
+    assert not Device.objects.filter(name="door-2").exists()
+
+
+def told(old: OldCa, where: str) -> str:
+    """What an import says of one line or file."""
+    said = warns("import_ca", *old.words, *old.issued).splitlines()
+    found = [line for line in said if line.startswith(f"{where}: ")]
+    assert len(found) == 1, said
+    return found[0]
+
+
+def test_a_good_line_without_its_file_is_reported(old):
+    old.issue("door-1", 1, copy=False)
+    assert "its device is not known here" in told(old, "line 1")
+    assert not Device.objects.filter(name="door-1").exists()
+
+
+def test_a_revocation_without_its_file_is_kept_by_the_serial(old, now):
+    old.issue("door-1", 0x1000, copy=False, revoked="260102030405Z,superseded")
+    assert "kept by the serial" in told(old, "line 1")
+    issuer = the_issuer()
+    assert listed(issuer) == {0x1000: "superseded"}
+    assert answered(issuer, 0x1000) == "REVOKED"
+    assert not Certificate.objects.filter(issuer=issuer).exists()
+
+
+def test_a_serial_that_ended_leaves_the_list(old, now):
+    old.issue("door-1", 0x1000, copy=False, revoked="260102030405Z", begun=-9 * DAY, ends=-5 * DAY)
+    prints("import_ca", *old.words, *old.issued)
+    assert [*revocation_status.entries(the_issuer(), FULL, now - 6 * DAY)]
+    assert not [*revocation_status.entries(the_issuer(), FULL, now)]
+
+
+def test_a_serial_whose_file_is_found_later_stands_on_the_list_once(old):
+    certificate = old.issue("door-1", 0x1000, copy=False, revoked="260102030405Z,superseded")
+    prints("import_ca", *old.words, *old.issued)
+    old.write("newcerts/found.pem", certificate.public_bytes(Encoding.PEM))
+    assert "1 certificates of 1 new devices; 1 revoked" in prints("import_ca", *old.words, *old.issued)
+    assert [entry.serial for entry in revocation_status.entries(the_issuer(), FULL, None)] == [0x1000]
+    assert RevokedSerial.objects.count() == 1
+
+
+def test_a_serial_that_was_revoked_stays_so_though_a_later_index_calls_it_good(old):
+    certificate = old.issue("door-1", 0x1000, copy=False, revoked="260102030405Z,superseded")
+    prints("import_ca", *old.words, *old.issued)
+    old.lines.clear()
+    old.issue("door-1", 0x1000, line=True, copy=False)
+    old.write("newcerts/found.pem", certificate.public_bytes(Encoding.PEM))
+    prints("import_ca", *old.words, *old.issued)
+    assert listed(the_issuer()) == {0x1000: "superseded"}
+
+
+REASONS = {
+    "keyCompromise": "keyCompromise",
+    "CACompromise": "keyCompromise",
+    "keyTime,20260102030405Z": "keyCompromise",
+    "certificateHold": "certificateHold",
+    "holdInstruction,holdInstructionReject": "certificateHold",
+    "removeFromCRL": "unspecified",
+    "somethingElse": "unspecified",
+}
+
+
+def test_every_reason_of_openssl_becomes_one_of_ours_and_a_change_is_said(old):
+    for serial, written in enumerate(REASONS, 1):
+        old.issue(f"door-{serial}", serial, revoked=f"260102030405Z,{written}")
+    said = warns("import_ca", *old.words, *old.issued)
+    for serial, (written, kept) in enumerate(REASONS.items(), 1):
+        assert Revocation.objects.get(certificate__serial=f"{serial:x}").reason == kept
+        plain = written.partition(",")[0]
+        assert (f"line {serial}: its reason {plain!r} is kept as {kept}." in said) == (plain != kept)
+
+
+def test_odd_names_become_devices_and_are_reported(old):
+    odd = {
+        "John Doe": ("John-Doe", ()),
+        "*.example.com": ("example.com", ()),
+        "Tür 7": ("door-7.example", (x509.SubjectAlternativeName([x509.DNSName("door-7.example")]),)),
+        "日本": ("serial-4", ()),
+    }
+    for serial, (common_name, (_, extensions)) in enumerate(odd.items(), 1):
+        old.issue(common_name, serial, *extensions)
+    old.issue(None, 5, x509.SubjectAlternativeName([x509.RFC822Name("ada@example.com")]), organization=None)
+    said = warns("import_ca", *old.words, *old.issued)
+    expected = [*(device for device, _ in odd.values()), "ada@example.com"]
+    for serial, device in enumerate(expected, 1):
+        assert Certificate.objects.get(serial=f"{serial:x}").device.name == device
+        assert f"line {serial}: " in said
+
+
+def test_one_device_has_all_certificates_of_its_subject(old):
+    old.issue("door-1", 1, begun=-20 * DAY, revoked="260102030405Z,superseded")
+    old.issue("door-1", 2, x509.SubjectAlternativeName([x509.DNSName("new.example")]), begun=-5 * DAY)
+    assert "2 certificates of 1 new devices" in prints("import_ca", *old.words, *old.issued)
+    assert Device.objects.get(name="door-1").sans == ["DNS:new.example"], "the newest says how it is"
+
+
+def test_a_name_that_another_device_has_is_not_shared(ca, old, now):
+    """Whoever holds the imported certificate would be the device that enrolled here."""
+    mine = registered("door-1", now)
+    old.issue("door-1", 1)
+    old.issue("door-1", 2, organization="Somebody else")
+    said = warns("import_ca", *old.words, *old.issued)
+    assert not mine.certificates.exists()
+    names = {each.serial: each.device.name for each in Certificate.objects.filter(issuer=the_issuer())}
+    assert names == {"1": "door-1-2", "2": "door-1-3"}
+    assert "line 1: another device is called door-1; this one is called door-1-2." in said
+
+
+def test_a_key_that_two_devices_share_is_reported(old):
+    shared = keys.generate("P-256")
+    old.issue("door-1", 1, key=shared)
+    old.issue("door-2", 2, key=shared)
+    assert "door-1 has the same key" in told(old, "line 2")
+
+
+def test_certificates_that_no_crl_can_name_are_left_out_and_reported(old):
+    old.issue("door-1", old.certificate.serial_number, line=False)
+    old.issue("door-2", 7)
+    old.write("newcerts/twin.pem", old.issue("door-3", 7, copy=False, line=False).public_bytes(Encoding.PEM))
+    said = warns("import_ca", *old.words, *old.issued)
+    assert "CA.pem: left out: it has the serial of the CA itself" in said
+    assert "twin.pem: left out: 07.pem has the same serial" in said
+    assert set(Device.objects.values_list("name", flat=True)) == {"door-2"}
+
+
+def test_a_ca_in_the_index_is_no_device_and_its_revocation_is_kept(old):
+    old.issue("Below", 5, x509.BasicConstraints(ca=True, path_length=0), revoked="260102030405Z,superseded")
+    assert "it is a CA's; import that CA by itself" in told(old, "line 1")
+    assert not Device.objects.filter(name="Below").exists()
+    assert listed(the_issuer()) == {5: "superseded"}
+
+
+def test_a_copy_that_another_ca_of_the_name_signed_is_left_out(old, tmp_path, now):
+    forger = OldCa(tmp_path / "forger", now)
+    old.issue("door-1", 1)
+    forged = forger.issue("admin-door", 1)
+    old.write("newcerts/01.pem", forged.public_bytes(Encoding.PEM))
+    assert "this CA did not sign it" in told(old, "line 1")
+    assert not Certificate.objects.filter(issuer=the_issuer()).exists()
+
+
+NO_LINES = {
+    "blanks for tabs": "V 270101000000Z  01 unknown /CN=a",
+    "an unknown state": "X\t270101000000Z\t\t01\tunknown\t/CN=a",
+    "revoked, but never": "R\t270101000000Z\t\t01\tunknown\t/CN=a",
+    "no date": "V\t279901000000Z\t\t01\tunknown\t/CN=a",
+    "no serial": "V\t270101000000Z\t\tZZ\tunknown\t/CN=a",
+}
+
+
+@pytest.mark.parametrize("line", NO_LINES.values(), ids=NO_LINES)
+def test_an_index_with_a_line_that_cannot_be_read_imports_nothing(old, line):
+    """A revocation may stand on it."""
+    old.issue("door-1", 1)
+    old.write("index.txt", f"{old.lines[0]}\n{line}\n".encode())
+    before, kept = everything(), kept_keys()
+    assert fails("import_ca", *old.words, *old.issued).startswith("Line 2")
+    assert everything() == before
+    assert kept_keys() == kept
+
+
+# --- Again ----------------------------------------------------------------------------------------
+
+
+def test_done_twice_it_changes_nothing_but_the_audit_trail(old):
+    old.issue("door-1", 1)
+    old.issue("John Doe", 2, revoked="260102030405Z")
+    old.issue("door-3", 3, copy=False, revoked="260102030405Z")
+    prints("import_ca", *old.words, *old.issued)
+    before = everything()
+    printed = prints("import_ca", *old.words, *old.issued)
+    assert (
+        "0 certificates of 0 new devices; 0 revoked; 0 revoked by serial alone; 2 were here before" in printed
+    )
+    after = everything()
+    differing = {table for table in after if after[table] != before[table]}
+    assert differing == {"pki.AuditEvent"}
+
+
+def test_what_was_revoked_and_issued_since_is_added_and_needs_no_key(old):
+    certificate = old.issue("door-1", 1)
+    prints("import_ca", *old.words, *old.issued)
+    old.lines.clear()
+    old.issue("door-1", 1, line=True, copy=False, revoked="260102030405Z,keyCompromise")
+    old.issue("door-1", 2, begun=-DAY)
+    StaleList.objects.all().delete()
+    printed = prints("import_ca", *old.words[:2], *old.issued)
+    assert "1 certificates of 0 new devices; 1 revoked; 0 revoked by serial alone; 1 were here" in printed
+    assert Revocation.objects.get().certificate.parsed == certificate
+    assert StaleList.objects.filter(issuer=the_issuer(), shard=FULL).exists(), "a new CRL is made"
+    assert Device.objects.get(name="door-1").certificates.count() == 2
+
+
+def test_what_was_revoked_here_stays_so_whatever_an_index_says(old, now):
+    old.issue("door-1", 1)
+    prints("import_ca", *old.words, *old.issued)
+    prints("revoke", "--serial", "01", "--reason", "keyCompromise")
+    prints("import_ca", *old.words, *old.issued)
+    assert listed(the_issuer()) == {1: "keyCompromise"}
+
+
+# --- The listeners --------------------------------------------------------------------------------
+
+
+def test_the_listeners_move_under_it_where_nobody_trusts_another_root(ca, old, now):
+    old.issue("door-1", 1)
+    prints("import_ca", *old.words, *old.issued, "--listeners")
+    assert Profile.objects.get(name="server").issuer == the_issuer()
+    assert the_issuer() in anchors(now).trusted
+
+
+def test_the_listeners_stay_where_devices_would_refuse_them(ca, old, now):
+    device = registered("door-9", now)
+    Gadget("door-9").enroll(token_for(device, now), now)
+    prints("import_ca", *old.words)
+    server = Profile.objects.get(name="server").issuer
+    assert "door-9" in fails("import_ca", *old.words, "--listeners")
+    assert Profile.objects.get(name="server").issuer == server
+    assert the_issuer().published_at is None
