@@ -39,7 +39,9 @@ def steps(page: str) -> list[Step]:
 
 def here(text: str, server: Server) -> str:
     """What the page says, with the ports and folders of this server."""
-    text = re.sub(r"(?<=:)\d{4}\b", lambda match: str(server.ports[DEFAULT_PORTS[match[0]]]), text)
+    # Only these: `rsa:2048` is no port.
+    ports = rf"(?<=:)(?:{'|'.join(DEFAULT_PORTS)})\b"
+    text = re.sub(ports, lambda match: str(server.ports[DEFAULT_PORTS[match[0]]]), text)
     return text.replace("../../.venv/bin/python", sys.executable).replace("../../", f"{ROOT}/")
 
 
