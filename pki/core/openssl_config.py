@@ -14,7 +14,7 @@ LARGEST = 64 * 1024  # characters
 _SECTION = re.compile(r"\[\s*([^\[\]]+?)\s*\].*")
 _NAME = r"[A-Za-z0-9_!.%&*+,/;?@^~|-]+"
 _ASSIGNMENT = re.compile(rf"(?:({_NAME})::)?({_NAME})\s*=\s*(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\(([^)]*)\)|(\w+(?:::\w+)?))", re.ASCII)
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\(([^)]*)\)|(\w*(?:::\w*)?))", re.ASCII)
 _QUOTES = "\"'`"
 _ESCAPED = {"n": "\n", "r": "\r", "b": "\b", "t": "\t"}
 DEFAULT = "default"  # the section of what stands before the first

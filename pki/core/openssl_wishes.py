@@ -123,16 +123,17 @@ def _subject(config: Config, wishes: Wishes) -> None:
                 wishes.subject.setdefault(short, entry.value)
             continue
         short = _LONG_NAMES.get(name, name)
-        if short == "CN":
-            wishes.tell(entry, "the device's name; the CSR has it, or leaves it out")
-        elif short not in names.SUBJECT_ATTRIBUTES:
+        if short not in names.SUBJECT_ATTRIBUTES:
             wishes.tell(entry, f"left out: {short} does not stand in our subjects")
-        elif asks:
+            continue
+        if asks:
             wishes.prompts.append(short)
-            wishes.tell(entry, f"the CSR may choose {short}")
         else:
             wishes.subject[short] = entry.value
-            wishes.tell(entry, f"the CSR may choose {short}; as a device's record says it, it need not")
+        if short == "CN":
+            wishes.tell(entry, "the device's name; the CSR has it, or leaves it out")
+        else:
+            wishes.tell(entry, f"the CSR may choose {short}, where the device's record does not say it")
 
 
 def _extensions(config: Config, section: str, wishes: Wishes) -> None:
