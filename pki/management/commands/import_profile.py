@@ -26,14 +26,14 @@ class Command(ServiceCommand):
             named = ", ".join(repr(each.name) for each in Issuer.objects.order_by("pk")[:20])
             raise CommandError(f"There is no issuer {issuer!r}; there are {named or 'none'}.")
         drafted = drafts.draft(_text(file))
+        profile = drafts.profile_of(name, found, drafted)
+        if not dry_run:
+            drafts.save(profile, drafted, Actor.shell(), timezone.now())
         for told in drafted.told:
             where = f"line {told.line}" if told.line else "not said"
             self.stdout.write(f"{where}: {told.written}: {told.becomes}.")
-        if dry_run:
-            self.stdout.write("Nothing is stored.")
-            return
-        made = drafts.save(name, found, drafted, Actor.shell(), timezone.now())
-        self.stdout.write(f"The profile {made} is there, under {found}.")
+        done = f"The profile {profile} is there, under {found}."
+        self.stdout.write("Nothing is stored." if dry_run else done)
 
 
 def _text(file: str) -> str:

@@ -48,15 +48,19 @@ def draft(text: str) -> Draft:
     return Draft(fields, [*wishes.told, *_unsaid(wishes)])
 
 
-def save(name: str, issuer: Issuer, drafted: Draft, actor: Actor, now: datetime) -> Profile:
-    """Store a draft as a new profile. Raises ProfileRefused, or RootNotPublished."""
+def profile_of(name: str, issuer: Issuer, drafted: Draft) -> Profile:
+    """The profile that a draft would be, checked and not stored. Raises ProfileRefused."""
     profile = Profile(name=name, issuer=issuer, **drafted.fields)
     try:
         profile.full_clean()
     except ValidationError as error:
         raise ProfileRefused(" ".join(error.messages)) from None
-    profiles.save(profile, ["name", "issuer", *drafted.fields], actor, now)
     return profile
+
+
+def save(profile: Profile, drafted: Draft, actor: Actor, now: datetime) -> None:
+    """Store it. Raises RootNotPublished."""
+    profiles.save(profile, ["name", "issuer", *drafted.fields], actor, now)
 
 
 def _subject(wishes: Wishes) -> list[str]:
