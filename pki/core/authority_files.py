@@ -1,5 +1,8 @@
 """An existing CA in its files, PEM, DER or PKCS#12: certificate and key, and whether it can sign here."""
 
+import base64
+import binascii
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +26,7 @@ from pki.core.keys import IssuerKey
 from pki.core.reading import Time
 
 LARGEST = 1_000_000  # bytes of one file
+_ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 
 
 class AuthorityRefused(Refusal):
@@ -99,7 +103,7 @@ def private_key(data: bytes, passphrase: str | None) -> IssuerKey:
     """A private key from PEM or DER. Raises as `from_files`."""
     _require_size(data)
     pem = b"-----BEGIN" in data
-    if not pem and der.most_rounds(data) > MOST_ROUNDS:
+    if der.most_rounds(_der_of(data)) > MOST_ROUNDS:
         raise AuthorityRefused(_too_many_rounds("key"))
     load = load_pem_private_key if pem else load_der_private_key
     secret = None if passphrase is None else passphrase.encode()
@@ -174,6 +178,17 @@ def remarks(certificate: x509.Certificate) -> Iterator[str]:
     allowed = extensions.value_of(certificate, x509.ExtendedKeyUsage)
     if allowed is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in allowed:
         yield "Its extendedKeyUsage lacks clientAuth: its devices are refused on the secure listener."
+
+
+def _der_of(data: bytes) -> bytes:
+    """The DER of an encrypted PKCS#8 key in PEM (RFC 7468 11); nothing of other PEM; DER as it is."""
+    if b"-----BEGIN" not in data:
+        return data
+    found = _ENCRYPTED.search(data)
+    try:
+        return base64.b64decode(found[1]) if found else b""
+    except binascii.Error:
+        return b""
 
 
 def _opened_p12(data: bytes, passphrase: str | None) -> pkcs12.PKCS12KeyAndCertificates:

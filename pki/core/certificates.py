@@ -184,6 +184,12 @@ def ocsp_responder(
     )
 
 
+def has_room(authority: x509.Certificate, below: int) -> bool:
+    """Whether a CA's path length lets so many CAs stand below it, one below the other (RFC 5280 4.2.1.9)."""
+    constraints = extensions.value_of(authority, x509.BasicConstraints)
+    return constraints is not None and (constraints.path_length is None or constraints.path_length >= below)
+
+
 def key_identifier(certificate: x509.Certificate) -> str:
     """What names a CA certificate's key in our URLs: its subjectKeyIdentifier, lower-case hex.
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from pki.admin.authority import viewing
 from pki.admin.authority.downloading import Downloads
+from pki.admin.authority.importing import ImportsAuthorities
 from pki.admin.authority.issuer_revocation import ShowsRevocation
 from pki.admin.authority.issuer_succession import Succeeds
 from pki.admin.authority.root_publishing import PublishesRoots
@@ -20,7 +21,7 @@ from pki.services.exporting.files import Of
 
 
 @admin.register(Issuer)
-class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots, Downloads):
+class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots, ImportsAuthorities, Downloads):
     list_display = ("name", "shown_state", "parent", "key_kind", "life", "ends")
     list_filter = ("state", ("parent", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("parent",)

@@ -11,10 +11,9 @@ from pki.management import secret_input
 from pki.management.base import ServiceCommand
 from pki.models import Issuer
 from pki.services.audit import Actor
-from pki.services.moving import arrivals, authority, profiles
-from pki.services.moving.arrivals import Outcome
+from pki.services.moving import authority, bringing
+from pki.services.moving.bringing import Luggage
 from pki.services.moving.issued import File
-from pki.services.transactions import writing
 
 _LARGEST_INDEX = 50_000_000  # bytes; some 100 a line
 
@@ -53,24 +52,23 @@ class Command(ServiceCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now, actor = timezone.now(), Actor.shell()
-        index = _text(options["index"]) if options["index"] else None
-        files = list(_files(Path(options["certs"]))) if options["certs"] else []
+        luggage = Luggage(
+            index=_text(options["index"]) if options["index"] else None,
+            files=list(_files(Path(options["certs"]))) if options["certs"] else None,
+            profile=options["profile"],
+            name=options["name"].strip(),
+        )
         found = self._known(options) or self._brought(options)
+        arrived = bringing.bring(found, luggage, actor, now)
+        issuer = arrived.issuer
         if isinstance(found, Brought):
-            authority.require_importable(found, now)
-        with_certificates = index is not None or options["certs"]
-        # Before the transaction, which keeps others from writing: it takes seconds.
-        read = arrivals.read(found.certificate, index, files, now) if with_certificates else None
-        outcome = None
-        with writing():
-            if isinstance(found, Brought):
-                issuer = authority.import_authority(found, actor, now, options["name"].strip())
-            else:
-                issuer = found
-            if read is not None:
-                profile = profiles.for_devices(issuer, options["profile"], actor, now)
-                outcome = arrivals.keep(issuer, read, profile, actor, now)
-        self._tell(issuer, found, outcome)
+            self.stdout.write(f"Imported {issuer}, SHA-256 {issuer.fingerprint}.")
+        for remark in arrived.remarks:
+            self.stderr.write(f"The CA: {remark}")
+        if arrived.outcome is not None:
+            for said in arrived.outcome.remarks:
+                self.stderr.write(f"{said.where}: {said.what}.")
+            self.stdout.write(arrived.outcome.in_words)
         if options["listeners"]:
             authority.serve_under(issuer, actor, now)
             self.stdout.write(
@@ -105,24 +103,6 @@ class Command(ServiceCommand):
             return opened(secret_input.of_key(options["passphrase_file"]))
         self.stderr.write("The key was not encrypted where it lay; take care of all copies of that file.")
         return brought
-
-    def _tell(self, issuer: Issuer, found: Brought | Issuer, outcome: Outcome | None) -> None:
-        if isinstance(found, Brought):
-            self.stdout.write(f"Imported {issuer}, SHA-256 {issuer.fingerprint}.")
-            for remark in authority_files.remarks(found.certificate):
-                self.stderr.write(f"The CA: {remark}")
-        if outcome is not None:
-            for said in outcome.remarks:
-                self.stderr.write(f"{said.where}: {said.what}.")
-            self.stdout.write(_in_words(outcome))
-
-
-def _in_words(outcome: Outcome) -> str:
-    return (
-        f"{outcome.certificates} certificates of {outcome.devices} new devices; {outcome.revoked} revoked; "
-        f"{outcome.unseen} revoked by serial alone; {outcome.already} were here before; "
-        f"{outcome.left_out} left out."
-    )
 
 
 def _read(file: str) -> bytes:

@@ -214,6 +214,9 @@ def require_active(parent: Issuer) -> None:
     """Raise ParentInactive unless `parent` may sign CAs below it."""
     if parent.state != Issuer.State.ACTIVE:
         raise ParentInactive(f"{parent} is {parent.state}; choose an active root.")
+    # One that was made elsewhere may say so (RFC 5280 4.2.1.9); a root of ours never does.
+    if parent.is_root and not certificates.has_room(parent.certificate, 1):
+        raise ParentInactive(f"{parent} has a path length of 0: no CA may stand below it. Make a root.")
 
 
 def require_free(name: str) -> None:

@@ -44,6 +44,14 @@ class Outcome:
     left_out: int = 0
     remarks: list[Remark] = field(default_factory=list)
 
+    @property
+    def in_words(self) -> str:
+        return (
+            f"{self.certificates} certificates of {self.devices} new devices; {self.revoked} revoked; "
+            f"{self.unseen} revoked by serial alone; {self.already} were here before; "
+            f"{self.left_out} left out."
+        )
+
 
 @dataclass(frozen=True)
 class _Arrival:

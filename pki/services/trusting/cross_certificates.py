@@ -48,11 +48,12 @@ def of_root(root: x509.Certificate, now: datetime) -> list[CrossCertificate]:
 
 
 def certify_both(one: Issuer, other: Issuer, actor: Actor, now: datetime) -> None:
-    """Let two roots certify each other, inside the caller's transaction. Raises IssuerExpired or
-    KeystoreError.
+    """Let two roots certify each other, as far as they may, inside the caller's transaction. Raises
+    IssuerExpired or KeystoreError.
     """
-    _certify(one, other, actor, now)
-    _certify(other, one, actor, now)
+    for subject, signer in ((one, other), (other, one)):
+        if _may_certify(signer):
+            _certify(subject, signer, actor, now)
 
 
 def renew_due(now: datetime) -> int:
@@ -94,8 +95,12 @@ def _bridged(now: datetime) -> Iterator[tuple[Issuer, Issuer]]:
     for root in roots.exclude(predecessor=None).select_related("predecessor").order_by("pk"):
         for before in line_above(root):
             if is_active(before, now):
-                yield root, before
-                yield before, root
+                yield from (pair for pair in ((root, before), (before, root)) if _may_certify(pair[1]))
+
+
+def _may_certify(signer: Issuer) -> bool:
+    """Whether a root that was made elsewhere lets another root stand below it, and a CA below that."""
+    return certificates.has_room(signer.certificate, 2)
 
 
 def _is_due(subject: Issuer, signer: Issuer, now: datetime) -> bool:

@@ -1,0 +1,62 @@
+"""A whole move: the CA, and what it has issued, together or not at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pki.core import authority_files
+from pki.core.authority_files import Brought
+from pki.models import Issuer
+from pki.services.audit import Actor
+from pki.services.moving import arrivals, authority, profiles
+from pki.services.moving.arrivals import Outcome
+from pki.services.moving.issued import File
+from pki.services.transactions import writing
+
+
+@dataclass(frozen=True)
+class Luggage:
+    """What comes with a CA."""
+
+    index: str | None = None  # the text of an index.txt
+    files: Sequence[File] | None = None  # those that its certificates may be in
+    profile: str = ""  # of its devices, by name
+    name: str = ""  # what the issuer is called
+
+    @property
+    def has_certificates(self) -> bool:
+        return self.index is not None or self.files is not None
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The issuer, what somebody should know of it, and what came of what it has issued, if it was given."""
+
+    issuer: Issuer
+    remarks: tuple[str, ...]
+    outcome: Outcome | None
+
+
+def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime) -> Arrived:
+    """Make a CA an issuer, or go on with one that was brought before; with what it has issued.
+
+    Raises what `authority.import_authority`, `arrivals.read` and `profiles.for_devices` raise.
+    """
+    if isinstance(found, Brought):
+        authority.require_importable(found, now)
+    # Before the transaction, which keeps others from writing: it takes seconds.
+    read = None
+    if luggage.has_certificates:
+        read = arrivals.read(found.certificate, luggage.index, luggage.files or (), now)
+    remarks: tuple[str, ...] = ()
+    outcome = None
+    with writing():
+        if isinstance(found, Brought):
+            issuer = authority.import_authority(found, actor, now, luggage.name)
+            remarks = tuple(authority_files.remarks(found.certificate))
+        else:
+            issuer = found
+        if read is not None:
+            profile = profiles.for_devices(issuer, luggage.profile, actor, now)
+            outcome = arrivals.keep(issuer, read, profile, actor, now)
+    return Arrived(issuer, remarks, outcome)

@@ -1,0 +1,125 @@
+"""A CA is imported in the browser: by who may, with a recent login, and its key is seen nowhere."""
+
+import logging
+from datetime import timedelta
+from html import unescape
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from pki.models import Certificate, Device, Issuer
+from tests.console.browser import changelist
+from tests.console.conftest import browser, staff
+from tests.services.cast import everything
+from tests.services.moving_cast import PASSPHRASE, OldCa
+
+URL = "/admin/pki/issuer/import/"
+
+
+@pytest.fixture
+def old(tmp_path, now):
+    return OldCa(tmp_path / "old", now)
+
+
+def upload(old: OldCa, *files: str, **more) -> dict:
+    """What the form sends: fields → files of the CA's folder."""
+    names = {"certificate": "ca.pem", "key": "ca.key", "index": "index.txt", "certificates": "all.pem"}
+    sent = {each: SimpleUploadedFile(names[each], (old.folder / names[each]).read_bytes()) for each in files}
+    return {**sent, "passphrase": PASSPHRASE, "name": "", "profile": "", **more}
+
+
+def test_the_list_leads_to_it_and_the_ca_is_imported_with_what_it_has_issued(ada, old):
+    assert "import-ca" in ada.get(changelist(Issuer)).content.decode()
+    old.issue("door-1", 1)
+    old.issue("John Doe", 2, revoked="260102030405Z")
+    copies = sorted((old.folder / "newcerts").iterdir())
+    old.write("all.pem", b"".join(each.read_bytes() for each in copies))
+    assert ada.get(URL).status_code == 200
+    done = unescape(
+        ada.post(URL, **upload(old, "certificate", "key", "index", "certificates")).content.decode()
+    )
+    assert "2 certificates of 2 new devices; 1 revoked" in done
+    assert "the device is called John-Doe" in done
+    issuer = Issuer.objects.get(name="Example Root CA")
+    assert Certificate.objects.filter(issuer=issuer).count() == 2
+    again = ada.post(URL, **upload(old, "certificate", "index", "certificates")).content.decode()
+    assert "0 certificates of 0 new devices" in again
+
+
+REFUSED = {
+    "nothing": ((), {}, "Choose the CA"),
+    "no key": (("certificate",), {}, "Choose the CA's key too."),
+    "a wrong passphrase": (("certificate", "key"), {"passphrase": "wrong"}, "does not open with this"),
+    "no passphrase": (("certificate", "key"), {"passphrase": ""}, "give its passphrase"),
+    "a name that is taken": (("certificate", "key"), {"name": "taken"}, "choose another name"),
+    "no profile's name": (("certificate", "key"), {"profile": "a b"}, "slug"),
+}
+
+
+@pytest.mark.parametrize(("files", "more", "why"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_said_and_nothing_is_stored(ada, old, files, more, why):
+    if more.get("name"):
+        more = {"name": Issuer.objects.first().name}
+    before = everything()
+    answer = ada.post(URL, **upload(old, *files, **more))
+    assert why in unescape(answer.content.decode())
+    assert everything() == before
+
+
+def test_more_than_a_megabyte_is_for_the_shell(ada, old):
+    sent = {**upload(old, "certificate", "key"), "index": SimpleUploadedFile("index.txt", b"x" * 1_000_000)}
+    assert "use manage.py import_ca" in ada.post(URL, **sent).content.decode()
+
+
+def test_key_and_passphrase_are_on_no_page_and_no_disk_and_in_no_log(ada, old, ca, caplog):
+    caplog.set_level(logging.DEBUG)
+    wrong = ada.post(URL, **upload(old, "certificate", "key", name=Issuer.objects.first().name))
+    done = ada.post(URL, **upload(old, "certificate", "key"))
+    assert Issuer.objects.filter(name="Example Root CA").exists()
+    assert all("no-store" in each["Cache-Control"] for each in (wrong, done))
+    bare = b"".join(old.pem(None).splitlines()[1:-1])
+    for path in (each for each in ca.rglob("*") if each.is_file() and old.folder not in each.parents):
+        assert PASSPHRASE.encode() not in path.read_bytes(), path
+        assert bare[:60] not in path.read_bytes().replace(b"\n", b""), path
+    assert PASSPHRASE not in "".join(ada.pages) + caplog.text
+
+
+def test_uploads_stay_in_memory(ada, old, monkeypatch):
+    def refuses(*_, **__):
+        raise AssertionError("a file was written")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuses)
+    monkeypatch.setattr("django.core.files.uploadedfile.tempfile.NamedTemporaryFile", refuses)
+    monkeypatch.setattr(settings, "FILE_UPLOAD_MAX_MEMORY_SIZE", 1)
+    ada.post(URL, **upload(old, "certificate", "key"))
+    assert Issuer.objects.filter(name="Example Root CA").exists()
+
+
+def test_an_old_login_is_asked_for_the_password(ca, old, now):
+    with time_machine.travel(now, tick=False) as clock:
+        ada = browser(User.objects.get(username="admin"))
+        clock.shift(timedelta(seconds=settings.PORTAL_RECENT_LOGIN_SECONDS + 1))
+        assert 'name="password_again"' in ada.get(URL).content.decode()
+        ada.post(URL, **upload(old, "certificate", "key"))
+        assert not Issuer.objects.filter(name="Example Root CA").exists()
+        ada.post(URL, **upload(old, "certificate", "key", password_again="a-password"))
+        assert Issuer.objects.filter(name="Example Root CA").exists()
+
+
+def test_who_may_not_make_issuers_imports_none(ca, old):
+    person = browser(staff("vera", "view_issuer", "change_issuer"))
+    assert person.get(URL).status_code == 403
+    assert person.post(URL, **upload(old, "certificate", "key")).status_code == 403
+    assert "import-ca" not in person.get(changelist(Issuer)).content.decode()
+    assert not Device.objects.exists()
+
+
+def test_a_page_of_somebody_else_imports_nothing(ca, old):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get(username="admin"))
+    assert strict.post(URL, upload(old, "certificate", "key"), secure=True).status_code == 403
+    assert not Issuer.objects.filter(name="Example Root CA").exists()
