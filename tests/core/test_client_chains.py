@@ -138,3 +138,28 @@ def test_cas_that_sign_each_other_lead_nowhere():
 
     circle = [signed("One", one, "Other", other), signed("Other", other, "One", one)]
     assert refusal(signed("door-1", keys.generate("P-256"), "One", one), circle) == "unknown_issuer"
+
+
+def test_a_ca_of_openssls_own_default_and_a_certificate_that_says_nothing_pass():
+    """Neither keyUsage in the CA nor extensions in the client's: what is not said is not forbidden."""
+    key, device_key = keys.generate("P-256"), keys.generate("P-256")
+    root_name = names.subject({"CN": "Old Root CA"})
+
+    def made(subject: x509.Name, public, *extensions: x509.ExtensionType) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(root_name)
+            .public_key(public)
+            .serial_number(certificates.new_serial())
+            .not_valid_before(MOMENT - DAY)
+            .not_valid_after(MOMENT + DAY)
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        return sign(builder, key)
+
+    root = made(root_name, key.public_key(), x509.BasicConstraints(ca=True, path_length=None))
+    device = made(names.subject({"CN": "door-1"}), device_key.public_key())
+    chains.verify_client(device, [root], MOMENT)
+    assert refusal(root, [root]) == "wrong_purpose", "a CA is nobody's client, though it says nothing either"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth.models import User
 
-from pki.models import AuditEvent, EnrollmentRequest, Issuer, Profile, Revocation
+from pki.models import AuditEvent, EnrollmentRequest, Issuer, Profile, Revocation, RevokedSerial
 from pki.services.enrolling import tokens
 from pki.services.revoking import revocation
 from tests.services.cast import TESTER, Gadget, pattern_token, registered, set_policy, token_for
@@ -23,6 +23,14 @@ def stored(ca, now):
     set_policy(Profile.Policy.TOKEN)
     other = Gadget("door-1").enroll(secret, now).certificate
     (revoked,) = revocation.revoke([other], Revocation.Reason.SUPERSEDED, TESTER, now)
+    RevokedSerial.objects.create(
+        issuer=certificate.issuer,
+        serial="1001",
+        subject="/CN=door-2",
+        reason=Revocation.Reason.SUPERSEDED,
+        revoked_at=now,
+        not_after=certificate.not_after,
+    )
     return SimpleNamespace(
         root=Issuer.objects.get(parent=None),
         issuing=Issuer.objects.get(parent__isnull=False),

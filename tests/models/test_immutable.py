@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
-from pki.models import AuditEvent, Certificate, Issuer, Revocation
+from pki.models import AuditEvent, Certificate, Issuer, Revocation, RevokedSerial
 from pki.models.immutable import make_triggers
 from tests.services.cast import everything
 
@@ -19,6 +19,7 @@ SIGNED_OR_RECORDED = [
     *columns(AuditEvent),
     *columns(Certificate),
     *columns(Revocation),
+    *columns(RevokedSerial),
     (Issuer, "certificate_der"),
     (Issuer, "fingerprint"),
     (Issuer, "key_identifier"),

@@ -21,6 +21,7 @@ from pki.models import (
     FULL,
     AuditEvent,
     Certificate,
+    CrossCertificate,
     Device,
     Issuer,
     Profile,
@@ -28,11 +29,15 @@ from pki.models import (
     RevokedSerial,
     StaleList,
 )
+from pki.services.fleet import devices
+from pki.services.issuing import authorities, succession
+from pki.services.moving import authority
 from pki.services.proving import status
 from pki.services.proving.client_issuers import client_issuers
-from pki.services.publishing import making, revocation_status
+from pki.services.publishing import making, revocation_lists, revocation_status
 from pki.services.publishing.known_issuers import KnownIssuer
 from pki.services.publishing.revocation_lists import RevocationList
+from pki.services.trusting import cross_certificates
 from pki.services.trusting.anchors import anchors
 from tests.clients import run
 from tests.core.cast import private_key
@@ -582,6 +587,65 @@ def test_what_was_revoked_here_stays_so_whatever_an_index_says(old, now):
     prints("revoke", "--serial", "01", "--reason", "keyCompromise")
     prints("import_ca", *old.words, *old.issued)
     assert listed(the_issuer()) == {1: "keyCompromise"}
+
+
+def test_two_at_once_bring_it_once(old, monkeypatch):
+    """The second began before the first had ended."""
+    old.issue("door-1", 1)
+    import_authority = authority.import_authority
+    begun = []
+
+    def meanwhile(*words):
+        if not begun:
+            begun.append(True)
+            monkeypatch.setattr(authority, "import_authority", import_authority)
+            prints("import_ca", *old.words, *old.issued)
+        return import_authority(*words)
+
+    monkeypatch.setattr(authority, "import_authority", meanwhile)
+    assert "here already" in fails("import_ca", *old.words, *old.issued)
+
+
+def test_broken_off_in_the_middle_it_has_left_nothing_and_is_done_again(old, monkeypatch):
+    old.issue("door-1", 1, revoked="260102030405Z")
+    before = everything()
+
+    def is_killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(revocation_lists, "note", is_killed)
+        with pytest.raises(KeyboardInterrupt):
+            prints("import_ca", *old.words, *old.issued)
+    assert everything() == before
+    assert "1 certificates of 1 new devices; 1 revoked" in prints("import_ca", *old.words, *old.issued)
+
+
+# --- Later ----------------------------------------------------------------------------------------
+
+
+def test_a_ca_below_it_takes_over_and_the_old_root_is_trusted_on(old, tmp_path, actor, now):
+    prints("import_ca", *old.words, "--certs", str(old.folder / "newcerts"), "--profile", "doors")
+    below = authorities.make_subordinate("Example Issuing CA", the_issuer(), "P-256", actor, now)
+    profile = Profile.objects.get(name="doors")
+    profile.issuer = below
+    profile.save()
+    device = devices.register("door-9", profile, actor, now)
+    issued = Gadget("door-9").enroll(token_for(device, now), now)
+    (tmp_path / "door-9.pem").write_bytes(issued.pem)
+    words = ("-untrusted", tmp_path / "door-9.pem", "-CAfile", old.folder / "ca.pem", tmp_path / "door-9.pem")
+    assert run("openssl", "verify", *words).returncode == 0
+
+
+def test_no_ca_is_made_below_one_that_may_have_none_and_it_vouches_for_no_other_root(tmp_path, actor, now):
+    only = OldCa(tmp_path / "only", now, extensions=[x509.BasicConstraints(ca=True, path_length=0)])
+    assert "path length is 0" in warns("import_ca", *only.words)
+    with pytest.raises(authorities.ParentInactive, match="path length of 0"):
+        authorities.make_subordinate("Below", the_issuer(), "P-256", actor, now)
+    successor = succession.make_next(the_issuer(), "P-256", actor, now)
+    pairs = CrossCertificate.objects.values_list("subject__name", "signer__name")
+    assert [*pairs] == [("Example Root CA", successor.name)]
+    assert cross_certificates.renew_due(now) == 0
 
 
 # --- The listeners --------------------------------------------------------------------------------
