@@ -106,7 +106,7 @@ def private_key(data: bytes, passphrase: str | None) -> IssuerKey:
     if der.most_rounds(_der_of(data)) > MOST_ROUNDS:
         raise AuthorityRefused(_too_many_rounds("key"))
     load = load_pem_private_key if pem else load_der_private_key
-    secret = None if passphrase is None else passphrase.encode()
+    secret = None if passphrase is None else _as_bytes(passphrase)
     try:
         return _of_our_kind(load(data, secret))
     except TypeError:
@@ -180,6 +180,11 @@ def remarks(certificate: x509.Certificate) -> Iterator[str]:
         yield "Its extendedKeyUsage lacks clientAuth: its devices are refused on the secure listener."
 
 
+def _as_bytes(passphrase: str) -> bytes:
+    # One that was typed in another encoding comes from a file or a terminal as it was.
+    return passphrase.encode("utf-8", "surrogateescape")
+
+
 def _der_of(data: bytes) -> bytes:
     """The DER of an encrypted PKCS#8 key in PEM (RFC 7468 11); nothing of other PEM; DER as it is."""
     if b"-----BEGIN" not in data:
@@ -193,7 +198,7 @@ def _der_of(data: bytes) -> bytes:
 
 def _opened_p12(data: bytes, passphrase: str | None) -> pkcs12.PKCS12KeyAndCertificates:
     # A file without a password may be written with none at all, or with an empty one.
-    for secret in (passphrase.encode(),) if passphrase else (None, b""):
+    for secret in (_as_bytes(passphrase),) if passphrase else (None, b""):
         try:
             return pkcs12.load_pkcs12(data, secret)
         except UNREADABLE:

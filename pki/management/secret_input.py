@@ -6,18 +6,28 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from pki.services.keeping import passphrase
-
 
 def of_key(file: str | None) -> str:
-    """The passphrase of a key: from `file` (`-` is standard input), or asked for. Raises CommandError."""
-    if file == "-":
-        return sys.stdin.readline().rstrip("\r\n")
+    """The passphrase of a key: the first line of `file` (`-` is standard input), as OpenSSL reads it, or what
+    is typed. Raises CommandError.
+    """
     if file is not None:
-        return passphrase.read(Path(file))
+        return _first_line(file)
     if not sys.stdin.isatty():
         raise CommandError(
             "The key is encrypted, and nobody can be asked for its passphrase here; use --passphrase-file "
             "(- is standard input)."
         )
     return getpass.getpass("Passphrase of the CA's key: ")
+
+
+def _first_line(file: str) -> str:
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as opened:
+            line = opened.readline().rstrip(b"\r\n")
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+    if not line:
+        where = "Standard input" if file == "-" else file
+        raise CommandError(f"{where} has no passphrase on its first line.")
+    return line.decode("utf-8", "surrogateescape")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     pkcs12,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.core import keys, pins
 from pki.keystore import folder, keystore
@@ -110,6 +111,12 @@ def test_a_key_may_be_encrypted_in_each_way_that_openssl_has(form, kind, tmp_pat
     assert keystore().public_key(the_issuer().key_reference) == old.key.public_key()
 
 
+def test_a_servers_certificate_is_a_devices_and_is_remarked(old):
+    old.issue("www", 1, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
+    assert "not for clients" in told(old, "line 1")
+    assert Device.objects.get(name="www").certificates.count() == 1
+
+
 def test_a_p12_brings_both(old):
     secret = BestAvailableEncryption(PASSPHRASE.encode())
     p12 = old.write(
@@ -117,11 +124,25 @@ def test_a_p12_brings_both(old):
     )
     prints("import_ca", "--p12", p12, *old.words[4:])
     assert the_issuer().certificate == old.certificate
+    old.issue("door-1", 1)
+    assert prints("import_ca", "--p12", p12, *old.words[4:], *old.issued).startswith("1 certificates of 1")
 
 
 def test_the_passphrase_may_come_from_standard_input(old, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PASSPHRASE}\n"))
+    typed = io.BytesIO(f"{PASSPHRASE}\nwhat follows is not looked at\n".encode())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=typed))
     prints("import_ca", *old.words[:4], "--passphrase-file", "-")
+    assert the_issuer()
+
+
+def test_a_passphrase_of_another_encoding_opens_the_key(old):
+    """As OpenSSL takes it: bytes."""
+    secret = "Schlüssel".encode("latin-1")
+    encryption = BestAvailableEncryption(secret)
+    old.write("ca.key", old.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    words = old.words
+    old.write("passphrase", secret + b"\r\n")
+    prints("import_ca", *words)
     assert the_issuer()
 
 
@@ -661,8 +682,10 @@ def test_the_listeners_move_under_it_where_nobody_trusts_another_root(ca, old, n
 def test_the_listeners_stay_where_devices_would_refuse_them(ca, old, now):
     device = registered("door-9", now)
     Gadget("door-9").enroll(token_for(device, now), now)
-    prints("import_ca", *old.words)
     server = Profile.objects.get(name="server").issuer
+    assert "door-9" in fails("import_ca", *old.words, "--listeners")
+    assert not Issuer.objects.filter(name="Example Root CA").exists(), "said before anything is done"
+    prints("import_ca", *old.words)
     assert "door-9" in fails("import_ca", *old.words, "--listeners")
     assert Profile.objects.get(name="server").issuer == server
     assert the_issuer().published_at is None

@@ -59,9 +59,11 @@ class Command(ServiceCommand):
             name=options["name"].strip(),
         )
         found = self._known(options) or self._brought(options)
+        if options["listeners"]:
+            authority.require_listeners_may_follow(found, now)
         arrived = bringing.bring(found, luggage, actor, now)
         issuer = arrived.issuer
-        if isinstance(found, Brought):
+        if arrived.is_new:
             self.stdout.write(f"Imported {issuer}, SHA-256 {issuer.fingerprint}.")
         for remark in arrived.remarks:
             self.stderr.write(f"The CA: {remark}")

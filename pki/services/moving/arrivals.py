@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pki.core import names, pins, reading
+from pki.core import extensions, names, pins, reading
 from pki.models import (
     FULL,
     Certificate,
@@ -30,6 +31,10 @@ from pki.services.transactions import one_at_a_time, writing
 
 _BATCH = 1_000  # rows of one statement
 _CN = "CN"
+_FOR_SERVERS = (
+    "it is not for clients (no clientAuth): the secure listener refuses it. Give its device a profile for "
+    "servers, if it is one"
+)
 
 
 @dataclass
@@ -126,6 +131,8 @@ def _new(copies: Iterable[Copy], known: dict[str, Certificate], done: Outcome) -
             if dropped:
                 what = f"not kept for its next certificate: {', '.join(dropped)[:100]}"
                 done.remarks.append(Remark(copy.where, what))
+            if _is_for_servers(copy):
+                done.remarks.append(Remark(copy.where, _FOR_SERVERS))
             key = reading.public_key(copy.certificate)
             digest = pins.spki_sha256(key) if key is not None else ""
             yield _Arrival(copy, der, fingerprint, subject, sans, digest)
@@ -134,6 +141,11 @@ def _new(copies: Iterable[Copy], known: dict[str, Certificate], done: Outcome) -
         else:
             done.left_out += 1
             done.remarks.append(Remark(copy.where, "left out: another certificate here has this serial"))
+
+
+def _is_for_servers(copy: Copy) -> bool:
+    usages = extensions.value_of(copy.certificate, x509.ExtendedKeyUsage)
+    return usages is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usages
 
 
 def _register(

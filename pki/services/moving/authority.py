@@ -90,7 +90,7 @@ def serve_under(issuer: Issuer, actor: Actor, now: datetime) -> None:
     root = authorities.root_of(issuer)
     profile = Profile.objects.select_related("issuer").get(name=listener_certificates.SERVER_PROFILE)
     if authorities.root_of(profile.issuer) != root:
-        _require_nobody_else(root, now)
+        require_listeners_may_follow(issuer, now)
         published_roots.publish(root, actor, now)
         bundle.publish_due(now)
     if profile.issuer_id != issuer.pk:
@@ -98,16 +98,18 @@ def serve_under(issuer: Issuer, actor: Actor, now: datetime) -> None:
         profiles.save(profile, ["issuer"], actor, now)
 
 
-def _require_nobody_else(root: Issuer, now: datetime) -> None:
-    others = Certificate.objects.filter(
-        revocation.unrevoked(), device__isnull=False, not_after__gt=now
-    ).exclude(issuer__in=with_those_below(root))
-    one = others.select_related("device").order_by("pk").first()
+def require_listeners_may_follow(found: Brought | Issuer, now: datetime) -> None:
+    """Raise ListenersTrustedOtherwise if devices of other roots would refuse listeners below this CA."""
+    issuer = _parent(found) if isinstance(found, Brought) else found
+    root = authorities.root_of(issuer) if issuer is not None else None
+    theirs = with_those_below(root) if root is not None else []
+    others = Certificate.objects.filter(revocation.unrevoked(), device__isnull=False, not_after__gt=now)
+    one = others.exclude(issuer__in=theirs).select_related("device").order_by("pk").first()
     if one is not None:
         raise ListenersTrustedOtherwise(
-            f"Devices have enrolled here that do not know {root}, {one.device} for one: they would refuse "
-            "the listeners. Publish the root on its page, wait until they have fetched the trust bundle, and "
-            "give the profile server this issuer then (docs/rollover.md)."
+            f"Devices have enrolled here that do not know this CA, {one.device} for one: they would "
+            "refuse the listeners. Import it without --listeners, publish the root on its page, wait until they have "
+            "fetched the trust bundle, and give the profile server this issuer then (docs/rollover.md)."
         )
 
 

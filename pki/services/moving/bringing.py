@@ -33,6 +33,7 @@ class Arrived:
     """The issuer, what somebody should know of it, and what came of what it has issued, if it was given."""
 
     issuer: Issuer
+    is_new: bool
     remarks: tuple[str, ...]
     outcome: Outcome | None
 
@@ -42,6 +43,9 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
 
     Raises what `authority.import_authority`, `arrivals.read` and `profiles.for_devices` raise.
     """
+    if isinstance(found, Brought):
+        # With what it has issued since, one that is here is gone on with.
+        found = (authority.find(found.certificate) if luggage.has_certificates else None) or found
     if isinstance(found, Brought):
         authority.require_importable(found, now)
     # Before the transaction, which keeps others from writing: it takes seconds.
@@ -59,4 +63,4 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
         if read is not None:
             profile = profiles.for_devices(issuer, luggage.profile, actor, now)
             outcome = arrivals.keep(issuer, read, profile, actor, now)
-    return Arrived(issuer, remarks, outcome)
+    return Arrived(issuer, isinstance(found, Brought), remarks, outcome)
