@@ -19,11 +19,11 @@ _LONG_NAMES = {
     "organizationalUnitName": "OU",
     "commonName": "CN",
 }
-# Of [req], what changes nothing that a CA would see, and what names other sections.
+# Of [req], what names other sections, and what changes nothing that a CA would see.
+_ELSEWHERE = {"distinguished_name", "req_extensions", "x509_extensions"}
 _NO_MATTER = {
     "prompt", "string_mask", "utf8", "default_keyfile", "encrypt_key", "encrypt_rsa_key", "default_md",
-    "output_password", "input_password", "distinguished_name", "req_extensions", "x509_extensions",
-    "attributes", "oid_file", "oid_section", "RANDFILE", "default_bits", "default_days",
+    "output_password", "input_password", "attributes", "oid_file", "oid_section", "RANDFILE",
 }  # fmt: skip
 _EXTENSIONS = {
     "subjectAltName", "extendedKeyUsage", "keyUsage", "basicConstraints", "subjectKeyIdentifier",
@@ -72,7 +72,11 @@ def read(config: Config) -> Wishes:
             "openssl req -config or openssl x509 -extfile."
         )
     for entry in config.section("req"):
-        if entry.name not in _NO_MATTER:
+        if entry.name in _ELSEWHERE:
+            wishes.tell(entry, "see that section")
+        elif entry.name in _NO_MATTER:
+            wishes.tell(entry, "changes nothing here")
+        elif entry.name not in ("default_bits", "default_days"):
             wishes.tell(entry, "not known here, and left out")
     _key(config, wishes)
     _subject(config, wishes)
@@ -209,7 +213,9 @@ def _sans(config: Config, entry: Entry, words: list[str], wishes: Wishes) -> Non
             _san(entry, word, wishes)
             continue
         named = config.section(word[1:])
-        if not named:
+        if named:
+            wishes.tell(entry, "see that section")
+        else:
             wishes.tell(entry, f"left out: there is no section [{word[1:][:40]}]")
         for each in named:
             # `DNS.1` numbers them.

@@ -496,6 +496,10 @@ def test_odd_names_become_devices_and_are_reported(old):
     for serial, device in enumerate(expected, 1):
         assert Certificate.objects.get(serial=f"{serial:x}").device.name == device
         assert f"line {serial}: " in said
+    numbers = [
+        int(line.removeprefix("line ").split(":")[0]) for line in said.splitlines() if line[:5] == "line "
+    ]
+    assert numbers == sorted(numbers)
 
 
 def test_one_device_has_all_certificates_of_its_subject(old):

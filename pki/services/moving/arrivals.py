@@ -113,6 +113,7 @@ def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: dat
             revoked_without_copy=done.unseen,
             left_out=done.left_out,
         )
+    done.remarks.sort(key=lambda remark: remark.place)
     return done
 
 

@@ -108,8 +108,8 @@ def require_listeners_may_follow(found: Brought | Issuer, now: datetime) -> None
     if one is not None:
         raise ListenersTrustedOtherwise(
             f"Devices have enrolled here that do not know this CA, {one.device} for one. They would refuse "
-            "the listeners. Import it without --listeners, publish the root on its page, wait until they have "
-            "fetched the trust bundle, and give the profile server this issuer then (docs/rollover.md)."
+            "the listeners. Import it without --listeners, publish the root on its page, wait until they "
+            "have fetched the trust bundle, and give the profile server this issuer then (docs/rollover.md)."
         )
 
 

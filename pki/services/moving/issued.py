@@ -1,5 +1,6 @@
 """What an imported CA has issued so far, as its files say: read and checked, nothing is stored here."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,8 +46,15 @@ class Revoked:
 class Remark:
     """What somebody should know of one line or one file."""
 
-    where: str  # `line 12`, `newcerts/1003.pem`
+    where: str  # `line 12`, `1003.pem`
     what: str
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """To sort by: lines in their order, then files."""
+        word, _, number = self.where.partition(" ")
+        is_line = word == "line" and number.isdecimal()
+        return (int(number), "") if is_line else (sys.maxsize, self.where)
 
 
 @dataclass(frozen=True)
