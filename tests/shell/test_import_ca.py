@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from django.utils import timezone
 
 from pki.core import keys, pins
 from pki.keystore import folder, keystore
@@ -32,7 +33,6 @@ from pki.models import (
 )
 from pki.services.fleet import devices
 from pki.services.issuing import authorities, succession
-from pki.services.moving import authority
 from pki.services.proving import status
 from pki.services.proving.client_issuers import client_issuers
 from pki.services.publishing import making, revocation_lists, revocation_status
@@ -481,6 +481,14 @@ def test_every_reason_of_openssl_becomes_one_of_ours_and_a_change_is_said(old):
         assert (f"line {serial}: its reason {plain!r} is kept as {kept}." in said) == (plain != kept)
 
 
+def test_a_revocation_of_a_clock_that_was_ahead_is_of_now(old, now):
+    old.issue("door-1", 1, revoked="490102030405Z")
+    old.issue("door-2", 2, revoked="490102030405Z", copy=False)
+    prints("import_ca", *old.words, *old.issued)
+    dates = [entry.revoked_at for entry in revocation_status.entries(the_issuer(), FULL, None)]
+    assert [now <= date <= timezone.now() for date in dates] == [True, True]
+
+
 def test_odd_names_become_devices_and_are_reported(old):
     odd = {
         "John Doe": ("John-Doe", ()),
@@ -612,23 +620,6 @@ def test_what_was_revoked_here_stays_so_whatever_an_index_says(old, now):
     prints("revoke", "--serial", "01", "--reason", "keyCompromise")
     prints("import_ca", *old.words, *old.issued)
     assert listed(the_issuer()) == {1: "keyCompromise"}
-
-
-def test_two_at_once_bring_it_once(old, monkeypatch):
-    """The second began before the first had ended."""
-    old.issue("door-1", 1)
-    import_authority = authority.import_authority
-    begun = []
-
-    def meanwhile(*words):
-        if not begun:
-            begun.append(True)
-            monkeypatch.setattr(authority, "import_authority", import_authority)
-            prints("import_ca", *old.words, *old.issued)
-        return import_authority(*words)
-
-    monkeypatch.setattr(authority, "import_authority", meanwhile)
-    assert "here already" in fails("import_ca", *old.words, *old.issued)
 
 
 def test_broken_off_in_the_middle_it_has_left_nothing_and_is_done_again(old, monkeypatch):
