@@ -1,6 +1,5 @@
 """The certificates that an imported CA has issued are put on record, each with its device."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +26,7 @@ from pki.services.fleet.devices import NewDevice
 from pki.services.moving import issued, naming
 from pki.services.moving.issued import Copy, File, Reading, Remark, Revoked, Unseen
 from pki.services.publishing import revocation_lists
-from pki.services.transactions import one_at_a_time, writing
+from pki.services.transactions import writing
 
 _BATCH = 1_000  # rows of one statement
 _CN = "CN"
@@ -86,14 +85,14 @@ def read(authority: x509.Certificate, index: str | None, files: Iterable[File], 
 
 
 def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: datetime) -> Outcome:
-    """Put what was read on record, all of it or nothing; devices that are new get `profile`.
+    """Put what was read on record, all of it or nothing; devices that are new get `profile`. For who is alone
+    at it (`bringing.bring`).
 
     Done again, it adds what is new since, and revokes what has been revoked since. What is revoked here stays
     so, whatever the index says.
     """
     done = Outcome(left_out=read.left_out, remarks=list(read.remarks))
     with writing():
-        one_at_a_time(hashlib.sha256(f"import {issuer.fingerprint}".encode()).hexdigest())
         known = _known(issuer)
         new = list(_new(read.copies, known, done))
         made = _register(issuer, new, profile, actor, now, done)

@@ -1,6 +1,5 @@
 """An existing CA becomes an issuer: its certificate as it is, its key encrypted in the keystore."""
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -15,12 +14,11 @@ from pki.services.audit import Actor
 from pki.services.issuing import authorities, listener_certificates, profiles
 from pki.services.issuing.dependence import with_those_below
 from pki.services.revoking import revocation
-from pki.services.transactions import one_at_a_time, writing
+from pki.services.transactions import writing
 from pki.services.trusting import bundle, published_roots
 
 # Above what anybody has counted with `openssl ca -gencrl`: who has seen a list takes none of a lower number.
 FIRST_CRL = 1_000_000
-_LOCK = hashlib.sha256(b"import").hexdigest()
 _LONGEST_NAME = 64  # RFC 5280 appendix A, ub-common-name
 
 
@@ -40,7 +38,8 @@ def import_authority(brought: Brought, actor: Actor, now: datetime, name: str = 
     """Make a CA that was made elsewhere an issuer; it signs for nobody yet, and nobody is told to trust it.
 
     A root may be brought alone; a CA below one needs that one here first. Without `name` it is called by its
-    CN. Raises AuthorityRefused, AuthorityExists, keys.KeyRefused, IssuerExists, NameRefused or KeystoreError.
+    CN. For who is alone at it (`bringing.bring`). Raises AuthorityRefused, AuthorityExists, keys.KeyRefused,
+    IssuerExists, NameRefused or KeystoreError.
     """
     certificate = brought.certificate
     require_importable(brought, now)
@@ -49,7 +48,6 @@ def import_authority(brought: Brought, actor: Actor, now: datetime, name: str = 
     authorities.require_free(name)
     reference = keystore().import_key("issuer", brought.key)
     with writing():
-        one_at_a_time(_LOCK)
         require_new(certificate)
         authorities.require_free(name)
         return authorities.keep_imported(name, parent, reference, certificate, FIRST_CRL, actor, now)

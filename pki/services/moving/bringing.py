@@ -1,5 +1,6 @@
 """A whole move: the CA, and what it has issued, together or not at all."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,9 @@ from pki.services.audit import Actor
 from pki.services.moving import arrivals, authority, profiles
 from pki.services.moving.arrivals import Outcome
 from pki.services.moving.issued import File
-from pki.services.transactions import writing
+from pki.services.transactions import one_at_a_time, writing
+
+_LOCK = hashlib.sha256(b"import").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
     remarks: tuple[str, ...] = ()
     outcome = None
     with writing():
+        # The CA, its profile and its devices are looked for, and then made.
+        one_at_a_time(_LOCK)
         if isinstance(found, Brought):
             issuer = authority.import_authority(found, actor, now, luggage.name)
             remarks = tuple(authority_files.remarks(found.certificate))
