@@ -120,7 +120,8 @@ def private_key(data: bytes, passphrase: str | None) -> IssuerKey:
             ) from None
         raise WrongPassphrase(
             "The key does not open with this passphrase, or it is damaged. Try the passphrase with "
-            "openssl pkey -in FILE -noout."
+            "openssl pkey -in FILE -noout. If it opens there, its encryption is too old to be read here: "
+            "openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out ca-new.key"
         ) from None
     except UnsupportedAlgorithm:
         raise AuthorityRefused(
