@@ -7,9 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from pki.core import pins
+from pki.endpoints.openapi.operations import BYTES, MUTUAL_TLS, TEXT, Answer, Operation, Security, described
 from pki.endpoints.peer import note_bundle
-from pki.endpoints.problems import endpoint
-from pki.endpoints.versions import Version, answer
+from pki.endpoints.problems import PreconditionFailed, endpoint
+from pki.endpoints.versions import NOT_MODIFIED, Version, answer
 from pki.models import TrustBundle
 from pki.services.trusting import bundle, bundle_signatures
 
@@ -17,6 +18,30 @@ from pki.services.trusting import bundle, bundle_signatures
 CMS = "application/pkcs7-mime; smime-type=signed-data"
 
 
+def _operation(*security: Security) -> Operation:
+    return Operation(
+        "What devices are to trust, signed.",
+        (
+            Answer(
+                "CMS SignedData (RFC 5652), DER, with a text of PEM certificates in it.",
+                CMS,
+                BYTES,
+                headers={"Hatchery-Bundle-Version": "The number that stands in it, too."},
+            ),
+            NOT_MODIFIED,
+        ),
+        refusals=(
+            bundle.NoTrustBundle,
+            bundle.BundleBusy,
+            bundle_signatures.NoBundleSigner,
+            PreconditionFailed,
+        ),
+        security=security,
+        query={"root": ("SHA-256 of a root that the client trusts, hex: it is signed below that one.", TEXT)},
+    )
+
+
+@described(_operation())
 @endpoint("GET")
 def ca_bundle(request: HttpRequest) -> HttpResponse:
     """For everybody, where nobody shows a certificate."""
@@ -25,6 +50,7 @@ def ca_bundle(request: HttpRequest) -> HttpResponse:
     return _answer(request, found, _for_who_asks(request, found), now)
 
 
+@described(_operation(MUTUAL_TLS))
 @endpoint("GET")
 def ca_bundle_to_devices(request: HttpRequest) -> HttpResponse:
     """The same where devices show their certificates: it is noted which version each has."""

@@ -7,18 +7,35 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from pki.endpoints.problems import NotFound, endpoint
-from pki.endpoints.versions import PEM, Version, answer, tag_of
+from pki.endpoints.openapi.operations import Answer, Operation, described
+from pki.endpoints.problems import NotFound, PreconditionFailed, endpoint
+from pki.endpoints.versions import NOT_MODIFIED, PEM, Version, answer, tag_of
 from pki.models import FULL, RevocationList
 from pki.services.publishing import publication, published, serving
 
 DER = "application/pkix-crl"  # RFC 2585 4.2
 
 
+_REFUSALS = (NotFound, PreconditionFailed, publication.PublicationBusy, publication.NotPublishable)
+_PARAMETERS = {
+    "key_identifier": "The issuer's subject key identifier, lower-case hex.",
+    "shard": "The part of the list that a certificate names.",
+    "form": "`crl` for DER, `pem` for PEM.",
+}
+
+
 # So often a list may be made anew while one request asks for it.
 TRIES = 5
 
 
+@described(
+    Operation(
+        "An issuer's certificate revocation list (RFC 5280 5): the whole one, or a part.",
+        (Answer("The list, DER.", DER), Answer("The list, PEM (RFC 7468 6).", PEM), NOT_MODIFIED),
+        refusals=_REFUSALS,
+        parameters=_PARAMETERS,
+    )
+)
 @endpoint("GET")
 def revocation_list(
     request: HttpRequest, key_identifier: str, form: str, shard: str = str(FULL)
@@ -34,6 +51,14 @@ def revocation_list(
     return _as_stored(serve)
 
 
+@described(
+    Operation(
+        "What has changed since the base of an issuer's whole list (RFC 5280 5.2.4).",
+        (Answer("The delta, DER.", DER), NOT_MODIFIED),
+        refusals=_REFUSALS,
+        parameters=_PARAMETERS,
+    )
+)
 @endpoint("GET")
 def delta(request: HttpRequest, key_identifier: str) -> HttpResponse:
     """What has changed since the base of an issuer's full list, DER (RFC 5280 5.2.4)."""
@@ -45,6 +70,13 @@ def delta(request: HttpRequest, key_identifier: str) -> HttpResponse:
     return _as_stored(serve)
 
 
+@described(
+    Operation(
+        "The whole lists of all issuers in one file, for nginx and HAProxy.",
+        (Answer("The lists, PEM, one after the other.", PEM), NOT_MODIFIED),
+        refusals=_REFUSALS,
+    )
+)
 @endpoint("GET")
 def all_lists(request: HttpRequest) -> HttpResponse:
     """The full lists of all issuers in one PEM file, as nginx and HAProxy want it."""

@@ -16,7 +16,9 @@ from django.utils import timezone
 
 from pki.core import ocsp
 from pki.endpoints import bodies, versions
-from pki.endpoints.problems import UnsupportedMediaType, endpoint
+from pki.endpoints.openapi import operations
+from pki.endpoints.openapi.operations import Body, Operation, described
+from pki.endpoints.problems import PreconditionFailed, UnsupportedMediaType, endpoint
 from pki.endpoints.versions import Version
 from pki.keystore import KeystoreError
 from pki.services.complaints import COMPLAINTS, reason
@@ -29,6 +31,18 @@ REQUEST = "application/ocsp-request"
 RESPONSE = "application/ocsp-response"
 
 
+_SIGNED = operations.Answer("An OCSP response, DER: an OCSP error too (RFC 6960 A.2).", RESPONSE)
+_SUMMARY = "Whether a certificate still stands (RFC 6960)."
+
+
+@described(
+    Operation(
+        _SUMMARY,
+        (_SIGNED,),
+        refusals=(UnsupportedMediaType,),
+        body=Body("An OCSP request for one certificate, DER.", REQUEST),
+    )
+)
 @endpoint("POST")
 def post(request: HttpRequest) -> HttpResponse:
     if request.content_type != REQUEST:
@@ -37,6 +51,14 @@ def post(request: HttpRequest) -> HttpResponse:
     return _uncached(_answer(request.body, timezone.now()))
 
 
+@described(
+    Operation(
+        _SUMMARY,
+        (_SIGNED, versions.NOT_MODIFIED),
+        refusals=(PreconditionFailed,),
+        parameters={"encoded": "An OCSP request, DER, base64 (RFC 6960 A.1)."},
+    )
+)
 @endpoint("GET")
 def get(request: HttpRequest, encoded: str) -> HttpResponse:
     now = timezone.now()

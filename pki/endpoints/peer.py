@@ -6,11 +6,11 @@ from typing import Protocol
 from cryptography import x509
 from django.http import HttpRequest
 
-from pki.core import forwarded, pins
+from pki.core import chains, forwarded, pins
 from pki.core.errors import Refusal
 from pki.endpoints import forwarding, recording
 from pki.services.fleet.sightings import SEEN, Sighting
-from pki.services.proving import forwarded_clients, status
+from pki.services.proving import forwarded_clients, proxies, status
 from pki.services.proving.status import Identity
 
 
@@ -18,6 +18,16 @@ class ClientCertificateMissing(Refusal):
     """The connection came without a client certificate."""
 
     code = "client_certificate_missing"
+
+
+# What who sent a request may be refused for.
+NOT_PROVEN: tuple[type[Refusal], ...] = (
+    ClientCertificateMissing,
+    forwarded.ForwardedCertificateMalformed,
+    proxies.ProxyUnknown,
+    *status.NotStanding.__subclasses__(),
+    *chains.ChainRefused.__subclasses__(),
+)
 
 
 class MutualTls(Protocol):

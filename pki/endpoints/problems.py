@@ -114,13 +114,15 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
 }
 
+PROBLEM = "application/problem+json"
+
 _RETRY_AFTER = 60  # seconds
 _RETRY_SOON = 5
 
 
-def status_of(refusal: Refusal) -> HTTPStatus:
-    """The HTTP status of a refusal: that of its class, or of the nearest class above it."""
-    return next(_STATUS[kind] for kind in type(refusal).__mro__ if kind in _STATUS)
+def status_of(kind: type[Refusal]) -> HTTPStatus:
+    """The HTTP status of a kind of refusal: its own, or that of the nearest class above it."""
+    return next(_STATUS[each] for each in kind.__mro__ if each in _STATUS)
 
 
 def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
@@ -136,7 +138,7 @@ def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
             }
         ),
         status=http_status,
-        content_type="application/problem+json",
+        content_type=PROBLEM,
     )
     response["Cache-Control"] = "no-store"
     # For who is given no body: nginx's auth_request drops it.
@@ -150,7 +152,7 @@ def problem(http_status: HTTPStatus, code: str, detail: str) -> HttpResponse:
 
 def refused(refusal: Refusal) -> HttpResponse:
     """The answer to a refusal."""
-    response = problem(status_of(refusal), refusal.code, refusal.detail)
+    response = problem(status_of(type(refusal)), refusal.code, refusal.detail)
     if isinstance(refusal, publication.PublicationBusy | bundle.BundleBusy):
         response["Retry-After"] = str(_RETRY_SOON)
     if isinstance(refusal, renewal.TooManyRenewals):
@@ -181,6 +183,7 @@ def endpoint(
 
         # Devices send no cookies, so there is nothing that a forged request could ride on.
         answer.csrf_exempt = True  # type: ignore[attr-defined]
+        answer.methods = methods  # type: ignore[attr-defined]
         return answer
 
     return decorate

@@ -6,8 +6,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from pki.core import bundles, pins
-from pki.endpoints.problems import NotFound, endpoint
-from pki.endpoints.versions import PEM, Version, answer, tag_of
+from pki.endpoints.openapi.operations import Answer, Operation, described, record
+from pki.endpoints.problems import NotFound, PreconditionFailed, endpoint
+from pki.endpoints.versions import NOT_MODIFIED, PEM, Version, answer, tag_of
 from pki.models import Issuer
 from pki.services.issuing import authorities
 from pki.services.trusting import cross_certificates
@@ -15,7 +16,19 @@ from pki.services.trusting import cross_certificates
 # A CA certificate never changes, but it may be withdrawn.
 CA_MAX_AGE = 86400  # seconds
 
+DER = "application/pkix-cert"  # RFC 2585 4.1
 
+
+def _operation(summary: str, says: str, content_type: str = PEM) -> Operation:
+    return Operation(
+        summary,
+        (Answer(says, content_type), NOT_MODIFIED),
+        refusals=(NotFound, PreconditionFailed),
+        parameters={"key_identifier": "The issuer's subject key identifier, lower-case hex."},
+    )
+
+
+@described(_operation("An issuer's certificate.", "The certificate, DER.", DER))
 @endpoint("GET")
 def ca_certificate(request: HttpRequest, key_identifier: str) -> HttpResponse:
     """An issuer's certificate, DER, where caIssuers points (RFC 5280 4.2.2.1)."""
@@ -23,12 +36,13 @@ def ca_certificate(request: HttpRequest, key_identifier: str) -> HttpResponse:
     version = Version(
         tag=issuer.fingerprint,
         changed_at=issuer.created_at,
-        content_type="application/pkix-cert",
+        content_type=DER,
         max_age=CA_MAX_AGE,
     )
     return answer(request, version, lambda: bytes(issuer.certificate_der), timezone.now())
 
 
+@described(_operation("An issuer's chain.", "Its certificate and those above it without the root, PEM."))
 @endpoint("GET")
 def ca_chain(request: HttpRequest, key_identifier: str) -> HttpResponse:
     """An issuer's certificate and those above it but for the root, then the cross-certificates that stand,
@@ -47,18 +61,26 @@ def ca_chain(request: HttpRequest, key_identifier: str) -> HttpResponse:
     return answer(request, version, lambda: bundles.pem(chain), now)
 
 
+@described(_operation("The roots that are to be trusted, for trust stores.", "The certificates, PEM."))
 @endpoint("GET")
 def trust_bundle(request: HttpRequest) -> HttpResponse:
     """The roots that are to be trusted, PEM: for trust stores."""
     return _bundle(request, roots_only=True)
 
 
+@described(_operation("The roots and the CAs below them, for verifiers.", "The certificates, PEM."))
 @endpoint("GET")
 def verifiers_bundle(request: HttpRequest) -> HttpResponse:
     """The same with the CAs below them: for who verifies certificates that come without their chain."""
     return _bundle(request, roots_only=False)
 
 
+@described(
+    Operation(
+        "Whether this process answers and reaches its database.",
+        (Answer("It does.", schema=record(status={"const": "ok"})),),
+    )
+)
 @endpoint("GET")
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 if this process answers and reaches its database; 503 if it does not."""

@@ -7,13 +7,27 @@ from pki.core import csr
 from pki.core.errors import Refusal
 from pki.core.renewals import Hint
 from pki.endpoints import bodies
-from pki.endpoints.enroll import as_pem
+from pki.endpoints.enroll import AS_PEM, CSR, CSR_REFUSALS, as_pem
 from pki.endpoints.moments import utc
-from pki.endpoints.peer import address, proven
+from pki.endpoints.openapi.operations import MOMENT, MUTUAL_TLS, Answer, Operation, described, record
+from pki.endpoints.peer import NOT_PROVEN, address, proven
 from pki.endpoints.problems import endpoint
 from pki.services.renewing import renewal, windows
 
+# RFC 9773 4.2
+WINDOW = record(start=MOMENT, end=MOMENT)
 
+
+@described(
+    Operation(
+        "A device gets its next certificate.",
+        (AS_PEM,),
+        refusals=(*NOT_PROVEN, *CSR_REFUSALS, renewal.SameKeyRefused, renewal.TooManyRenewals),
+        description="The same key with the same certificate gets the same answer again: a lost one heals.",
+        body=CSR,
+        security=(MUTUAL_TLS,),
+    )
+)
 @endpoint("POST")
 def renew(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
@@ -25,6 +39,20 @@ def renew(request: HttpRequest) -> HttpResponse:
     return as_pem(renewal.renew(identity, request.body, address(request), now))
 
 
+@described(
+    Operation(
+        "When the certificate that is shown is to be renewed (RFC 9773 4.2).",
+        (
+            Answer(
+                "Renew at a random moment of the window; now, if it is past.",
+                schema=record(suggestedWindow=WINDOW),
+                headers={"Retry-After": "After how many seconds to ask again."},
+            ),
+        ),
+        refusals=NOT_PROVEN,
+        security=(MUTUAL_TLS,),
+    )
+)
 @endpoint("GET")
 def renewal_info(request: HttpRequest) -> JsonResponse:
     """RFC 9773 4.2 and 4.3, for the certificate that is shown."""

@@ -8,12 +8,47 @@ from django.utils import timezone
 from pki.core import certificates, names, pins
 from pki.endpoints import forwarding
 from pki.endpoints.moments import utc
-from pki.endpoints.peer import proven
+from pki.endpoints.openapi.operations import (
+    FLAG,
+    HEX,
+    MOMENT,
+    MUTUAL_TLS,
+    TEXT,
+    Answer,
+    Operation,
+    described,
+    either,
+    record,
+)
+from pki.endpoints.peer import NOT_PROVEN, proven
 from pki.endpoints.problems import endpoint
-from pki.endpoints.renew import suggested
+from pki.endpoints.renew import WINDOW, suggested
 from pki.services.renewing import windows
 
+_AUTH = "mutual TLS (both sides verified)"
 
+
+@described(
+    Operation(
+        "Both sides are proven.",
+        (
+            Answer(
+                "The device is known, and its certificate stands.",
+                schema=record(
+                    message={"type": "string", "pattern": "^Hello .+, mutual trust established$"},
+                    auth={"const": _AUTH},
+                    client={"type": "string", "description": "The device's name."},
+                    renewal=record(
+                        suggestedWindow=WINDOW,
+                        asked={"type": "boolean", "description": "Whether it is to renew now."},
+                    ),
+                ),
+            ),
+        ),
+        refusals=NOT_PROVEN,
+        security=(MUTUAL_TLS,),
+    )
+)
 @endpoint("GET")
 def secure(request: HttpRequest) -> JsonResponse:
     _, identity = proven(request, timezone.now())
@@ -21,13 +56,43 @@ def secure(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {
             "message": f"Hello {identity.device}, mutual trust established",
-            "auth": "mutual TLS (both sides verified)",
+            "auth": _AUTH,
             "client": identity.device,
             "renewal": {"suggestedWindow": suggested(hint), "asked": hint.asked},
         }
     )
 
 
+@described(
+    Operation(
+        "All that is known of who asks, and what came of its request.",
+        (
+            Answer(
+                "What the certificate and the connection say.",
+                schema=record(
+                    client={"type": "string", "description": "The device's name."},
+                    subject={"type": "string", "description": "RFC 4514"},
+                    organization=either(TEXT),
+                    sans={"type": "array", "items": TEXT},
+                    issuer={"type": "string", "description": "RFC 4514"},
+                    serial=HEX,
+                    fingerprint_sha256=HEX,
+                    spki_pin_sha256={"type": "string", "description": "Base64, as RFC 7469 has it"},
+                    not_before=MOMENT,
+                    not_after=MOMENT,
+                    renew_at=MOMENT,
+                    tls_version=either(TEXT),
+                    cipher_suite=either(TEXT),
+                    resumed=either(FLAG),
+                    forwarded_by=either({"type": "string", "description": "The address of a proxy."}),
+                    headers={"type": "object", "additionalProperties": TEXT},
+                ),
+            ),
+        ),
+        refusals=NOT_PROVEN,
+        security=(MUTUAL_TLS,),
+    )
+)
 @endpoint("GET")
 def whoami(request: HttpRequest) -> JsonResponse:
     client, identity = proven(request, timezone.now())

@@ -10,9 +10,16 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
 
+from pki.endpoints.openapi.operations import Answer
 from pki.endpoints.problems import PreconditionFailed
 
 PEM = "application/x-pem-file"
+
+NOT_MODIFIED = Answer(
+    "There is what the client has, by its If-None-Match or If-Modified-Since.",
+    None,
+    status=HTTPStatus.NOT_MODIFIED,
+)
 
 
 def tag_of(fingerprints: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from pki.endpoints.ca_bundle import ca_bundle_to_devices
+from pki.endpoints.openapi.views import openapi_to_devices
 from pki.endpoints.own_bundle import own_bundle
 from pki.endpoints.renew import renew, renewal_info
 from pki.endpoints.secure import secure, whoami
@@ -14,6 +15,7 @@ urlpatterns = [
     path("ca-bundle", ca_bundle_to_devices),
     path("bundle", own_bundle),
     asked_by_proxies,
+    path("openapi.json", openapi_to_devices),
 ]
 handler400 = "pki.endpoints.problems.bad_request"
 handler404 = "pki.endpoints.problems.not_found"

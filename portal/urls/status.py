@@ -2,6 +2,7 @@ from django.urls import path, re_path
 
 from pki.endpoints import crl, ocsp, publish
 from pki.endpoints.ca_bundle import ca_bundle
+from pki.endpoints.openapi.views import openapi
 from portal.urls.authorize import asked_by_proxies
 
 # Each address in one writing only: caches and ETags go by it.
@@ -25,6 +26,7 @@ urlpatterns = [
     re_path(rf"^crl/{_ISSUER}/{_SHARD}\.(?P<form>crl|pem)\Z", crl.revocation_list),
     path("healthz", publish.healthz),
     asked_by_proxies,
+    path("openapi.json", openapi),
 ]
 handler400 = "pki.endpoints.problems.bad_request"
 handler404 = "pki.endpoints.problems.not_found"

@@ -13,6 +13,7 @@ from django.urls import set_urlconf
 from pki.models import Certificate
 from portal.listeners import all_listeners
 from portal.wsgi import DeviceHandler
+from tests.contract import assert_documented
 
 
 class InProcessHandler(ClientHandler, DeviceHandler):
@@ -20,7 +21,8 @@ class InProcessHandler(ClientHandler, DeviceHandler):
 
 
 class ListenerClient(Client):
-    """A client of one listener. Whatever fails, it sees what a client on the wire would see.
+    """A client of one listener. Whatever fails, it sees what a client on the wire would see, and whatever
+    is answered, the listener's OpenAPI document says so.
 
     `provisioning.post("/sign-csr", pem, token=secret)` is `curl --data-binary`; everything else is
     `django.test.Client`.
@@ -28,12 +30,19 @@ class ListenerClient(Client):
 
     def __init__(self, listener: str) -> None:
         # All that the handler asks of gunicorn's socket.
+        self.listener = listener
         socket = SimpleNamespace(listener=all_listeners()[listener], peer_certificate=None)
         super().__init__(raise_request_exception=False, **{"gunicorn.socket": socket})
         self.handler = InProcessHandler()
 
     def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().generic(method, path, *args, **{**kwargs, "secure": True})
+        response = super().generic(method, path, *args, **{**kwargs, "secure": True})
+        asked = response.wsgi_request
+        assert_documented(
+            *(self.listener, method, asked.path_info),
+            *(response.status_code, response.headers, response.content),
+        )
+        return response
 
     def post(
         self,
