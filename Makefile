@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test lint format bench bench-pages bench-crl bench-revocation bench-renewals seed screenshots clean
+.PHONY: help serve test lint format docs reference bench bench-pages bench-crl bench-revocation bench-renewals seed screenshots clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,14 @@ lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and produ
 format: $(VENV)/.installed-dev ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed-docs docs/site/node_modules/.installed ## Build the documentation as a site, in site/; a broken link stops it.
+	@rm -rf site
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky --fresh-env --doctree-dir $(VENV)/doctrees -c docs . site
+	@echo "Open site/index.html"
+
+reference: $(VENV)/.installed-dev ## Write docs/reference/ anew, from the code.
+	@$(BIN)/python -m docs.generating
 
 bench: $(VENV)/.installed-dev ## Measure the server's CPU time per operation.
 	$(BIN)/python -m benchmarks.operations
@@ -68,6 +76,17 @@ $(VENV)/.installed: $(VENV)/.made requirements.txt
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "Installing requirements-dev.txt ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed requirements-docs.txt
+	@echo "Installing requirements-docs.txt ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+docs/site/node_modules/.installed: docs/site/package-lock.json
+	@command -v npm >/dev/null || { echo "npm fetches what draws the diagrams; on Debian: apt-get install npm" >&2; exit 1; }
+	@echo "Installing docs/site/package-lock.json ..."
+	@cd docs/site && npm ci --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 $(VENV)/.installed-simulation: $(VENV)/.installed-dev requirements-simulation.txt
