@@ -1,0 +1,57 @@
+"""The site's menu. A page that stands in none of its parts stops the build (Sphinx: toc.not_included)."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the tests read this without Sphinx
+    from sphinx.application import Sphinx
+
+# Titles of its parts, and their pages: paths from the repository's root, without .md.
+MENU: dict[str, list[str]] = {
+    "Start": ["README"],
+    "Concepts": ["docs/concepts/tls", "docs/concepts/files"],
+    "Devices": [
+        "docs/enrollment",
+        "docs/renewal",
+        "docs/status",
+        "examples/agent/README",
+    ],
+    "Administering": ["docs/console", "docs/campaigns", "docs/rollover", "docs/notices"],
+    "Operating": [
+        "docs/operating",
+        "docs/topologies",
+        "docs/proxies",
+        "examples/README",
+        "examples/nginx/README",
+        "examples/haproxy/README",
+        "examples/traefik/README",
+        "examples/envoy/README",
+        "examples/crl/README",
+        "docs/backup",
+        "docs/renewal-storm",
+    ],
+    "Reference": [
+        "docs/reference/settings",
+        "docs/reference/commands",
+        "docs/reference/endpoints",
+        "docs/reference/errors",
+        "docs/reference/models",
+    ],
+    "Security": ["docs/security"],
+    "Hatchery itself": ["docs/architecture", "docs/decisions", "CHANGELOG"],
+}
+
+
+def _with_menu(app: "Sphinx", page: str, source: list[str]) -> None:
+    """Add the menu to the first page: there a code host would show it as a block of code."""
+    if page == app.config.root_doc:
+        source[0] += "".join(_part(title, pages) for title, pages in MENU.items())
+
+
+def _part(title: str, pages: list[str]) -> str:
+    lines = "\n".join(f"/{page}" for page in pages)
+    return f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{lines}\n```\n"
+
+
+def setup(app: "Sphinx") -> dict[str, bool]:
+    app.connect("source-read", _with_menu)
+    return {"parallel_read_safe": True}
