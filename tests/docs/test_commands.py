@@ -1,0 +1,123 @@
+"""Every block of shell on a page is typed by some test, and this is the list of which.
+
+A block of `sh` is run. One of `console` is not, and the paragraph above it says why.
+"""
+
+import re
+import shlex
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from tests.clients import run
+from tests.docs.blocks import blocks, commands, pages
+from tests.server import ROOT
+
+LIVE, SHELL, PROXIES = "tests/live", "tests/shell", "tests/proxies"
+WALK = f"{LIVE}/test_walk.py::test_the_walk_works_as_printed"
+TYPED = f"{SHELL}/test_typed.py::test_the_lines_of_a_page_work_as_written"
+BUNDLE = f"{LIVE}/test_topologies.py::test_the_servers_move_to_a_new_root_without_a_restart"
+ASKING = f"{PROXIES}/test_asking.py::test_a_good_device_passes_and_the_application_sees_who_it_is"
+BEHIND = f"{PROXIES}/test_behind.py::test_a_device_is_greeted_as_on_the_listener_itself"
+CRL_ONLY = (
+    f"{PROXIES}/test_crl_only.py::test_a_good_device_passes_and_the_application_sees_its_certificates_names"
+)
+
+BY_SOCKET = f"{PROXIES}/test_crl_only.py::test_haproxy_takes_a_list_through_its_socket_without_a_reload"
+
+# Page → how a block of it begins → the test that types it. An empty beginning stands for all of the page.
+CLAIMS = {
+    "README.md": {
+        "make serve": "tests/docs/test_commands.py::test_the_two_commands_of_the_readme_do_what_it_says",
+        "cd var/demo": WALK,
+        "openssl ecparam": WALK,
+        ".venv/bin/python manage.py revoke": TYPED,
+        ".venv/bin/python manage.py issue_token": TYPED,
+    },
+    "docs/backup.md": {"": f"{LIVE}/test_backup_page.py::test_the_lines_of_the_page_work_as_written"},
+    "docs/campaigns.md": {"": TYPED},
+    "docs/concepts/files.md": {"": f"{LIVE}/test_typed_pages.py::test_the_files_are_what_the_page_says"},
+    "docs/notices.md": {
+        "KEY=": "tests/services/test_notices_page.py::test_the_lines_of_shell_verify_it_and_nothing_else",
+        ".venv/bin/python manage.py maintain": TYPED,
+    },
+    "docs/operating.md": {
+        "python3 -m venv": f"{LIVE}/test_typed_pages.py::test_gunicorn_serves_as_in_production",
+        "rsync": f"{LIVE}/test_nodes.py::test_a_second_node_makes_nothing_anew",
+        ".venv/bin/python manage.py revoke": TYPED,
+        ".venv/bin/python manage.py unlock": TYPED,
+    },
+    "docs/renewal.md": {
+        "": f"{LIVE}/test_renewal_page.py::test_the_shell_lines_of_the_page_print_what_it_says"
+    },
+    "docs/rollover.md": {"for root in": BUNDLE},
+    "docs/status.md": {
+        "": f"{LIVE}/test_status_page.py::test_the_shell_lines_of_the_page_print_what_it_says"
+    },
+    "docs/topologies.md": {"": f"{LIVE}/test_topologies.py::test_the_page_prints_what_it_says"},
+    "examples/README.md": {"": f"{LIVE}/test_typed_pages.py::test_a_proxys_files_are_made_as_the_page_says"},
+    "examples/agent/README.md": {
+        "": f"{LIVE}/test_typed_pages.py::test_the_agent_is_set_up_as_its_page_says"
+    },
+    "examples/crl/README.md": {
+        "": f"{LIVE}/test_typed_pages.py::test_a_proxys_files_are_made_as_the_page_says"
+    },
+    "examples/nginx/README.md": {
+        "cp ask-hatchery": ASKING,
+        "cp hatchery-behind": BEHIND,
+        "cp crl-only": CRL_ONLY,
+    },
+    "examples/haproxy/README.md": {
+        "cp ask-hatchery": ASKING,
+        "cp hatchery-behind": BEHIND,
+        "printf": BY_SOCKET,
+    },
+    "examples/traefik/README.md": {"cp ask-hatchery": ASKING, "cp hatchery-behind": BEHIND},
+    "examples/envoy/README.md": {"cp ask-hatchery": ASKING, "cp hatchery-behind": BEHIND},
+}
+PAGES = [page for page in pages() if list(blocks(page, "sh", "bash"))]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_block_of_shell_is_claimed_by_one_test(path):
+    claims = CLAIMS.get(path, {})
+    for block in blocks(path, "sh", "bash"):
+        claimed = [beginning for beginning in claims if block.text.startswith(beginning)]
+        assert len(claimed) == 1, f"{path}:{block.line} is typed by {len(claimed)} tests; see CLAIMS"
+
+
+@pytest.mark.parametrize("path", CLAIMS)
+def test_every_claim_is_of_a_block_that_is_there(path):
+    texts = [block.text for block in blocks(path, "sh", "bash")]
+    assert not [begin for begin in CLAIMS[path] if not any(text.startswith(begin) for text in texts)]
+
+
+@pytest.mark.parametrize("test", sorted({test for claims in CLAIMS.values() for test in claims.values()}))
+def test_every_claim_names_a_test_that_is_there(test):
+    module, _, function = test.partition("::")
+    assert re.search(rf"^def {function}\(", (ROOT / module).read_text(), re.M)
+
+
+@pytest.mark.parametrize("path", [page for page in pages() if list(blocks(page, "console"))])
+def test_above_what_no_test_types_it_says_so(path):
+    for block in blocks(path, "console"):
+        assert "no test" in block.before.lower(), f"{path}:{block.line}: say why no test types this"
+
+
+@pytest.mark.parametrize("path", [page for page in pages() if list(blocks(page, "sh", "console"))])
+def test_every_management_command_on_a_page_is_understood(path):
+    """Whatever types it, its words are those of today."""
+    for block in blocks(path, "sh", "bash", "console"):
+        for line in commands(block.text):
+            for words in re.findall(r"manage\.py ([a-z_]+[^;|&<>]*)", line):
+                name, *arguments = shlex.split(words)
+                command = load_command_class(get_commands()[name], name)
+                command.create_parser("manage.py", name).parse_args(arguments)
+
+
+def test_the_two_commands_of_the_readme_do_what_it_says():
+    """What they come to is what each live test starts, and what runs this one."""
+    for target, comes_to in (("serve", "manage.py serve"), ("test", "-m pytest")):
+        done = run("make", "--dry-run", "--always-make", target, cwd=ROOT)
+        assert done.returncode == 0
+        assert comes_to in done.stdout.decode().splitlines()[-1]
