@@ -1,4 +1,4 @@
-"""Folders: a code host shows what is in one and its README; the site has that page, and the files below it."""
+"""Folders: a code host shows what is in one, and its README; the site that page, with the files below it."""
 
 import re
 from pathlib import Path, PurePosixPath

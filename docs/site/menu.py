@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the tests read this without Sphinx
     from sphinx.application import Sphinx
 
-# Titles of its parts, and their pages: paths from the repository's root, without .md.
+# Titles of its parts, and their pages: paths from the repository's root, without .md; `Name <path>` where a
+# page's title is too long for a menu, or says too little there.
 MENU: dict[str, list[str]] = {
-    "Start": ["README"],
+    "Start": ["Quick start <README>"],
     "Concepts": ["docs/concepts/tls", "docs/concepts/files"],
     "Devices": [
         "docs/enrollment",
         "docs/renewal",
-        "docs/status",
-        "examples/agent/README",
+        "Revocation status <docs/status>",
+        "The agent <examples/agent/README>",
     ],
-    "Administering": ["docs/console", "docs/campaigns", "docs/rollover", "docs/notices"],
+    "Administering": ["docs/console", "Campaigns <docs/campaigns>", "docs/rollover", "docs/notices"],
     "Operating": [
         "docs/operating",
         "docs/topologies",
@@ -27,7 +28,7 @@ MENU: dict[str, list[str]] = {
         "examples/envoy/README",
         "examples/crl/README",
         "docs/backup",
-        "docs/renewal-storm",
+        "A million devices <docs/renewal-storm>",
     ],
     "Reference": [
         "docs/reference/settings",
@@ -48,7 +49,7 @@ def _with_menu(app: "Sphinx", page: str, source: list[str]) -> None:
 
 
 def _part(title: str, pages: list[str]) -> str:
-    lines = "\n".join(f"/{page}" for page in pages)
+    lines = "\n".join(page.replace("<", "</") if "<" in page else f"/{page}" for page in pages)
     return f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{lines}\n```\n"
 
 

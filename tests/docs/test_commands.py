@@ -43,6 +43,7 @@ CLAIMS = {
     },
     "docs/operating.md": {
         "python3 -m venv": f"{LIVE}/test_typed_pages.py::test_gunicorn_serves_as_in_production",
+        "curl -fsS": f"{LIVE}/test_typed_pages.py::test_health_is_what_the_page_says",
         "rsync": f"{LIVE}/test_nodes.py::test_a_second_node_makes_nothing_anew",
         ".venv/bin/python manage.py revoke": TYPED,
         ".venv/bin/python manage.py unlock": TYPED,

@@ -32,6 +32,11 @@ def test_the_files_are_what_the_page_says(server):
     walk(server, page("concepts/files.md"))
 
 
+def test_health_is_what_the_page_says(server):
+    """docs/operating.md, "Monitoring"."""
+    walk(server, "```sh\n" + block("docs/operating.md", "curl -fsS") + "```")
+
+
 def test_a_proxys_files_are_made_as_the_page_says(machine, server, tmp_path):
     """examples/README.md from its first line to its last, then examples/crl/README.md."""
     fetching, enrolling, joining = (each.text for each in blocks("examples/README.md", "sh"))
@@ -88,6 +93,8 @@ def test_gunicorn_serves_as_in_production(tmp_path):
     """docs/operating.md, "In production"; its first line is what `make` does before this."""
     server = Server(tmp_path / "var")
     machine = Sandbox(tmp_path / "machine", server)
+    server.data.mkdir()
+    server._copy_tables()  # most of what `migrate` does, which takes it seconds
     installing, migrating, making, serving = block("docs/operating.md", "python3 -m venv").splitlines()
     assert installing.endswith("pip install -r requirements.txt")
     machine.did(f"{migrating}\n{making}", ROOT)

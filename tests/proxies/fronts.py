@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clients import needs
+from tests.clients import needs, run
 from tests.server import ROOT, free_ports
 
 EXAMPLES = ROOT / "examples"
@@ -37,6 +37,9 @@ http {{
 """
 
 
+_LOOKED_AT: set[tuple[str, str]] = set()
+
+
 @dataclass(frozen=True)
 class Kind:
     """A proxy's program and its example files."""
@@ -48,6 +51,7 @@ class Kind:
     suffix: str  # of the example file that it is started with
     listens: str  # a regular expression: where it listens; its only group is the port
     words: tuple[str, ...]  # of its command
+    looking: tuple[str, ...] = ()  # words before those, with which it looks at its files and ends
 
 
 KINDS = {
@@ -57,11 +61,13 @@ KINDS = {
             *("nginx", "X-SSL-Client-Cert", "nginx-light", "on Debian: apt-get install", ".conf"),
             r"(?<=listen )(\d+)\b",
             ("-e", "{folder}/front.log", "-c", "{folder}/nginx.conf", "-g", "daemon off;"),
+            ("-t",),
         ),
         Kind(
             *("haproxy", "X-SSL-Client-DER", "haproxy", "on Debian: apt-get install", ".cfg"),
             r"(?<=bind ):(\d+)\b",
             ("-W", "-db", "-f", "{example}"),
+            ("-c",),
         ),
         Kind(
             *("traefik", "X-Forwarded-Tls-Client-Cert", "requirements-proxies.txt", PIP, ".static.yml"),
@@ -72,6 +78,7 @@ KINDS = {
             *("envoy", "X-Forwarded-Client-Cert", "requirements-proxies.txt", PIP, ".yaml"),
             r"0\.0\.0\.0, port_value: (\d+)\b",
             ("-c", "{example}", "--use-dynamic-base-id", "--concurrency", "1"),
+            ("--mode", "validate"),
         ),
     )
 }
@@ -137,9 +144,15 @@ def start(
         raise AssertionError(f"examples/{kind.form}/{example}{kind.suffix} listens nowhere")
     words = {"folder": folder, "example": folder / f"{example}{kind.suffix}"}
     (folder / "nginx.conf").write_text(NGINX_CONF.format(**words))
+    command = [word.format(**words) for word in kind.words]
+    if kind.looking and (kind.form, example) not in _LOOKED_AT:
+        # As its README has it done before it is started; once for each example.
+        done = run(program(kind), *kind.looking, *command, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        _LOOKED_AT.add((kind.form, example))
     with (folder / "front.log").open("ab") as log:
         process = subprocess.Popen(
-            [program(kind), *(word.format(**words) for word in kind.words)],
+            [program(kind), *command],
             cwd=folder,
             stdout=log,
             stderr=log,
