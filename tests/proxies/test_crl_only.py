@@ -1,13 +1,13 @@
 """nginx and HAProxy with a CRL that `examples/crl/fetch-crl` keeps fresh; Hatchery is not asked."""
 
 import itertools
-import socket
 import ssl
 import time
 
 import pytest
 
-from tests.clients import run
+from tests.clients import needs, run
+from tests.docs.blocks import block, commands
 from tests.live.devices import Device
 from tests.proxies import fronts
 from tests.proxies.conftest import running, served, supplied
@@ -141,12 +141,9 @@ def test_haproxy_takes_a_list_through_its_socket_without_a_reload(front, hatcher
 
 
 def set_list(front) -> None:
-    path = front.folder / "crl.pem"
-    for command in (f"set ssl crl-file {path} <<\n{path.read_text()}\n", f"commit ssl crl-file {path}\n"):
-        with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(front.folder / "admin.sock"))
-            admin.sendall(command.encode())
-            said = b""
-            while chunk := admin.recv(65536):
-                said += chunk
+    """The README's lines."""
+    needs("socat", package="socat")
+    lines = block("examples/haproxy/README.md", "printf")
+    for line in commands(lines.replace("/etc/hatchery/", f"{front.folder}/")):
+        said = run("sh", "-c", line.replace("/run/haproxy/", f"{front.folder}/"), cwd=front.folder).stdout
         assert b"Success" in said or b"transaction" in said, said
