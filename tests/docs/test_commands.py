@@ -110,10 +110,25 @@ def test_every_management_command_on_a_page_is_understood(path):
     """Whatever types it, its words are those of today."""
     for block in blocks(path, "sh", "bash", "console"):
         for line in commands(block.text):
-            for words in re.findall(r"manage\.py ([a-z_]+[^;|&<>]*)", line):
-                name, *arguments = shlex.split(words)
+            for name, *arguments in managed(line):
                 command = load_command_class(get_commands()[name], name)
                 command.create_parser("manage.py", name).parse_args(arguments)
+
+
+def managed(line):
+    """The words after each `manage.py` of a line, as far as a shell hands them to it."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    found, reading = [], False
+    for word in lexer:
+        if word.endswith("manage.py"):
+            found.append([])
+            reading = True
+        elif set(word) <= set("();<>|&"):
+            reading = False
+        elif reading:
+            found[-1].append(word)
+    return found
 
 
 def test_the_two_commands_of_the_readme_do_what_it_says():

@@ -39,6 +39,8 @@ def paths(urlconf: str) -> Iterator[Path]:
             raise TypeError(f"{urlconf} includes another URLconf, which no listener of devices does.")
         template, parameters = _template(pattern)
         view: Any = pattern.callback
+        if not hasattr(view, "operation"):
+            raise TypeError(f"{view.__module__}.{view.__name__} does not say what it does; see `described`.")
         yield Path(f"/{template}", parameters, view.methods, view.operation, view)
 
 
