@@ -37,7 +37,8 @@ def test_every_page_is_in_the_menu_once():
 
 
 def test_every_page_is_in_the_site(site, found):
-    assert not [page for page in sources() if (site / page).with_suffix(".html") not in found]
+    missing = [page for page in sources() if (site / page).with_suffix(".html") not in found]
+    assert missing == [], "Run: make docs"
 
 
 def test_every_link_leads_to_a_file_and_an_anchor_that_are_there(found):
