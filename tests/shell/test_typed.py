@@ -45,7 +45,7 @@ def holder(words: list[str], now: datetime) -> Certificate:
 
 def two_issuers(now: datetime) -> None:
     """Those of docs/campaigns.md, and a device of the first."""
-    if Issuer.objects.filter(name__contains="Hatchery Issuing CA 2").exists():
+    if Issuer.objects.filter(name="Hatchery Issuing CA 2").exists():
         return
     root = Issuer.objects.get(parent=None)
     first = authorities.make_subordinate("Hatchery Issuing CA", root, "P-256", TESTER, now)
