@@ -16,7 +16,14 @@ from pki.services.issuing import bootstrap
 from pki.services.publishing import ocsp_answers
 from tests import snapshots
 
-SERVED = {"agent", "deployments", "examples", "live", "phones", "proxies"}  # folders whose modules have servers of their own
+SERVED = {
+    "agent",
+    "deployments",
+    "examples",
+    "live",
+    "phones",
+    "proxies",
+}  # folders whose modules have servers of their own
 
 
 def pytest_collection_modifyitems(items):

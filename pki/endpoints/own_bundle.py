@@ -1,14 +1,32 @@
 """`GET /bundle?form=…`: a device's own certificate and what it is to trust, as its programs read it."""
 
+from collections import defaultdict
+
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from pki.endpoints.peer import proven
+from pki.endpoints.openapi.operations import BYTES, MUTUAL_TLS, Answer, Operation, described
+from pki.endpoints.peer import NOT_PROVEN, proven
 from pki.endpoints.problems import endpoint
-from pki.services.exporting import files, making, subjects
+from pki.services.exporting import files, making, profile_signing, subjects
+from pki.services.exporting.files import Form
 from pki.services.issuing import authorities
+from pki.services.trusting import bundle
+
+_BY_TYPE: dict[str, list[Form]] = defaultdict(list)
+for _form in Form:
+    _BY_TYPE[_form.kind.content_type].append(_form)
 
 
+@described(
+    Operation(
+        "The device's own certificate, and what it is to trust, as its programs read it.",
+        tuple(Answer(f"As `{'`, `'.join(forms)}`.", kind, BYTES) for kind, forms in _BY_TYPE.items()),
+        refusals=(*NOT_PROVEN, files.FormUnknown, bundle.NoTrustBundle, profile_signing.NoProfileSigner),
+        security=(MUTUAL_TLS,),
+        query={"form": ("Which form.", {"enum": list(Form)})},
+    )
+)
 @endpoint("GET")
 def own_bundle(request: HttpRequest) -> HttpResponse:
     """Without a key, which Hatchery does not have. An unknown form is a 400 that names those there are."""

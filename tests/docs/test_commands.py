@@ -19,6 +19,9 @@ TYPED = f"{SHELL}/test_typed.py::test_the_lines_of_a_page_work_as_written"
 BUNDLE = f"{LIVE}/test_topologies.py::test_the_servers_move_to_a_new_root_without_a_restart"
 ASKING = f"{PROXIES}/test_asking.py::test_a_good_device_passes_and_the_application_sees_who_it_is"
 BEHIND = f"{PROXIES}/test_behind.py::test_a_device_is_greeted_as_on_the_listener_itself"
+DIAGNOSED = f"{LIVE}/test_diagnose.py::test_the_commands_of_the_pages_end_as_they_say"
+README = "tests/examples/test_readmes.py::test_each_line_of_the_readme_does_what_it_says"
+DEPLOYED = "tests/deployments"
 CRL_ONLY = (
     f"{PROXIES}/test_crl_only.py::test_a_good_device_passes_and_the_application_sees_its_certificates_names"
 )
@@ -32,11 +35,18 @@ CLAIMS = {
         "cd var/demo": WALK,
         "openssl ecparam": WALK,
         ".venv/bin/python manage.py revoke": TYPED,
+        ".venv/bin/python manage.py diagnose": DIAGNOSED,
         ".venv/bin/python manage.py issue_token": TYPED,
     },
     "docs/backup.md": {"": f"{LIVE}/test_backup_page.py::test_the_lines_of_the_page_work_as_written"},
+    "docs/bundles.md": {
+        "": f"{LIVE}/test_bundles_page.py::"
+        "test_the_shell_lines_of_the_page_print_what_it_says_and_no_password_is_logged"
+    },
     "docs/campaigns.md": {"": TYPED},
     "docs/concepts/files.md": {"": f"{LIVE}/test_typed_pages.py::test_the_files_are_what_the_page_says"},
+    "docs/diagnose.md": {"": DIAGNOSED},
+    "docs/moving-in.md": {"": f"{LIVE}/test_moving_in.py::test_the_devices_go_on_and_the_next_one_enrolls"},
     "docs/notices.md": {
         "KEY=": "tests/services/test_notices_page.py::test_the_lines_of_shell_verify_it_and_nothing_else",
         ".venv/bin/python manage.py maintain": TYPED,
@@ -59,6 +69,26 @@ CLAIMS = {
     "examples/README.md": {"": f"{LIVE}/test_typed_pages.py::test_a_proxys_files_are_made_as_the_page_says"},
     "examples/agent/README.md": {
         "": f"{LIVE}/test_typed_pages.py::test_the_agent_is_set_up_as_its_page_says"
+    },
+    "examples/curl/README.md": {"": README},
+    "examples/openssl/README.md": {"": README},
+    "examples/python/README.md": {"": README},
+    "examples/node/README.md": {"": README},
+    "examples/go/README.md": {"": README},
+    "examples/java/README.md": {"": README},
+    "examples/docker/README.md": {
+        "": f"{DEPLOYED}/test_docker.py::test_compose_keeps_secrets_in_files_and_containers_small"
+    },
+    "examples/kubernetes/README.md": {
+        "": f"{DEPLOYED}/test_kubernetes.py::"
+        "test_the_readme_makes_the_secrets_and_a_passphrase_that_nobody_guesses"
+    },
+    "examples/systemd/README.md": {
+        "cd /srv": f"{DEPLOYED}/test_systemd.py::test_systemd_finds_no_fault_in_what_the_readme_installs",
+        "hatchery-manage": f"{DEPLOYED}/test_systemd.py::"
+        "test_the_services_lines_serve_each_listener_by_itself_over_one_folder",
+        "systemd-analyze": f"{DEPLOYED}/test_systemd.py::"
+        "test_each_service_is_confined_as_far_as_the_readme_says",
     },
     "examples/crl/README.md": {
         "": f"{LIVE}/test_typed_pages.py::test_a_proxys_files_are_made_as_the_page_says"

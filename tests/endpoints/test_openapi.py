@@ -29,6 +29,7 @@ PATHS = {
         "/renew",
         "/whoami",
         "/ca-bundle",
+        "/bundle",
         "/authorize",
         "/openapi.json",
     ],

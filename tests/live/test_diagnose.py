@@ -11,7 +11,8 @@ from tests.server import ROOT, Server
 from tests.services.test_what_clients_say import rows, said
 
 PAGE = (ROOT / "docs" / "diagnose.md").read_text()
-COMMAND = re.compile(r"^python manage\.py diagnose (.*\S) +# exit status ([0-9])$", re.MULTILINE)
+README = (ROOT / "README.md").read_text()
+COMMAND = re.compile(r"^(?:\.venv/bin/)?python manage\.py diagnose (.*\S) +# exit status ([0-9])$", re.MULTILINE)
 
 
 def diagnosed(server: Server, *lines: str) -> list[tuple[int, str]]:
@@ -28,9 +29,9 @@ def codes(output: str) -> set[str]:
     }
 
 
-def test_the_commands_of_the_page_end_as_it_says(server):
-    commands = COMMAND.findall(PAGE)
-    assert len(commands) == PAGE.count("python manage.py diagnose") >= 7
+def test_the_commands_of_the_pages_end_as_they_say(server):
+    commands = COMMAND.findall(README + PAGE)
+    assert len(commands) == (README + PAGE).count("python manage.py diagnose ") >= 9
     ports = {str(default): server.ports[name] for default, name in DEFAULTS.items()}
     here = [
         re.sub(r"(?<=localhost:)[0-9]+", lambda found: str(ports[found[0]]), words).replace(
