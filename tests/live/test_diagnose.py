@@ -12,7 +12,9 @@ from tests.services.test_what_clients_say import rows, said
 
 PAGE = (ROOT / "docs" / "diagnose.md").read_text()
 README = (ROOT / "README.md").read_text()
-COMMAND = re.compile(r"^(?:\.venv/bin/)?python manage\.py diagnose (.*\S) +# exit status ([0-9])$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?:\.venv/bin/)?python manage\.py diagnose (.*\S) +# exit status ([0-9])$", re.MULTILINE
+)
 
 
 def diagnosed(server: Server, *lines: str) -> list[tuple[int, str]]:
