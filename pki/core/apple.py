@@ -34,12 +34,14 @@ def profile(
     One of the same name and organization takes the place of the one before when it is installed.
     """
     payloads = [_root(root) for root in roots]
+    what = "roots" if identity is None else "identity"
     if identity is not None:
         payloads.append(_identity(identity, organization))
     return plistlib.dumps(
         {
             "PayloadType": "Configuration",
-            **_named(name, f"{organization}/{name}", "".join(str(each["PayloadUUID"]) for each in payloads)),
+            # A device's root alone, and its root with its identity, are two: neither takes the other's place.
+            **_named(name, f"{organization}/{what}/{name}", "".join(str(each["PayloadUUID"]) for each in payloads)),
             "PayloadOrganization": organization,
             "PayloadDescription": _description(len(roots), identity),
             "PayloadContent": payloads,
@@ -60,7 +62,7 @@ def _root(certificate: x509.Certificate) -> dict[str, object]:
 def _identity(identity: Identity, organization: str) -> dict[str, object]:
     return {
         "PayloadType": "com.apple.security.pkcs12",
-        **_named(identity.name, f"{organization}/{identity.name}", pins.fingerprint(identity.pkcs12)),
+        **_named(identity.name, f"{organization}/pkcs12/{identity.name}", pins.fingerprint(identity.pkcs12)),
         "PayloadCertificateFileName": f"{identity.name}.p12",
         "PayloadContent": identity.pkcs12,
     }

@@ -246,7 +246,8 @@ def _open_pkcs12(data: bytes, origin: str, password: str, into: Recognised) -> N
         into.found(
             "p12_legacy_algorithms",
             Severity.WARNING,
-            "This PKCS#12 file uses old algorithms (3DES or RC2, a SHA-1 MAC): OpenSSL 3 and Java refuse it.",
+            "This PKCS#12 file uses old algorithms (3DES or RC2, a SHA-1 MAC): they protect it badly, and "
+            "OpenSSL 3 opens RC2 with its legacy provider only.",
             "Export it with today's algorithms, unless an old iOS or Android must read it.",
         )
     opened = _opened(data, password)

@@ -153,7 +153,8 @@ def _ca_as_leaf(part: Part, recognised: Recognised, _: Circumstances) -> Iterato
         yield Finding(
             "ca_as_leaf",
             Severity.REFUSED if keyed else Severity.WARNING,
-            "This is a CA certificate: it signs others, and is refused as a client's or a server's own.",
+            "This is a CA certificate: it signs others. As somebody's own, Hatchery and Firefox refuse it; "
+            "curl and Node take it.",
             "Show the device's own certificate; give this one to those who are to trust it.",
             part.number,
         )
@@ -161,9 +162,9 @@ def _ca_as_leaf(part: Part, recognised: Recognised, _: Circumstances) -> Iterato
 
 def _names(part: Part, _: Recognised, circumstances: Circumstances) -> Iterator[Finding]:
     certificate = _of(part)
-    if reading.is_ca(certificate):
-        return
     server = circumstances.use is ExtendedKeyUsage.SERVER_AUTH
+    if reading.is_ca(certificate) and not server:
+        return
     sans = extensions.value_of(certificate, x509.SubjectAlternativeName)
     if not sans:
         yield Finding(

@@ -98,6 +98,13 @@ def test_a_profile_takes_the_place_of_the_one_before_and_says_that_it_is_another
     assert profile("another")["PayloadIdentifier"] != before["PayloadIdentifier"]
 
 
+def test_the_roots_of_a_device_never_take_the_place_of_its_identity():
+    identity = apple.Identity("door-1", b"a PKCS#12 file")
+    alone, both = profile("door-1"), profile("door-1", identity=identity)
+    identifiers = [each["PayloadIdentifier"] for each in (alone, both, both["PayloadContent"][1])]
+    assert len(set(identifiers)) == 3
+
+
 # --- Kubernetes -----------------------------------------------------------------------------------
 
 

@@ -337,6 +337,13 @@ def test_a_ca_certificate_shown_as_ones_own(ca, now):
     assert "ca_as_leaf" in refusals(look(pem(own) + key_pem(key), now))
 
 
+def test_the_server_certificate_of_a_tutorial_a_ca_with_a_cn_only(ca, now):
+    """As `openssl req -x509 -subj /CN=localhost` makes it."""
+    own = self_made("localhost", now=now, extensions=[x509.BasicConstraints(True, None)])
+    assert "san_missing" in refusals(look(pem(own), now, use=SERVER, hostname="localhost"))
+    assert "san_missing" not in codes(look(pem(own), now)), "nobody asks a root for its names"
+
+
 def test_a_chain_in_the_wrong_order(certificate, now):
     turned = bundles.pem([certificate.issuer.certificate, certificate.parsed])
     assert "chain_order" in codes(look(turned, now))
