@@ -35,13 +35,14 @@ def profile(
     """
     payloads = [_root(root) for root in roots]
     what = "roots" if identity is None else "identity"
+    version = "".join(str(each["PayloadUUID"]) for each in payloads)
     if identity is not None:
         payloads.append(_identity(identity, organization))
     return plistlib.dumps(
         {
             "PayloadType": "Configuration",
             # A device's root alone, and its root with its identity, are two: neither takes the other's place.
-            **_named(name, f"{organization}/{what}/{name}", "".join(str(each["PayloadUUID"]) for each in payloads)),
+            **_named(name, f"{organization}/{what}/{name}", version),
             "PayloadOrganization": organization,
             "PayloadDescription": _description(len(roots), identity),
             "PayloadContent": payloads,
