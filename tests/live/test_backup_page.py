@@ -17,7 +17,7 @@ def installation(tmp_path):
     """One whose passphrase is its own affair, and that nothing serves."""
     server = Server(tmp_path / "var")
     server.data.mkdir()
-    server._copy_tables()
+    server.copy_tables()
     assert server.manage("bootstrap", "--no-demo").returncode == 0
     return server
 

@@ -94,7 +94,7 @@ def test_gunicorn_serves_as_in_production(tmp_path):
     server = Server(tmp_path / "var")
     machine = Sandbox(tmp_path / "machine", server)
     server.data.mkdir()
-    server._copy_tables()  # most of what `migrate` does, which takes it seconds
+    server.copy_tables()  # most of what `migrate` does, which takes it seconds
     installing, migrating, making, serving = block("docs/operating.md", "python3 -m venv").splitlines()
     assert installing.endswith("pip install -r requirements.txt")
     machine.did(f"{migrating}\n{making}", ROOT)

@@ -21,8 +21,8 @@ from tests.services.cast import DAY, TESTER, issue, registered
 PAGES = [
     ("README.md", ".venv/bin/python manage.py revoke"),
     ("README.md", ".venv/bin/python manage.py issue_token"),
-    ("docs/campaigns.md", "python manage.py campaign draft spring"),
-    ("docs/campaigns.md", "python manage.py campaign draft now"),
+    ("docs/campaigns.md", ".venv/bin/python manage.py campaign draft spring"),
+    ("docs/campaigns.md", ".venv/bin/python manage.py campaign draft now"),
     ("docs/notices.md", ".venv/bin/python manage.py maintain"),
     ("docs/operating.md", ".venv/bin/python manage.py revoke"),
     ("docs/operating.md", ".venv/bin/python manage.py unlock"),
