@@ -36,6 +36,11 @@ def blocks(page: str, *languages: str) -> Iterator[Block]:
             yield Block(page, above.count("\n") + 1, match[2], body, above.rstrip().split("\n\n")[-1])
 
 
+def spans(page: str) -> list[str]:
+    """What stands as code within a page's sentences."""
+    return re.findall(r"`([^`\n]+)`", _BLOCK.sub("", (ROOT / page).read_text()))
+
+
 def block(page: str, beginning: str) -> str:
     """The one block of shell of a page that begins so."""
     (found,) = (each.text for each in blocks(page, "sh") if each.text.startswith(beginning))

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from tests.clients import run
-from tests.docs.blocks import blocks, commands, pages
+from tests.docs.blocks import blocks, commands, pages, spans
 from tests.server import ROOT
 
 LIVE, SHELL, PROXIES = "tests/live", "tests/shell", "tests/proxies"
@@ -143,6 +143,21 @@ def test_every_management_command_on_a_page_is_understood(path):
             for name, *arguments in managed(line):
                 command = load_command_class(get_commands()[name], name)
                 command.create_parser("manage.py", name).parse_args(arguments)
+
+
+@pytest.mark.parametrize(
+    "path", [page for page in pages() if any("manage.py" in line for line in spans(page))]
+)
+def test_every_management_command_in_a_sentence_is_understood(path):
+    for line in spans(path):
+        for name, *arguments in filter(None, managed(line)):
+            if name == "COMMAND":
+                continue
+            parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+            if arguments and arguments[-1].startswith("--"):  # it is about this option, whatever its value
+                assert arguments[-1] in parser.format_help()
+            elif arguments:
+                parser.parse_args(arguments)
 
 
 def managed(line):
