@@ -149,10 +149,8 @@ def test_every_management_command_on_a_page_is_understood(path):
     "path", [page for page in pages() if any("manage.py" in line for line in spans(page))]
 )
 def test_every_management_command_in_a_sentence_is_understood(path):
-    for line in spans(path):
-        for name, *arguments in filter(None, managed(line)):
-            if name == "COMMAND":
-                continue
+    for line in (each for each in spans(path) if "manage.py " in each and "COMMAND" not in each):
+        for name, *arguments in managed(line):
             parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
             if arguments and arguments[-1].startswith("--"):  # it is about this option, whatever its value
                 assert arguments[-1] in parser.format_help()
