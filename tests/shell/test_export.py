@@ -181,7 +181,7 @@ WRONG = {
     "an empty name": (["--roots", "--form", "truststore", "--out", ""], "no file"),
     "a host that is none": (["--roots", "--form", "pins-okhttp", "--host", 'x")'], "malformed"),
     "a name for Kubernetes": (["--roots", "--form", "kubernetes", "--secret-name", "Door"], "lower-case"),
-    "a key form without a key": (["--device", "door-1", "--form", "pkcs12", "--out", "x"], "--out"),
+    "a key form without a key": (["--device", "door-1", "--form", "pkcs12"], "--key FILE"),
     "a password for nothing": (["--roots", "--form", "roots", "--generate-password"], "--key"),
 }
 
@@ -191,8 +191,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(door, now, words, named,
     registered("bare", now)
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
-    said = fails("export", *words)
-    assert named in said or (named == "--out" and "--key FILE" in said)
+    assert named in fails("export", *words)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -347,6 +346,16 @@ def test_what_makes_no_sense_with_a_key_is_refused(door, key, out, words, named)
     more = () if named == "--out" else ("--out", str(out))
     assert named in fails("export", *words, "--key", key, *more)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "instead"), [("chain", ["--form", "pem"]), ("fullchain", ["--form", "pem", "--ca", "root"])]
+)
+def test_a_chain_with_its_key_is_led_to_before_anything_else_is_asked(door, key, out, form, instead):
+    said = fails("export", "--device", "door-1", "--form", form, "--key", key)
+    assert said.endswith(f"are {' '.join(instead)}."), said
+    prints("export", "--device", "door-1", *instead, "--key", key, "--no-password", "--out", str(out))
+    assert out.read_bytes().endswith(prints("export", "--device", "door-1", "--form", form).encode())
 
 
 @pytest.mark.parametrize("bad", ["short", "pässwort-mit-umlaut", ""])

@@ -27,6 +27,11 @@ from pki.services.revoking import revocation
 _CONTAINERS = [str(each) for each in Container]
 _WITHOUT_A_KEY = [str(each) for each in Form]
 _FORMS = list(dict.fromkeys([*_WITHOUT_A_KEY, *_CONTAINERS]))
+# What stands above the certificate in a form without a key, and how it is had with the key.
+_IN_ONE_FILE = {
+    str(Form.CHAIN): "chain in one file are --form pem",
+    str(Form.FULL_CHAIN): "chain with root in one file are --form pem --ca root",
+}
 _WITH_A_KEY_ONLY = [each for each in _CONTAINERS if each not in _WITHOUT_A_KEY]
 
 
@@ -57,13 +62,16 @@ class Command(ServiceCommand):
         )
 
     def handle(self, *args: Any, form: str, out: str | None, key: str | None, **options: Any) -> None:
+        if key is None:
+            _require_no_key(form, options)
+        else:
+            _require_form_with_key(form)
         now = timezone.now()
         certificate, subject = _found(options, now)
         hosts = {"hosts": options["host"]} if options["host"] else {}
         naming = Naming(options["secret_name"], options["namespace"], **hosts)
         _require_place(out, form, has_key=key is not None)
         if key is None:
-            _require_no_key(form, options)
             self._deliver(making.made(files.form(form), subject, now, naming), out)
         else:
             self._with_key(form, out, certificate, key, naming, now, options)
@@ -85,10 +93,6 @@ class Command(ServiceCommand):
     ) -> None:
         if certificate is None:
             raise CommandError("A key goes with one certificate: name it by --device or --serial.")
-        if form not in _CONTAINERS:
-            raise CommandError(
-                f"{form} has no key in it; choose one of {', '.join(Container)}, or leave --key out."
-            )
         container = Container(form)
         owned = _key(key, options["key_passphrase_file"])
         key_files.require_fits(owned, certificate.parsed)  # said before a password is made up
@@ -193,6 +197,14 @@ def _require_no_key(form: str, options: dict[str, Any]) -> None:
             raise CommandError(
                 f"--{option.replace('_', '-')} goes with --key: without a key nothing is secret."
             )
+
+
+def _require_form_with_key(form: str) -> None:
+    if form in _CONTAINERS:
+        return
+    if instead := _IN_ONE_FILE.get(form):
+        raise CommandError(f"{form} has no key in it. Key, certificate and {instead}.")
+    raise CommandError(f"{form} has no key in it; choose one of {', '.join(Container)}, or leave --key out.")
 
 
 @sensitive_variables("data", "passphrase")
