@@ -227,6 +227,21 @@ def test_a_pem_file_has_its_key_locked_unless_it_is_to_be_open(door, key, out, p
     assert mode(out) == 0o600
 
 
+def test_who_can_pass_for_the_owner_is_said_as_it_is(door, key, tmp_path, password):
+    locked = ["--password-file", password]
+    for form, words, whoever in (
+        ("pem", ["--no-password"], "has it"),
+        ("kubernetes", [], "has it"),
+        ("pem", locked, "has it and its password"),
+        ("pkcs12", locked, "has it and its password"),
+        ("mobileconfig", locked, "has it and its password"),
+    ):
+        out = tmp_path / f"{form}-{len(words)}"
+        said = export(form, key, out, *words)
+        assert said == f"Wrote {out}; whoever {whoever} can pass for its owner.\n"
+    assert "whoever" not in prints("export", "--roots", "--form", "roots", "--out", str(tmp_path / "roots"))
+
+
 def test_a_kubernetes_secret_can_go_straight_to_who_applies_it(door, key):
     printed = prints("export", "--device", "door-1", "--form", "kubernetes", "--key", key, "--out", "-")
     assert "tls.key" in printed

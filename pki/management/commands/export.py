@@ -107,12 +107,12 @@ class Command(ServiceCommand):
             above=Above(options["ca"]),
             naming=naming,
         )
-        self._deliver(file, out)
+        self._deliver(file, out, whoever="has it" if password is None else "has it and its password")
         if options["generate_password"]:
             say = self.stderr if out in (None, "-") else self.stdout
             say.write(f"Its password, which is shown this once: {password}")
 
-    def _deliver(self, file: File, out: str | None) -> None:
+    def _deliver(self, file: File, out: str | None, whoever: str = "") -> None:
         if out in (None, "-"):
             self.stdout.write(file.content.decode(), ending="")
             return
@@ -125,7 +125,7 @@ class Command(ServiceCommand):
             raise CommandError(_is_there(path)) from None
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
-        whose = "; whoever has it can pass for its owner" if file.is_secret else ""
+        whose = f"; whoever {whoever} can pass for its owner" if whoever else ""
         self.stdout.write(f"Wrote {path}{whose}.")
 
 
