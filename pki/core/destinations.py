@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pki.core.errors import Refusal
 from pki.core.names import url_host
@@ -17,6 +17,9 @@ from pki.core.proxies import Address, Network
 _LONGEST = 500  # characters
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_NOT_READ = (
+    "The host or its port cannot be read; write a DNS name, an address, or an IPv6 address in brackets."
+)
 _PORTS = {"http": 80, "https": 443}
 
 # RFC 4291 2.4: all that is given out of IPv6 so far; the rest is special, or will be.
@@ -80,21 +83,36 @@ def parse(url: str) -> Destination:
         )
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host = parts.hostname or ""
     except ValueError:
-        raise DestinationRefused("That is no URL: its host or its port cannot be read.") from None
+        raise DestinationRefused(_NOT_READ) from None
     if parts.scheme not in _PORTS:
         raise DestinationRefused("The URL must begin with https://.")
     if "@" in parts.netloc:
         raise DestinationRefused("The URL names a user or a password; leave it out, each POST is signed.")
     if parts.fragment:
         raise DestinationRefused("The URL has a part after #, which is never sent; leave it out.")
-    if port == 0 or not (_HOST.fullmatch(host) or _literal(host)):
-        raise DestinationRefused("That is no URL: its host or its port cannot be read.")
+    if not (_HOST.fullmatch(host) or _literal(host)):
+        raise DestinationRefused(_NOT_READ)
+    port = _port(parts)
     target = parts.path or "/"
     return Destination(
         parts.scheme, host, port or _PORTS[parts.scheme], f"{target}?{parts.query}" if parts.query else target
     )
+
+
+def _port(parts: SplitResult) -> int | None:
+    """None if it is not written. Raises DestinationRefused."""
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        written = parts.netloc.rpartition("]")[2].partition(":")[2]
+        if not re.fullmatch("[0-9]{1,10}", written):
+            raise DestinationRefused(_NOT_READ)
+        raise DestinationRefused(f"There is no port {written}; a port is a number from 1 to 65535.")
+    return port
 
 
 def networks(text: str) -> tuple[Network, ...]:

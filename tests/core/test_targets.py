@@ -45,6 +45,20 @@ def test_what_is_no_server_is_refused_in_a_sentence(text):
         targets.parse(text)
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_a_port_that_there_is_not_is_named(port):
+    for text in (f"localhost:{port}", f"https://localhost:{port}/", f"[::1]:{port}"):
+        with pytest.raises(TargetRefused, match=f"no port {port};"):
+            targets.parse(text)
+
+
+def test_what_is_written_as_host_and_port_is_not_called_a_url():
+    for text in ("-x:443", ":443", "fd00::5:443", "[fd00:443"):
+        with pytest.raises(TargetRefused, match="host") as refused:
+            targets.parse(text)
+        assert "URL" not in refused.value.detail
+
+
 @pytest.mark.parametrize(
     "text", ["", "door.example", "-----BEGIN X-----\nMIIB\n", "MIIBoTCCAUegAwIBAgI=", "a b:443", "door.pem"]
 )

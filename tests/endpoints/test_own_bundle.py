@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from pki.keystore import folder, keystore
 from pki.models import Certificate, Device, Revocation
 from pki.services.exporting.files import Form
+from pki.services.exporting.identities import Container
 from pki.services.revoking import revocation
 from tests.clients import run
 from tests.endpoints.conftest import DeviceClient, ListenerClient
@@ -106,6 +107,14 @@ def test_a_form_that_there_is_not_is_said_with_those_that_there_are(device, quer
     assert_problem(answer, 400, "form_unknown")
     for form in Form:
         assert form in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("form", sorted(set(Container) - set(Form)))
+def test_of_a_form_with_a_key_it_says_who_makes_it(device, form):
+    answer = device.get(f"/bundle?form={form}")
+    assert_problem(answer, 400, "form_unknown")
+    assert answer.json()["detail"].startswith(f"{form} holds the private key, which Hatchery does not have")
+    assert "private key" not in device.get("/bundle?form=jks").json()["detail"]
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
