@@ -7,6 +7,7 @@ certificate alone; all others match any certificate of the chain that they verif
 import json
 import plistlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from xml.sax.saxutils import escape
 
@@ -26,14 +27,27 @@ class Writing(StrEnum):
         return self is Writing.CURL
 
 
-def written(writing: Writing, hosts: Sequence[str], pins: Sequence[str]) -> str:
-    """The pins (base64) for `hosts`, which are DNS names or addresses; curl's name no host.
+@dataclass(frozen=True)
+class Listed:
+    """A pin of a list."""
+
+    pin: str  # base64
+    is_backup: bool  # of a key that is made ahead; else of one in use
+
+    @property
+    def word(self) -> str:
+        """Which it is, as the trust bundle calls it."""
+        return "backup" if self.is_backup else "current"
+
+
+def written(writing: Writing, hosts: Sequence[str], pins: Sequence[Listed]) -> str:
+    """The pins for `hosts`, which are DNS names or addresses; curl's name no host.
 
     Text, UTF-8.
     """
     match writing:
         case Writing.CURL:
-            return ";".join(f"sha256//{pin}" for pin in pins) + "\n"
+            return ";".join(f"sha256//{each.pin}" for each in pins) + "\n"
         case Writing.OKHTTP:
             return _okhttp(hosts, pins)
         case Writing.ANDROID:
@@ -43,24 +57,31 @@ def written(writing: Writing, hosts: Sequence[str], pins: Sequence[str]) -> str:
             domain = {
                 "kTSKEnforcePinning": True,
                 "kTSKDisableDefaultReportUri": True,
-                "kTSKPublicKeyHashes": list(pins),
+                "kTSKPublicKeyHashes": [each.pin for each in pins],
             }
-            return _plist({"TSKConfiguration": {"kTSKPinnedDomains": dict.fromkeys(hosts, domain)}})
+            return _plist({"TSKConfiguration": {"kTSKPinnedDomains": dict.fromkeys(hosts, domain)}}, pins)
         case Writing.NS_PINNED_DOMAINS:
-            identities = {"NSPinnedCAIdentities": [{"SPKI-SHA256-BASE64": pin} for pin in pins]}
-            return _plist({"NSAppTransportSecurity": {"NSPinnedDomains": dict.fromkeys(hosts, identities)}})
+            identities = {"NSPinnedCAIdentities": [{"SPKI-SHA256-BASE64": each.pin} for each in pins]}
+            domains = {"NSPinnedDomains": dict.fromkeys(hosts, identities)}
+            return _plist({"NSAppTransportSecurity": domains}, pins)
 
 
-def _okhttp(hosts: Sequence[str], pins: Sequence[str]) -> str:
+def _okhttp(hosts: Sequence[str], pins: Sequence[Listed]) -> str:
     """A `CertificatePinner`, in Kotlin."""
-    listed = "".join(f'\n    .add({json.dumps(host)}, "sha256/{pin}")' for host in hosts for pin in pins)
+    listed = "".join(
+        f'\n    .add({json.dumps(host)}, "sha256/{each.pin}") // {each.word}'
+        for host in hosts
+        for each in pins
+    )
     return f"val pinner = CertificatePinner.Builder(){listed}\n    .build()\n"
 
 
-def _android(hosts: Sequence[str], pins: Sequence[str]) -> str:
+def _android(hosts: Sequence[str], pins: Sequence[Listed]) -> str:
     """A network security configuration, for Android 7 and newer; the roots are in res/raw/ca.pem."""
     domains = "".join(f"        <domain>{escape(host)}</domain>\n" for host in hosts)
-    listed = "".join(f'            <pin digest="SHA-256">{pin}</pin>\n' for pin in pins)
+    listed = "".join(
+        f'            <pin digest="SHA-256">{each.pin}</pin> <!-- {each.word} -->\n' for each in pins
+    )
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
         "<network-security-config>\n"
@@ -72,5 +93,9 @@ def _android(hosts: Sequence[str], pins: Sequence[str]) -> str:
     )
 
 
-def _plist(content: dict[str, object]) -> str:
-    return plistlib.dumps(content).decode()
+def _plist(content: dict[str, object], pins: Sequence[Listed]) -> str:
+    text = plistlib.dumps(content).decode()
+    for each in pins:
+        element = f"<string>{each.pin}</string>"
+        text = text.replace(element, f"{element} <!-- {each.word} -->")
+    return text

@@ -33,7 +33,7 @@ def own_bundle(request: HttpRequest) -> HttpResponse:
     """Without a key, which Hatchery does not have. An unknown form is a 400 that names those there are."""
     now = timezone.now()
     client, identity = proven(request, now)
-    form = _form(request.GET.get("form", ""))
+    form = _wanted(request.GET.get("form", ""))
     above = authorities.path(identity.issuer_id, identity.issuer_fingerprint)
     subject = subjects.below(above, identity.device, identity.serial, client.certificate)
     file = making.made(form, subject, now)
@@ -43,7 +43,7 @@ def own_bundle(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _form(name: str) -> Form:
+def _wanted(name: str) -> Form:
     """Raises FormUnknown; of a form with a key it says who makes it."""
     try:
         return files.form(name)

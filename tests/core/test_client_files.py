@@ -19,12 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pki.core import apple, bundles, key_files, kubernetes, pin_lists, pins
-from pki.core.pin_lists import Writing
+from pki.core.pin_lists import Listed, Writing
 from tests.clients import run
 from tests.core.cast import ca, issued, private_key, record
 
 HOSTS = ["hatchery.example", "10.0.0.7"]
 PINS = [pins.spki_pin(private_key(kind).public_key()) for kind in ("P-256", "P-384")]
+LISTED = [Listed(PINS[0], is_backup=False), Listed(PINS[1], is_backup=True)]
 PASSWORD = "a password of some length"
 
 
@@ -32,7 +33,7 @@ PASSWORD = "a password of some length"
 
 
 def test_curls_pins_are_one_word_for_its_option():
-    written = pin_lists.written(Writing.CURL, HOSTS, PINS)
+    written = pin_lists.written(Writing.CURL, HOSTS, LISTED)
     assert written == f"sha256//{PINS[0]};sha256//{PINS[1]}\n"
     assert [pins.from_text(each) for each in written.strip().split(";")] == [
         pins.spki_sha256(private_key(kind).public_key()) for kind in ("P-256", "P-384")
@@ -40,14 +41,14 @@ def test_curls_pins_are_one_word_for_its_option():
 
 
 def test_okhttp_pins_each_host_to_each_key():
-    written = pin_lists.written(Writing.OKHTTP, HOSTS, PINS)
+    written = pin_lists.written(Writing.OKHTTP, HOSTS, LISTED)
     assert re.findall(r'\.add\("([^"]*)", "sha256/([^"]*)"\)', written) == [
         (host, pin) for host in HOSTS for pin in PINS
     ]
 
 
 def test_androids_pins_are_xml_with_its_elements():
-    root = ElementTree.fromstring(pin_lists.written(Writing.ANDROID, HOSTS, PINS))  # noqa: S314  our own
+    root = ElementTree.fromstring(pin_lists.written(Writing.ANDROID, HOSTS, LISTED))  # noqa: S314  our own
     (config,) = root.findall("domain-config")
     assert root.tag == "network-security-config"
     assert [each.text for each in config.findall("domain")] == HOSTS
@@ -58,16 +59,26 @@ def test_androids_pins_are_xml_with_its_elements():
 
 
 def test_trustkit_and_ios_are_property_lists_with_their_keys():
-    trustkit = plistlib.loads(pin_lists.written(Writing.TRUSTKIT, HOSTS, PINS).encode())
+    trustkit = plistlib.loads(pin_lists.written(Writing.TRUSTKIT, HOSTS, LISTED).encode())
     domains = trustkit["TSKConfiguration"]["kTSKPinnedDomains"]
     assert list(domains) == sorted(HOSTS)
     for domain in domains.values():
         assert domain["kTSKPublicKeyHashes"] == PINS
         assert domain["kTSKEnforcePinning"] is True
         assert domain["kTSKDisableDefaultReportUri"] is True
-    ios = plistlib.loads(pin_lists.written(Writing.NS_PINNED_DOMAINS, HOSTS, PINS).encode())
+    ios = plistlib.loads(pin_lists.written(Writing.NS_PINNED_DOMAINS, HOSTS, LISTED).encode())
     for domain in ios["NSAppTransportSecurity"]["NSPinnedDomains"].values():
         assert [each["SPKI-SHA256-BASE64"] for each in domain["NSPinnedCAIdentities"]] == PINS
+
+
+@pytest.mark.parametrize("writing", [each for each in Writing if each is not Writing.CURL])
+def test_beside_each_pin_stands_whether_its_key_is_in_use_or_comes_next(writing):
+    lines = [line for line in pin_lists.written(writing, HOSTS, LISTED).splitlines() if "=" in line]
+    current, backup = ([line for line in lines if pin in line] for pin in PINS)
+    assert current
+    assert len(current) == len(backup)
+    assert all("current" in line and "backup" not in line for line in current)
+    assert all("backup" in line and "current" not in line for line in backup)
 
 
 # --- Configuration profiles -----------------------------------------------------------------------

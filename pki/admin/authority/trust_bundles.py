@@ -17,7 +17,8 @@ from pki.admin.parts.objects import list_url, looked_at, page_url
 from pki.admin.parts.shown import when
 from pki.core import reading
 from pki.models import TrustBundle
-from pki.services.exporting.files import file_name
+from pki.services.exporting import subjects
+from pki.services.exporting.files import Of, file_name
 from pki.services.trusting import followers
 
 # RFC 8551 3.2.1 has .p7m for CMS with its content in it.
@@ -55,10 +56,14 @@ class TrustBundleAdmin(Downloads):
         return queryset.defer("contents", "signed")
 
     def download(self, request: HttpRequest, pk: int, form: str) -> HttpResponse:
-        """The bundle as it is stored, in a file. Raises Http404 for another form."""
+        """The bundle as it is stored, in a file, or with the newest today's pins. Raises Http404 for another
+        form.
+        """
         row: TrustBundle = looked_at(self, request, str(pk))
         if form not in _FORMS:
-            raise Http404("There is no such download.")
+            if row.version != _newest():
+                raise Http404("Pins are those of now: take them from the newest version.")
+            return viewing.download(self, request, row, subjects.of_roots(), form, Of.PINS)
         _, suffix, content_type = _FORMS[form]
         content = bytes(row.signed) if form == "signed" else row.contents.encode()
         name = file_name("trust-bundle", str(row.version))
@@ -68,7 +73,7 @@ class TrustBundleAdmin(Downloads):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         row: TrustBundle = looked_at(self, request, object_id)
-        newest = TrustBundle.objects.order_by("-version").values_list("version", flat=True).first()
+        newest = _newest()
         context = {
             **self.admin_site.each_context(request),
             "title": f"Trust bundle, version {row.version}",
@@ -79,6 +84,7 @@ class TrustBundleAdmin(Downloads):
             "newest": newest,
             "followers": followers.of(row.version),
             "pins": list(_pins(row)),
+            "pin_files": viewing.offered(self, row, Of.PINS) if row.version == newest else [],
             "certificates": _certificates(row),
             "address": f"{settings.PORTAL_STATUS_URL}/ca-bundle",
             "provisioning_url": provisioning_url(),
@@ -91,6 +97,10 @@ class TrustBundleAdmin(Downloads):
 
     def history_of(self, row: TrustBundle) -> dict[str, Any]:
         return {"kind": "trust_bundle.made"}
+
+
+def _newest() -> int | None:
+    return TrustBundle.objects.order_by("-version").values_list("version", flat=True).first()
 
 
 def _pins(row: TrustBundle) -> Iterator[list[str]]:

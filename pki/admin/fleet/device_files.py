@@ -1,4 +1,4 @@
-"""The files of a device's page: its certificate's, what it is to trust, and whom it may pin."""
+"""The files of a device's page: its certificate's, and what it is to trust."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +16,6 @@ def offered(page: ModelAdmin, device: Device, *, certified: bool) -> list[tuple[
     """What each group of files is for, and its files; those of its certificate if it is `certified`."""
     groups = [
         ("What it is to trust: the roots above our listeners", viewing.offered(page, device, Of.TRUST)),
-        ("Whom it may pin, with the keys that come next", viewing.offered(page, device, Of.PINS)),
     ]
     if certified:
         groups.insert(0, ("Its certificate", viewing.offered(page, device, Of.CERTIFICATE)))
@@ -33,4 +32,4 @@ def download(page: ModelAdmin, request: HttpRequest, device: Device, form: str) 
             subject = subjects.of_device(device, timezone.now())
         except NoCertificate as refusal:
             raise Http404(refusal.detail) from None
-    return viewing.download(page, request, device, subject, form, *Of)
+    return viewing.download(page, request, device, subject, form, Of.CERTIFICATE, Of.TRUST)

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from pki.core import apple, bundles, kubernetes, names, pin_lists, pins
 from pki.core.names import SanKind
-from pki.core.pin_lists import Writing
+from pki.core.pin_lists import Listed, Writing
 from pki.services.exporting import profile_signing
 from pki.services.exporting.files import File, Form, FormUnfit, Of, file_name
 from pki.services.exporting.subjects import Subject
@@ -100,15 +100,14 @@ def profile(
     return profile_signing.signed(unsigned, now)
 
 
-def _pinned(writing: Writing, now: datetime) -> list[str]:
-    """Base64, those in use first; those of keys that are made ahead are the backups (RFC 7469 4.3)."""
+def _pinned(writing: Writing, now: datetime) -> list[Listed]:
+    """Those in use first; those of keys that are made ahead are the backups (RFC 7469 4.3)."""
     found = sorted(pinning.pinned(anchors(now).trusted, now), key=lambda pin: pin.is_backup)
-    wanted = [
-        pins.as_base64(pin.spki_sha256)
-        for pin in found
-        if (pin.role == standby_keys.ROOT) != writing.pins_servers and pin.role != pinning.ISSUER
-    ]
-    return list(dict.fromkeys(wanted))
+    wanted: dict[str, Listed] = {}
+    for pin in found:
+        if (pin.role == standby_keys.ROOT) != writing.pins_servers and pin.role != pinning.ISSUER:
+            wanted.setdefault(pin.spki_sha256, Listed(pins.as_base64(pin.spki_sha256), pin.is_backup))
+    return list(wanted.values())
 
 
 def _hosts(hosts: Sequence[str]) -> list[str]:
