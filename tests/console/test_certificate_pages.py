@@ -3,6 +3,7 @@
 import base64
 import logging
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from cryptography import x509
@@ -17,10 +18,12 @@ from django.views.debug import ExceptionReporter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pki.admin.parts.kinds import GROUPS
 from pki.core import csr, pins
 from pki.core.identifiers import read, serials
 from pki.core.recognition import LARGEST
 from pki.models import Certificate, Issuer, Profile, Revocation
+from pki.services import audit
 from pki.services.issuing import issuance
 from pki.services.looking import inspection, search
 from pki.services.publishing import ocsp_answers
@@ -264,7 +267,8 @@ def test_a_certificates_page_says_all_of_it(ada, world):
         "clientAuth",
         page(world.issuer),
         page(Issuer.objects.get(parent=None)),
-        "certificate.issued",
+        "What happened",
+        "Certificate issued under the profile",
     ):
         assert shown in html, shown
 
@@ -351,10 +355,21 @@ def test_a_certificate_from_an_enrollment_leads_to_its_request(ada, viewer, worl
 def test_events_are_for_those_who_may_see_the_audit_log(world):
     blind = browser(staff("blind", "view_certificate"))
     html = blind.get(page(world.certificate)).content.decode()
-    assert "certificate.issued" not in html
+    assert "What happened" not in html
+    assert "Certificate issued" not in html
     assert reverse("admin:pki_auditevent_changelist") not in html
     assert page(world.door) not in html
     assert page(world.issuer) not in html
+
+
+def test_what_happened_to_a_certificate_is_told_in_words_with_the_form_of_each_file(ada, world, now):
+    forms = ["pkcs12", "keystore"]
+    for form in forms:
+        audit.record("certificate.exported", TESTER, now, certificate=world.certificate, container=form)
+    text = unescape(ada.get(page(world.certificate)).content.decode()).partition("What happened")[2]
+    for form in forms:
+        assert f"Written into a file with its owner's key, as {form}" in text
+    assert not [kind for kinds in GROUPS.values() for kind in kinds if kind in text]
 
 
 @pytest.mark.parametrize("key", ["nonsense", "0", "999999", "9" * 30])

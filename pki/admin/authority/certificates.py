@@ -22,6 +22,7 @@ from pki.admin.authority.certificate_filters import (
 )
 from pki.admin.authority.downloading import Downloads
 from pki.admin.authority.revoking import LiftsHoldsOfRevocations, RevokesCertificates
+from pki.admin.parts import sentences
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import labelled, when
@@ -186,7 +187,7 @@ class CertificateAdmin(RevokesCertificates, Downloads):
             **certificate_revocation.context(request, certificate),
         }
         if request.user.has_perm("pki.view_auditevent"):
-            context["events"] = certificate.events.order_by("-at", "-pk")[:_EVENTS_SHOWN]
+            context["timeline"] = sentences.lines(certificate.events.order_by("-at", "-pk")[:_EVENTS_SHOWN])
         return TemplateResponse(request, "console/certificate.html", context)
 
 

@@ -17,7 +17,7 @@ from pki.core import keys
 from pki.core.diagnosis import difference
 from pki.models import Issuer
 from pki.services.exporting import subjects
-from pki.services.exporting.files import Of
+from pki.services.exporting.files import Form, Of
 
 
 @admin.register(Issuer)
@@ -53,7 +53,9 @@ class IssuerAdmin(ShowsRevocation, Succeeds, PublishesRoots, ImportsAuthorities,
 
     def _files(self, issuer: Issuer) -> list[tuple[str, list[tuple[str, str]]]]:
         """Its certificate, and for as long as somebody may trust it, its root for trust stores."""
-        offered = [("", viewing.offered(self, issuer, Of.CERTIFICATE))]
+        # Nobody is above a root: they would be its PEM once more.
+        without = [Form.CHAIN, Form.FULL_CHAIN] if issuer.is_root else []
+        offered = [("", viewing.offered(self, issuer, Of.CERTIFICATE, without=without))]
         if not issuer.is_lost:
             root = "it" if issuer.is_root else "its root"
             offered.append((f"For those who are to trust {root}", viewing.offered(self, issuer, Of.TRUST)))

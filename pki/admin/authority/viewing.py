@@ -1,5 +1,6 @@
 """What the pages of certificates and of issuers share: the viewer's words, the chain, the downloads."""
 
+from collections.abc import Collection
 from typing import Any
 
 from cryptography import x509
@@ -41,9 +42,10 @@ def line_of(issuer: Issuer) -> list[Issuer]:
     return line
 
 
-def offered(page: ModelAdmin, row: Model, *of: Of) -> list[tuple[str, str]]:
+def offered(page: ModelAdmin, row: Model, *of: Of, without: Collection[Form] = ()) -> list[tuple[str, str]]:
     """The files of these kinds that a page offers of its row: what each is called, and where it is."""
-    return [(form.kind.words, page_url(page, row, "download", form)) for form in Form if form.kind.of in of]
+    forms = [form for form in Form if form.kind.of in of and form not in without]
+    return [(form.kind.words, page_url(page, row, "download", form)) for form in forms]
 
 
 def download(

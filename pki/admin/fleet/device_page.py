@@ -1,7 +1,5 @@
 """A device's page: its whole story, of which each part is a bounded number of rows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,23 +10,14 @@ from django.urls import reverse
 from pki.admin.authority import issuer_loss
 from pki.admin.fleet import device_renewal
 from pki.admin.parts import sentences
+from pki.admin.parts.sentences import Line
 from pki.core import pins
-from pki.models import AuditEvent, Certificate, Device, EnrollmentToken, LastSeen, TrustBundle
+from pki.models import Certificate, Device, EnrollmentToken, LastSeen, TrustBundle
 from pki.services.looking import current_certificates, lost_issuers, standings
 from pki.services.rotating import overrides
 
 SHOWN = 50
 _SHOWN_TOKENS = 20
-
-
-@dataclass(frozen=True)
-class Told:
-    """A line of the timeline."""
-
-    event: AuditEvent
-    words: str
-    by: str
-    tone: str
 
 
 def story(device: Device, request: HttpRequest, now: datetime) -> dict[str, Any]:
@@ -115,11 +104,6 @@ def _why_over(token: EnrollmentToken, now: datetime) -> str:
     return "expired" if token.expires_at <= now else "used up"
 
 
-def _timeline(device: Device) -> Sequence[Told]:
-    events = (
-        device.events.select_related("certificate").defer("certificate__der").order_by("-at", "-pk")[:SHOWN]
-    )
-    return [
-        Told(event, sentences.told(event), sentences.by_whom(event), sentences.tone(event))
-        for event in events
-    ]
+def _timeline(device: Device) -> list[Line]:
+    events = device.events.select_related("certificate").defer("certificate__der")
+    return sentences.lines(events.order_by("-at", "-pk")[:SHOWN])

@@ -1,6 +1,7 @@
 """The audit trail in words: what happened, as one would tell it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pki.admin.parts import kinds
@@ -141,6 +142,21 @@ def tone(event: AuditEvent) -> str:
     if event.kind in _BAD or event.kind.endswith((".refused", ".rejected")):
         return "bad"
     return "good" if event.kind in _GOOD else ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a timeline."""
+
+    event: AuditEvent
+    words: str
+    by: str
+    tone: str
+
+
+def lines(events: Iterable[AuditEvent]) -> list[Line]:
+    """A timeline, in the order of the events."""
+    return [Line(event, told(event), by_whom(event), tone(event)) for event in events]
 
 
 def _uses(detail: _Detail) -> str:
