@@ -177,6 +177,6 @@ def managed(line):
 def test_the_two_commands_of_the_readme_do_what_it_says():
     """What they come to is what each live test starts, and what runs this one."""
     for target, comes_to in (("serve", "manage.py serve"), ("test", "-m pytest")):
-        done = run("make", "--dry-run", "--always-make", target, cwd=ROOT)
+        done = run("make", "--no-print-directory", "--dry-run", "--always-make", target, cwd=ROOT)
         assert done.returncode == 0
         assert comes_to in done.stdout.decode().splitlines()[-1]

@@ -53,7 +53,8 @@ def test_a_key_is_for_its_owner_alone(typed, name):
     secret = [
         path
         for path in typed(name).folder.iterdir()
-        if path.suffix == ".p12" or path.name == "password" or b"PRIVATE KEY-" in path.read_bytes()
+        if path.is_file()
+        and (path.suffix == ".p12" or path.name == "password" or b"PRIVATE KEY-" in path.read_bytes())
     ]
     assert secret
     for path in secret:
