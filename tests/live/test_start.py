@@ -17,7 +17,7 @@ from tests.server import ROOT, Server
 @pytest.fixture
 def fresh(tmp_path):
     """A server of a test's own, not started yet."""
-    server = Server(tmp_path / "var", from_nothing=True)
+    server = Server(tmp_path / "var")
     yield server
     if server.process is not None and server.process.poll() is None:
         server.stop(signal.SIGKILL)
@@ -63,6 +63,7 @@ def made_so_far(server) -> dict[str, int]:
 
 
 def test_the_first_run_makes_everything_and_the_second_nothing(fresh):
+    fresh.from_nothing = True
     fresh.start()
     said = fresh.output()
     password = re.search(r"Password +(\S+)", said)[1]
@@ -93,6 +94,7 @@ def test_the_first_run_makes_everything_and_the_second_nothing(fresh):
 
 
 def test_what_is_written_is_for_its_owner_alone(fresh):
+    fresh.from_nothing = True
     fresh.start()
     fresh.stop()
     for path in fresh.data.rglob("*"):
