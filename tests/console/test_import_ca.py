@@ -118,6 +118,17 @@ def test_who_may_not_make_issuers_imports_none(ca, old):
     assert not Device.objects.exists()
 
 
+def test_who_may_not_revoke_brings_no_index(ca, old):
+    old.issue("door-1", 1, revoked="260102030405Z", copy=False)
+    person = browser(staff("vera", "view_issuer", "add_issuer", "change_issuer"))
+    before = everything()
+    refused = person.post(URL, **upload(old, "certificate", "key", "index")).content.decode()
+    assert "you may not revoke" in refused
+    assert everything() == before
+    person.post(URL, **upload(old, "certificate", "key"))
+    assert Issuer.objects.filter(name="Example Root CA").exists()
+
+
 def test_a_page_of_somebody_else_imports_nothing(ca, old):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.get(username="admin"))

@@ -346,6 +346,28 @@ def test_a_ca_that_its_root_has_revoked_is_not_taken(old, tmp_path, now):
     assert "has revoked this CA" in fails("import_ca", *below.words)
 
 
+@pytest.mark.parametrize("reason", ["keyCompromise", "superseded", "certificateHold"])
+def test_a_ca_that_its_root_revokes_later_is_compromised_everywhere(reason, old, tmp_path, now):
+    below = OldCa(tmp_path / "below", now, subject=name("Example Issuing CA"), signer=old, serial=0x1000)
+    below.issue("door-1", 5, CLIENT)
+    prints("import_ca", *old.words)
+    prints("import_ca", *below.words, *below.issued)
+    old.issue("Example Issuing CA", 0x1000, copy=False, revoked=f"260102030405Z,{reason}")
+    printed = prints("import_ca", *old.words[:2], *old.issued)
+    assert "0 revoked by serial alone; 1 CAs below it declared compromised" in printed
+    lost = Issuer.objects.get(name="Example Issuing CA")
+    assert lost.state == Issuer.State.COMPROMISED
+    assert AuditEvent.objects.filter(kind="issuer.compromised").count() == 1
+    entries = list(revocation_status.entries(the_issuer(), FULL, None))
+    assert [entry.serial for entry in entries] == [0x1000], "it stands on the list once"
+    root, signed = (KnownIssuer(each.pk, each.fingerprint, each.not_after) for each in (the_issuer(), lost))
+    root.below[0x1000] = signed
+    assert revocation_status.of_serial(root, 0x1000).of.name == "REVOKED"
+    with pytest.raises(status.CompromisedIssuer):
+        status.standing(Certificate.objects.get(issuer=lost).fingerprint, now)
+    assert "declared" not in prints("import_ca", *old.words[:2], *old.issued)
+
+
 # --- What it has issued ---------------------------------------------------------------------------
 
 

@@ -33,6 +33,9 @@ from pki.services.moving.bringing import Arrived, Luggage
 from pki.services.moving.issued import File
 
 _SHOWN = 500  # remarks
+# An index revokes certificates, and CAs below.
+_FOR_AN_INDEX = ("pki.add_revocation", "pki.change_issuer")
+_NO_INDEX = "An index says what is revoked, and you may not revoke. Leave it out, or ask who may."
 
 
 def _file(label: str, help_text: str) -> Any:
@@ -113,6 +116,9 @@ def _page(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
     asked = request.method == "POST"
     form = form_class(request.POST, request.FILES) if asked else form_class()
     arrived: Arrived | None = None
+    may_revoke = request.user.has_perms(_FOR_AN_INDEX)
+    if asked and form.is_valid() and form.cleaned_data["index"] and not may_revoke:
+        form.add_error("index", _NO_INDEX)
     if asked and form.is_valid():
         try:
             arrived = _imported(request, form.cleaned_data)

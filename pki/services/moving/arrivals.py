@@ -23,6 +23,7 @@ from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import devices
 from pki.services.fleet.devices import NewDevice
+from pki.services.issuing import authorities
 from pki.services.moving import issued, naming
 from pki.services.moving.issued import Copy, File, Reading, Remark, Revoked, Unseen
 from pki.services.publishing import revocation_lists
@@ -45,14 +46,16 @@ class Outcome:
     already: int = 0  # certificates that were here before
     revoked: int = 0  # certificates that are revoked by this
     unseen: int = 0  # serials that are revoked, without a copy
+    authorities: int = 0  # CAs below it that are declared compromised by this
     left_out: int = 0
     remarks: list[Remark] = field(default_factory=list)
 
     @property
     def in_words(self) -> str:
+        below = f"{self.authorities} CAs below it declared compromised; " if self.authorities else ""
         return (
             f"{self.certificates} certificates of {self.devices} new devices; {self.revoked} revoked; "
-            f"{self.unseen} revoked by serial alone; {self.already} were here before; "
+            f"{self.unseen} revoked by serial alone; {below}{self.already} were here before; "
             f"{self.left_out} left out."
         )
 
@@ -99,7 +102,8 @@ def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: dat
         stored = _store(issuer, new, made, actor, now)
         done.certificates = len(stored)
         _revoke(issuer, read.copies, {**known, **stored}, actor, now, done)
-        _keep_unseen(issuer, read.unseen, now, done)
+        unseen = _without_authorities(issuer, read.unseen, actor, now, done)
+        _keep_unseen(issuer, unseen, now, done)
         audit.record(
             "issuer.certificates_imported",
             actor,
@@ -110,6 +114,7 @@ def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: dat
             already=done.already,
             revoked=done.revoked,
             revoked_without_copy=done.unseen,
+            authorities=done.authorities or None,
             left_out=done.left_out,
         )
     done.remarks.sort(key=lambda remark: remark.place)
@@ -279,6 +284,23 @@ def _revoke(
 
 def _said(earlier: RevokedSerial | None) -> Revoked | None:
     return Revoked(earlier.revoked_at, Revocation.Reason(earlier.reason)) if earlier else None
+
+
+def _without_authorities(
+    issuer: Issuer, unseen: Iterable[Unseen], actor: Actor, now: datetime, done: Outcome
+) -> list[Unseen]:
+    """Declare compromised what the index revokes of the CAs below that are here, and leave it out: lists and
+    OCSP answers know them by their state alone. A hold too, since whoever reads the list refuses them.
+    """
+    below = {f"{each.certificate.serial_number:x}": each for each in issuer.subordinates.order_by("pk")}
+    for each in unseen:
+        authority = below.get(each.serial)
+        if authority is None:
+            continue
+        done.remarks.append(Remark(each.where, f"{authority} is here: it is declared compromised, for good"))
+        compromised = Issuer.State.COMPROMISED
+        done.authorities += authorities.change_state(authority, compromised, actor, now)
+    return [each for each in unseen if each.serial not in below]
 
 
 def _keep_unseen(issuer: Issuer, unseen: Sequence[Unseen], now: datetime, done: Outcome) -> None:

@@ -74,6 +74,7 @@ class Copy:
 class Unseen:
     """A revoked serial of which no copy can be kept."""
 
+    where: str  # `line 12`
     serial: str
     subject: str
     revoked: Revoked
@@ -212,7 +213,7 @@ def _without_copy(
     why = f"{refused.where} is {refused.what}" if refused else "there is no copy of the certificate"
     named = f"serial {line.serial:X}, {line.subject[:100]}: {why}"
     if revoked is not None and 0 < line.serial <= LARGEST_SERIAL:
-        found.unseen.append(Unseen(f"{line.serial:x}", line.subject[:512], revoked, line.not_after))
+        found.unseen.append(Unseen(where, f"{line.serial:x}", line.subject[:512], revoked, line.not_after))
         found.remarks.append(Remark(where, f"{named}. Its revocation is kept by the serial"))
         return
     found.left_out += 1
