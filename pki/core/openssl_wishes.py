@@ -3,7 +3,6 @@
 After openssl-req(1), openssl-ca(1) and x509v3_config(5).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pki.core import keys, names
@@ -33,6 +32,7 @@ _EXTENSIONS = {
 _KEY_USAGES = {"digitalSignature", "keyEncipherment", "keyAgreement", "nonRepudiation", "dataEncipherment"}
 _OLD_TYPES = {"client": ExtendedKeyUsage.CLIENT_AUTH, "server": ExtendedKeyUsage.SERVER_AUTH}
 _MOST_DAYS = 10 * 366
+_OF_SERVERS = {names.SanKind.DNS, names.SanKind.IP}  # what a TLS client looks for (RFC 9525 6.1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Wishes:
     subject: dict[str, str] = field(default_factory=dict)  # short attribute name → value that every CSR has
     prompts: list[str] = field(default_factory=list)  # short names that the file asks a person for
     sans: list[names.San] = field(default_factory=list)
+    san_entries: list[Entry] = field(default_factory=list)  # the line of each of them
     usages: list[ExtendedKeyUsage] = field(default_factory=list)
     rsa_bits: int | None = None
     days: int | None = None
@@ -82,6 +83,7 @@ def read(config: Config) -> Wishes:
     _subject(config, wishes)
     for section in sections:
         _extensions(config, section, wishes)
+    _tell_sans(wishes)
     _days(config, wishes)
     _others(config, sections, wishes)
     wishes.told.sort(key=lambda told: told.line)
@@ -229,9 +231,24 @@ def _san(entry: Entry, written: str, wishes: Wishes) -> None:
         wishes.tell(entry, f"{written[:60]} is left out: {refusal.detail}")
     else:
         wishes.sans.append(san)
-        wishes.tell(entry, f"the CSR may choose SANs of kind {san.kind}")
+        wishes.san_entries.append(entry)
 
 
-def kinds_of(wishes: Wishes) -> Iterator[names.SanKind]:
-    """The kinds of SAN that the file asks for, each once."""
-    yield from dict.fromkeys(san.kind for san in wishes.sans)
+def _tell_sans(wishes: Wishes) -> None:
+    """Told once all usages are known."""
+    chosen = set(kinds_of(wishes))
+    for san, entry in zip(wishes.sans, wishes.san_entries, strict=True):
+        if san.kind in chosen:
+            wishes.tell(entry, f"the CSR may choose SANs of kind {san.kind}")
+        else:
+            wishes.tell(entry, f"no CSR may choose it, with serverAuth; write {san} into the device's record")
+
+
+def kinds_of(wishes: Wishes) -> list[names.SanKind]:
+    """The kinds of SAN that a CSR may choose, of those that the file asks for, each once.
+
+    Whoever may choose the names of a server's certificate can play any server, Hatchery's listeners too.
+    """
+    is_for_servers = ExtendedKeyUsage.SERVER_AUTH in wishes.usages
+    kinds = dict.fromkeys(san.kind for san in wishes.sans)
+    return [kind for kind in kinds if not (is_for_servers and kind in _OF_SERVERS)]

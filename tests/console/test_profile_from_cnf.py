@@ -2,16 +2,22 @@
 
 import re
 from html import unescape
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from pki.models import Issuer, Profile
+from pki.services.enrolling import enrollment
+from pki.services.fleet import devices
+from tests.clients import make_csr
 from tests.console.browser import add, all_filled_in, changelist
 from tests.console.conftest import browser, staff
+from tests.core.cast import private_key
 from tests.core.test_openssl_config import CA, REQ_EXT
-from tests.services.cast import everything
+from tests.services.cast import ADDRESS, TESTER, everything, token_for
 from tests.shell.words import fails, prints
 
 
@@ -116,6 +122,22 @@ def test_the_shell_tells_and_stores_the_same(ca, file):
     assert made.subject_from_request == ["C", "ST", "L", "O", "OU"]
     assert made.sans_from_request == ["DNS", "IP", "email", "URI"]
     assert made.rules.extended_key_usages == ("clientAuth",)
+
+
+def test_a_device_of_a_profile_for_servers_cannot_name_itself_after_hatchery(ca, file, tmp_path, now):
+    text = (tmp_path / "a.cnf").read_text()
+    (tmp_path / "a.cnf").write_text(text.replace("clientAuth", "serverAuth, clientAuth"))
+    told = prints(*words(file))
+    assert "write DNS:localhost into the device's record" in told
+    assert "so no CSR chooses them" in told
+    made = Profile.objects.get(name="doors")
+    assert made.extended_key_usages == ["serverAuth", "clientAuth"]
+    assert made.sans_from_request == ["email", "URI"]
+    device = devices.register("door-1", made, TESTER, now, sans=["DNS:door-1.example"])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    asked = make_csr("door-1", key=private_key("RSA-2048"), sans=names)
+    enrolled = enrollment.enroll(asked, token_for(device, now), ADDRESS, now)
+    assert enrolled.certificate.sans == ["DNS:door-1.example"]
 
 
 def test_the_shell_refuses_what_cannot_be_stored(ca, file, tmp_path):

@@ -227,6 +227,19 @@ def test_a_file_that_asks_a_person_lets_the_csr_choose():
     assert "-extensions v3_ca alone" in said["[v3_ca]"]
 
 
+@pytest.mark.parametrize("usage", ["extendedKeyUsage = clientAuth, serverAuth", "nsCertType = server"])
+@pytest.mark.parametrize("first", [True, False], ids=["usage first", "names first"])
+def test_no_csr_chooses_which_server_it_is(usage, first):
+    names = "subjectAltName = DNS:localhost, IP:::1, URI:spiffe://example.com/device-1"
+    lines = (usage, names) if first else (names, usage)
+    text = "\n".join(["[req]", "req_extensions = ext", "[ext]", *lines])
+    assert [*openssl_wishes.kinds_of(wishes(text))] == ["URI"]
+    said = [each.becomes for each in wishes(text).told if each.written.startswith("subjectAltName")]
+    assert "write DNS:localhost into the device's record" in said[0]
+    assert "write IP:::1 into the device's record" in said[1]
+    assert said[2] == "the CSR may choose SANs of kind URI"
+
+
 def test_a_file_for_extfile_has_no_section_for_requests():
     read = wishes(CLIENT_EXT)
     assert (read.usages, [str(san) for san in read.sans]) == (["clientAuth"], ["DNS:phone.example"])

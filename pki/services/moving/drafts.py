@@ -18,6 +18,11 @@ from pki.services.issuing import profiles
 from pki.services.issuing.bootstrap import DEVICE_LIFETIME
 
 _DAY = 86_400  # seconds
+_NO_USAGE = "good for clientAuth; choose serverAuth for servers, and then let no CSR choose names"
+_OF_SERVERS = (
+    "a certificate with serverAuth plays every server that it names, so no CSR chooses them: DNS names and "
+    "addresses come from the device's record alone"
+)
 
 
 class ProfileRefused(Refusal):
@@ -74,7 +79,9 @@ def _unsaid(wishes: Wishes) -> list[Told]:
     if not wishes.rsa_bits:
         told.append(Told(0, "no default_bits", "keys of every kind"))
     if not wishes.usages:
-        told.append(Told(0, "no extendedKeyUsage", "good for clientAuth; choose serverAuth for servers"))
+        told.append(Told(0, "no extendedKeyUsage", _NO_USAGE))
+    if ExtendedKeyUsage.SERVER_AUTH in wishes.usages:
+        told.append(Told(0, "names of servers", _OF_SERVERS))
     if not wishes.days:
         told.append(Told(0, "no default_days", f"certificates live {DEVICE_LIFETIME // _DAY} days"))
     return told
