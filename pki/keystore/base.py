@@ -45,6 +45,12 @@ class Keystore(Protocol):
         """Keep a key that was made elsewhere, encrypted as all others, and return its reference."""
         ...
 
+    def discard(self, reference: str) -> None:
+        """Delete a key that was kept a moment ago for what did not come about: nothing refers to it, and
+        nothing may. Raises KeystoreError.
+        """
+        ...
+
     def copies(self) -> dict[str, bytes]:
         """What a backup keeps of it: files by their names, still encrypted. Raises KeystoreError."""
         ...

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 from pki.core import extensions, keys
 from pki.keystore import holding, pkcs8
 from pki.keystore.base import Builder, KeystoreError, Signed
-from pki.keystore.files import make_private_folder, write_private
+from pki.keystore.files import make_private_folder, sync_folder, write_private
 
 # Exactly these: a class of somebody else's would be handed the private key.
 _BUILDERS = (x509.CertificateBuilder, x509.CertificateRevocationListBuilder, ocsp.OCSPResponseBuilder)
@@ -54,6 +54,18 @@ class EncryptedFiles:
                 f"The key folder {self._folder} cannot be written ({error.strerror}); make it writable."
             ) from error
         return reference
+
+    def discard(self, reference: str) -> None:
+        path = self._path(reference)
+        with self._lock:
+            self._opened.pop(reference, None)
+        try:
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise KeystoreError(
+                f"The key file {path} cannot be deleted ({error.strerror}); delete it by hand."
+            ) from error
 
     def copies(self) -> dict[str, bytes]:
         self.hold()

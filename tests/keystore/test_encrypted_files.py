@@ -114,6 +114,19 @@ def test_a_key_is_there_for_the_next_process(store, folder, reference):
     assert reopened(folder).public_key(reference) == store.public_key(reference)
 
 
+def test_a_key_that_is_discarded_is_gone_and_the_others_are_not(store, folder, reference):
+    other = store.create("issuer", "P-256")
+    store.public_key(reference)
+    store.discard(reference)
+    store.discard(reference)
+    assert not store.has(reference)
+    with pytest.raises(KeystoreError):
+        store.public_key(reference)
+    assert reopened(folder).has(other)
+    with pytest.raises(KeystoreError):
+        store.discard("file:../elsewhere")
+
+
 def test_a_key_that_was_never_made_is_not_there(store, reference):
     assert not store.has("file:issuer-000000000000")
 

@@ -44,6 +44,7 @@ def test_the_same_ca_imported_at_once_is_here_once(old, now):
     others = [each for each in outcomes if each not in arrived]
     assert all(isinstance(each, AuthorityExists) for each in others), others
     assert Issuer.objects.count() == 1
+    assert keystore().copies().keys() == {f"{Issuer.objects.get().key_reference.removeprefix('file:')}.pem"}
     assert Certificate.objects.count() == Device.objects.count() == 5
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from django.utils import timezone
 
-from pki.core import keys, pins
+from pki.core import authority_files, keys, pins
 from pki.keystore import folder, keystore
 from pki.models import (
     FULL,
@@ -33,6 +33,7 @@ from pki.models import (
 )
 from pki.services.fleet import devices
 from pki.services.issuing import authorities, succession
+from pki.services.moving import authority
 from pki.services.proving import status
 from pki.services.proving.client_issuers import client_issuers
 from pki.services.publishing import making, revocation_lists, revocation_status
@@ -42,7 +43,7 @@ from pki.services.trusting import cross_certificates
 from pki.services.trusting.anchors import anchors
 from tests.clients import run
 from tests.core.cast import private_key
-from tests.services.cast import Gadget, everything, registered, token_for
+from tests.services.cast import TESTER, Gadget, everything, registered, token_for
 from tests.services.moving_cast import CLIENT, DAY, PASSPHRASE, OldCa, name
 from tests.shell.words import fails, prints, warns
 
@@ -317,6 +318,28 @@ def test_wrong_files_are_refused_with_the_reason_and_leave_nothing(spoil, why, o
     assert PASSPHRASE not in message
     assert everything() == before
     assert kept_keys() == kept
+
+
+def test_what_is_refused_once_the_key_was_kept_takes_it_away_again(old, tmp_path, now):
+    other = OldCa(tmp_path / "other", now, subject=name("Other Root CA"))
+    old.issue("door-1", 1)
+    prints("import_ca", *other.words, "--certs", f"{other.folder}/newcerts", "--profile", "example-root-ca")
+    before, kept = everything(), kept_keys()
+    assert "of another issuer" in fails("import_ca", *old.words, *old.issued)
+    assert "letters, digits and hyphens" in fails("import_ca", *old.words, *old.issued, "--profile", "Bad!")
+    assert "choose another name" in fails("import_ca", *old.words, "--name", "Other Root CA")
+    assert everything() == before
+    assert kept_keys() == kept
+
+
+def test_a_key_that_an_issuer_has_all_the_same_is_not_taken_away(old):
+    """The answer of a COMMIT that came through was lost."""
+    paths = [old.folder / "ca.pem", old.folder / "ca.key"]
+    brought = authority_files.from_files(*(path.read_bytes() for path in paths), PASSPHRASE)
+    with pytest.raises(ConnectionError), authority.key_of(brought) as key:  # noqa: PT012
+        authority.import_authority(brought, key, TESTER, timezone.now())
+        raise ConnectionError
+    assert keystore().has(the_issuer().key_reference)
 
 
 def test_a_chain_that_leads_elsewhere_is_refused(old, tmp_path, now):
@@ -646,7 +669,7 @@ def test_what_was_revoked_here_stays_so_whatever_an_index_says(old, now):
 
 def test_broken_off_in_the_middle_it_has_left_nothing_and_is_done_again(old, monkeypatch):
     old.issue("door-1", 1, revoked="260102030405Z")
-    before = everything()
+    before, kept = everything(), kept_keys()
 
     def is_killed(*_):
         raise KeyboardInterrupt
@@ -656,6 +679,7 @@ def test_broken_off_in_the_middle_it_has_left_nothing_and_is_done_again(old, mon
         with pytest.raises(KeyboardInterrupt):
             prints("import_ca", *old.words, *old.issued)
     assert everything() == before
+    assert kept_keys() == kept, "and no key of a CA that is not here"
     assert "1 certificates of 1 new devices; 1 revoked" in prints("import_ca", *old.words, *old.issued)
 
 

@@ -1,14 +1,16 @@
 """An existing CA becomes an issuer: its certificate as it is, its key encrypted in the keystore."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from cryptography import x509
+from django.db import DatabaseError
 
 from pki.core import authority_files, chains, names, pins, reading
 from pki.core.authority_files import AuthorityRefused, Brought
 from pki.core.errors import Refusal
-from pki.keystore import keystore
+from pki.keystore import KeystoreError, keystore
 from pki.models import Certificate, Issuer, Profile, RevokedSerial
 from pki.services.audit import Actor
 from pki.services.issuing import authorities, listener_certificates, profiles
@@ -34,23 +36,40 @@ class ListenersTrustedOtherwise(Refusal):
     code = "root_not_published"
 
 
-def import_authority(brought: Brought, actor: Actor, now: datetime, name: str = "") -> Issuer:
-    """Make a CA that was made elsewhere an issuer; it signs for nobody yet, and nobody is told to trust it.
+@contextmanager
+def key_of(found: Brought | Issuer) -> Iterator[str]:
+    """The reference of a CA's key, which is kept from now on; if what is inside fails, a new one is not.
+
+    Raises KeystoreError.
+    """
+    if isinstance(found, Issuer):
+        yield found.key_reference
+        return
+    reference = keystore().import_key("issuer", found.key)
+    try:
+        yield reference
+    except BaseException:
+        # Whoever cannot ask keeps it: a COMMIT may have come through though its answer was lost.
+        with suppress(DatabaseError, KeystoreError):
+            if not Issuer.objects.filter(key_reference=reference).exists():
+                keystore().discard(reference)
+        raise
+
+
+def import_authority(brought: Brought, reference: str, actor: Actor, now: datetime, name: str = "") -> Issuer:
+    """Make a CA that was made elsewhere an issuer, its key of this reference (`key_of`); it signs for nobody
+    yet, and nobody is told to trust it.
 
     A root may be brought alone; a CA below one needs that one here first. Without `name` it is called by its
     CN. For who is alone at it (`bringing.bring`). Raises AuthorityRefused, AuthorityExists, keys.KeyRefused,
-    IssuerExists, NameRefused or KeystoreError.
+    IssuerExists or NameRefused.
     """
-    certificate = brought.certificate
-    require_importable(brought, now)
-    parent = _parent(brought)
-    name = name or _name_of(certificate)
-    authorities.require_free(name)
-    reference = keystore().import_key("issuer", brought.key)
     with writing():
-        require_new(certificate)
+        require_importable(brought, now)
+        parent = _parent(brought)
+        name = name or _name_of(brought.certificate)
         authorities.require_free(name)
-        return authorities.keep_imported(name, parent, reference, certificate, FIRST_CRL, actor, now)
+        return authorities.keep_imported(name, parent, reference, brought.certificate, FIRST_CRL, actor, now)
 
 
 def require_importable(brought: Brought, now: datetime) -> None:

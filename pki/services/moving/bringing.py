@@ -44,7 +44,8 @@ class Arrived:
 def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime) -> Arrived:
     """Make a CA an issuer, or go on with one that was brought before; with what it has issued.
 
-    Raises what `authority.import_authority`, `arrivals.read` and `profiles.for_devices` raise.
+    Raises what `authority.key_of`, `authority.import_authority`, `arrivals.read` and `profiles.for_devices`
+    raise.
     """
     if isinstance(found, Brought):
         # With what it has issued since, one that is here is gone on with.
@@ -57,11 +58,11 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
         read = arrivals.read(found.certificate, luggage.index, luggage.files or (), now)
     remarks: tuple[str, ...] = ()
     outcome = None
-    with writing():
+    with authority.key_of(found) as key, writing():
         # The CA, its profile and its devices are looked for, and then made.
         one_at_a_time(_LOCK)
         if isinstance(found, Brought):
-            issuer = authority.import_authority(found, actor, now, luggage.name)
+            issuer = authority.import_authority(found, key, actor, now, luggage.name)
             remarks = tuple(authority_files.remarks(found.certificate))
         else:
             issuer = found
