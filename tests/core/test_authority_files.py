@@ -80,3 +80,20 @@ def test_a_key_whose_passphrase_is_hashed_without_end_is_not_opened(written):
                     authority_files.private_key(key, SECRET)
             else:
                 assert authority_files.private_key(key, SECRET)
+
+
+def test_a_key_behind_a_damaged_one_is_not_hashed_without_end_either(written):
+    key = written(f"pkcs8 -topk8 -in key.pem -v2 aes-256-cbc -iter 20000 {OUT}")
+    damaged = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n!\n-----END PUBLIC KEY-----\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(authority_files, "MOST_ROUNDS", 19_999)
+        with pytest.raises(authority_files.AuthorityRefused, match="hashed more than"):
+            authority_files.private_key(damaged + key, SECRET)
+
+
+def test_a_megabyte_of_beginnings_is_refused_and_not_brooded_over():
+    """It took minutes, and nobody else was answered meanwhile."""
+    begun = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+    data = begun * (authority_files.LARGEST // len(begun))
+    with pytest.raises(authority_files.AuthorityRefused):
+        authority_files.private_key(data, SECRET)
