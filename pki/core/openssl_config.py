@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pki.core.errors import Refusal
 
 LARGEST = 64 * 1024  # characters
-_SECTION = re.compile(r"\[\s*([^\[\]]+?)\s*\].*")
+_LARGEST_VALUES = 4 * LARGEST  # characters of all values, with what their variables stand for
 _NAME = r"[A-Za-z0-9_!.%&*+,/;?@^~|-]+"
 _ASSIGNMENT = re.compile(rf"(?:({_NAME})::)?({_NAME})\s*=\s*(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\(([^)]*)\)|(\w*(?:::\w*)?))", re.ASCII)
@@ -66,7 +66,8 @@ def parse(text: str) -> Config:
             f"The file has more than {LARGEST // 1024} KiB; give the part that is about requests."
         )
     sections: dict[str, list[Entry]] = {DEFAULT: []}
-    current = DEFAULT
+    known: dict[tuple[str, str], str] = {}  # section and name → the value that was assigned last
+    current, length = DEFAULT, 0
     for number, line in _logical_lines(text):
         if line.startswith(".include"):
             raise ConfigRefused(
@@ -74,16 +75,29 @@ def parse(text: str) -> Config:
             )
         if line.startswith(".pragma"):
             continue
-        if found := _SECTION.fullmatch(line):
-            current = found[1]
+        if section_name := _section(line):
+            current = section_name
             sections.setdefault(current, [])
         elif found := _ASSIGNMENT.fullmatch(line):
             section = found[1] or current
-            value = _expanded(found[3].rstrip(), number, section, sections)
+            value = known[section, found[2]] = _expanded(found[3].rstrip(), number, section, known)
+            length += len(value)
+            if length > _LARGEST_VALUES:
+                raise ConfigRefused(
+                    f"Up to line {number} the values have more than {_LARGEST_VALUES // 1024} KiB."
+                )
             sections.setdefault(section, []).append(Entry(found[2], value, number))
         else:
             raise ConfigRefused(f"Line {number} is neither “[section]” nor “name = value”: {line[:40]!r}.")
     return Config({name: tuple(entries) for name, entries in sections.items()})
+
+
+def _section(line: str) -> str:
+    """The section that a line begins; empty if it begins none."""
+    # No pattern: one with spaces on both sides of the name takes hours for a line of spaces.
+    name, end, _ = line[1:].partition("]")
+    name = name.strip()
+    return name if line.startswith("[") and end and "[" not in name else ""
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -120,7 +134,7 @@ def _uncommented(line: str) -> str:
     return line
 
 
-def _expanded(value: str, line: int, current: str, sections: Mapping[str, list[Entry]]) -> str:
+def _expanded(value: str, line: int, current: str, known: Mapping[tuple[str, str], str]) -> str:
     """A value without its quotes and escapes, with what its variables stand for; in quotes none does."""
     parts: list[str] = []
     length = place = 0
@@ -133,7 +147,7 @@ def _expanded(value: str, line: int, current: str, sections: Mapping[str, list[E
             parts.append(escaped if quote else _ESCAPED.get(escaped, escaped))
             place += 2
         elif variable is not None:
-            parts.append(_meant(variable, line, current, sections))
+            parts.append(_meant(variable, line, current, known))
             place = variable.end()
         else:
             if quote:
@@ -149,14 +163,13 @@ def _expanded(value: str, line: int, current: str, sections: Mapping[str, list[E
     return "".join(parts)
 
 
-def _meant(found: re.Match[str], line: int, current: str, sections: Mapping[str, list[Entry]]) -> str:
+def _meant(found: re.Match[str], line: int, current: str, known: Mapping[tuple[str, str], str]) -> str:
     """What a variable stands for."""
     written = found[1] or found[2] or found[3] or ""
     section, separator, name = written.rpartition("::")
     if section == "ENV":
         return found[0]
     for where in (section,) if separator else (current, DEFAULT):
-        for entry in reversed(sections.get(where, [])):
-            if entry.name == name:
-                return entry.value
+        if (where, name) in known:
+            return known[where, name]
     raise ConfigRefused(f"Line {line} uses ${written[:40]}, which no line before it sets.")

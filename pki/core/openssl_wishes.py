@@ -52,6 +52,7 @@ class Wishes:
     prompts: list[str] = field(default_factory=list)  # short names that the file asks a person for
     sans: list[names.San] = field(default_factory=list)
     san_entries: list[Entry] = field(default_factory=list)  # the line of each of them
+    san_sections: set[str] = field(default_factory=set)  # `@alt_names`, those that were read
     usages: list[ExtendedKeyUsage] = field(default_factory=list)
     rsa_bits: int | None = None
     days: int | None = None
@@ -214,8 +215,9 @@ def _sans(config: Config, entry: Entry, words: list[str], wishes: Wishes) -> Non
         if not word.startswith("@"):
             _san(entry, word, wishes)
             continue
-        named = config.section(word[1:])
-        if named:
+        named = () if word in wishes.san_sections else config.section(word[1:])
+        wishes.san_sections.add(word)
+        if config.section(word[1:]):
             wishes.tell(entry, "see that section")
         else:
             wishes.tell(entry, f"left out: there is no section [{word[1:][:40]}]")

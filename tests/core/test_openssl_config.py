@@ -318,6 +318,29 @@ def test_any_text_is_read_or_refused(text):
         wishes(text)
 
 
+COSTLY = {
+    "a section without a name": "[" + " " * 60_000,
+    "a section without an end": "[" + " a" * 30_000,
+    "a section that is named again and again": "[req]\nreq_extensions = e\n[e]\n"
+    + f"subjectAltName = {'@s,' * 1000}\n" * 10
+    + "[s]\n"
+    + "DNS = a\n" * 2_000,
+    "a variable that is looked for among many": "[req]\na = 1\n" + "b = 2\n" * 5_000 + "c = " + "$a" * 10_000,
+    "values that double": "[req]\na = " + "x" * 30_000 + "\nb = $a$a" * 3_000,
+}
+
+
+@pytest.mark.parametrize("text", COSTLY.values(), ids=COSTLY)
+def test_a_small_file_costs_little_however_it_is_written(text):
+    """Hours of time, or gigabytes: more than this run has."""
+    assert len(text) <= openssl_config.LARGEST
+    try:
+        read = wishes(text)
+    except ConfigRefused:
+        return
+    assert len(read.sans) <= 2_000
+
+
 def test_the_environment_is_not_read(monkeypatch):
     monkeypatch.setenv("ORG", "the value of ORG")
     read = wishes("[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nO = $ENV::ORG\n")
