@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import time_machine
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
@@ -39,6 +40,7 @@ from pki.services.proving.client_issuers import client_issuers
 from pki.services.publishing import making, revocation_lists, revocation_status
 from pki.services.publishing.known_issuers import KnownIssuer
 from pki.services.publishing.revocation_lists import RevocationList
+from pki.services.revoking import revocation
 from pki.services.trusting import cross_certificates
 from pki.services.trusting.anchors import anchors
 from tests.clients import run
@@ -665,6 +667,56 @@ def test_what_was_revoked_here_stays_so_whatever_an_index_says(old, now):
     prints("revoke", "--serial", "01", "--reason", "keyCompromise")
     prints("import_ca", *old.words, *old.issued)
     assert listed(the_issuer()) == {1: "keyCompromise"}
+
+
+def test_a_hold_that_was_lifted_here_is_not_placed_again_by_the_same_index(old, now):
+    certificate = old.issue("door-1", 1, copy=False, revoked="260102030405Z,certificateHold")
+    old.issue("door-2", 2, revoked="260102030405Z,certificateHold")
+    prints("import_ca", *old.words, *old.issued)
+    old.write("newcerts/found.pem", certificate.public_bytes(Encoding.PEM))
+    prints("import_ca", *old.words, *old.issued)
+    revocation.lift(Certificate.objects.all(), TESTER, now)
+    assert "line 2: not put on hold again" in told(old, "line 2")
+    assert "0 revoked" in prints("import_ca", *old.words[:2], *old.issued)
+    assert not Revocation.objects.exists()
+    assert listed(the_issuer()) == {}
+    assert answered(the_issuer(), 1) == "GOOD"
+    old.lines.clear()
+    old.issue("door-1", 1, copy=False, revoked=f"{now + DAY:%y%m%d%H%M%SZ},certificateHold")
+    old.issue("door-2", 2, copy=False, revoked="260102030405Z,keyCompromise")
+    with time_machine.travel(now + 2 * DAY):
+        assert "2 revoked" in prints("import_ca", *old.words[:2], *old.issued), "what is new since counts"
+    assert listed(the_issuer()) == {1: "certificateHold", 2: "keyCompromise"}
+
+
+def test_what_is_on_hold_here_is_revoked_for_good_once_the_index_says_so(old):
+    old.issue("door-1", 1, revoked="260102030405Z,certificateHold")
+    prints("import_ca", *old.words, *old.issued)
+    old.lines.clear()
+    old.issue("door-1", 1, copy=False, revoked="260203040506Z,keyCompromise")
+    assert "1 revoked" in prints("import_ca", *old.words[:2], *old.issued)
+    assert listed(the_issuer()) == {1: "keyCompromise"}
+    assert "0 revoked" in prints("import_ca", *old.words[:2], *old.issued)
+
+
+def test_each_revocation_is_in_the_audit_trail(old):
+    old.issue("door-1", 1)
+    old.issue("door-2", 2, revoked="260102030405Z,superseded")
+    old.issue("door-3", 0xA3, copy=False, revoked="260102030405Z,keyCompromise")
+    prints("import_ca", *old.words, *old.issued)
+    old.lines.clear()
+    old.issue("door-1", 1, line=True, copy=False, revoked="260203040506Z,keyCompromise")
+    prints("import_ca", *old.words[:2], *old.issued)
+    prints("import_ca", *old.words[:2], *old.issued)
+    events = AuditEvent.objects.filter(kind="certificate.revoked").order_by("pk")
+    assert [(each.device.name, each.certificate.serial, each.detail["reason"]) for each in events] == [
+        ("door-2", "2", "superseded"),
+        ("door-1", "1", "keyCompromise"),
+    ]
+    assert events[1].detail["revoked_at"] == "2026-02-03T04:05:06+00:00"
+    assert "Example Root CA" in events[1].detail["note"]
+    alone = AuditEvent.objects.get(kind="issuer.serials_revoked")
+    assert alone.detail == {"issuer": "Example Root CA", "serials": {"a3": "keyCompromise"}}
 
 
 def test_broken_off_in_the_middle_it_has_left_nothing_and_is_done_again(old, monkeypatch):

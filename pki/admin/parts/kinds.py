@@ -55,6 +55,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "issuer.made": "issuer made",
         "issuer.imported": "issuer imported",
         "issuer.certificates_imported": "certificates of an issuer imported",
+        "issuer.serials_revoked": "serials revoked that are on no record",
         "issuer.retired": "issuer retired",
         "issuer.active": "issuer taken back into use",
         "issuer.compromised": "issuer declared compromised",

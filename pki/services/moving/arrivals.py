@@ -1,32 +1,21 @@
 """The certificates that an imported CA has issued are put on record, each with its device."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.core import extensions, names, pins, reading
-from pki.models import (
-    FULL,
-    Certificate,
-    Device,
-    Issuer,
-    Profile,
-    Revocation,
-    RevokedSerial,
-    StaleList,
-    SubjectAltName,
-)
+from pki.models import FULL, Certificate, Device, Issuer, Profile, SubjectAltName
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import devices
 from pki.services.fleet.devices import NewDevice
-from pki.services.issuing import authorities
-from pki.services.moving import issued, naming
-from pki.services.moving.issued import Copy, File, Reading, Remark, Revoked, Unseen
-from pki.services.publishing import revocation_lists
+from pki.services.moving import issued, naming, revocations
+from pki.services.moving.issued import Copy, File, Reading, Remark
+from pki.services.moving.outcome import Outcome
 from pki.services.transactions import writing
 
 _BATCH = 1_000  # rows of one statement
@@ -35,29 +24,6 @@ _FOR_SERVERS = (
     "it is not for clients (no clientAuth): the secure listener refuses it. Give its device a profile for "
     "servers, if it is one"
 )
-
-
-@dataclass
-class Outcome:
-    """What came of it."""
-
-    certificates: int = 0  # new ones
-    devices: int = 0  # new ones
-    already: int = 0  # certificates that were here before
-    revoked: int = 0  # certificates that are revoked by this
-    unseen: int = 0  # serials that are revoked, without a copy
-    authorities: int = 0  # CAs below it that are declared compromised by this
-    left_out: int = 0
-    remarks: list[Remark] = field(default_factory=list)
-
-    @property
-    def in_words(self) -> str:
-        below = f"{self.authorities} CAs below it declared compromised; " if self.authorities else ""
-        return (
-            f"{self.certificates} certificates of {self.devices} new devices; {self.revoked} revoked; "
-            f"{self.unseen} revoked by serial alone; {below}{self.already} were here before; "
-            f"{self.left_out} left out."
-        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +58,7 @@ def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: dat
     at it (`bringing.bring`).
 
     Done again, it adds what is new since, and revokes what has been revoked since. What is revoked here stays
-    so, whatever the index says.
+    so, whatever the index says, and a hold that was lifted here stays lifted.
     """
     done = Outcome(left_out=read.left_out, remarks=list(read.remarks))
     with writing():
@@ -101,9 +67,9 @@ def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: dat
         made = _register(issuer, new, profile, actor, now, done)
         stored = _store(issuer, new, made, actor, now)
         done.certificates = len(stored)
-        _revoke(issuer, read.copies, {**known, **stored}, actor, now, done)
-        unseen = _without_authorities(issuer, read.unseen, actor, now, done)
-        _keep_unseen(issuer, unseen, now, done)
+        revocations.revoke(issuer, read.copies, {**known, **stored}, actor, now, done)
+        unseen = revocations.without_authorities(issuer, read.unseen, actor, now, done)
+        revocations.keep_unseen(issuer, unseen, actor, now, done)
         audit.record(
             "issuer.certificates_imported",
             actor,
@@ -123,7 +89,8 @@ def keep(issuer: Issuer, read: Reading, profile: Profile, actor: Actor, now: dat
 
 def _known(issuer: Issuer) -> dict[str, Certificate]:
     """The certificates of the issuer that are here, by their serials, without their bytes."""
-    rows = Certificate.objects.filter(issuer=issuer).only("serial", "fingerprint", "issuer_id", "crl_shard")
+    rows = Certificate.objects.filter(issuer=issuer).select_related("device")
+    rows = rows.only("serial", "fingerprint", "issuer_id", "crl_shard", "common_name", "device__name")
     return {row.serial: row for row in rows.iterator(_BATCH)}
 
 
@@ -253,71 +220,3 @@ def _row(issuer: Issuer, arrival: _Arrival, device: Device, now: datetime) -> Ce
         crl_shard=FULL,  # it names no list of ours
         der=arrival.der,
     )
-
-
-def _revoke(
-    issuer: Issuer,
-    copies: Sequence[Copy],
-    rows: dict[str, Certificate],
-    actor: Actor,
-    now: datetime,
-    done: Outcome,
-) -> None:
-    """Revoke what the index says, and what an earlier one said of a serial without a copy."""
-    revoked = set(
-        Revocation.objects.filter(certificate__issuer=issuer).values_list("certificate__serial", flat=True)
-    )
-    unseen = {each.serial: each for each in RevokedSerial.objects.filter(issuer=issuer)}
-    added = []
-    for copy in copies:
-        row = rows[copy.serial]
-        earlier = unseen.get(copy.serial)
-        said = copy.revoked or _said(earlier)
-        if said is not None and copy.serial not in revoked:
-            added.append(
-                Revocation(certificate=row, reason=said.reason, revoked_at=said.at, revoked_by=actor.user)
-            )
-    Revocation.objects.bulk_create(added, batch_size=_BATCH)
-    revocation_lists.note((each.certificate for each in added), now)
-    done.revoked = len(added)
-
-
-def _said(earlier: RevokedSerial | None) -> Revoked | None:
-    return Revoked(earlier.revoked_at, Revocation.Reason(earlier.reason)) if earlier else None
-
-
-def _without_authorities(
-    issuer: Issuer, unseen: Iterable[Unseen], actor: Actor, now: datetime, done: Outcome
-) -> list[Unseen]:
-    """Declare compromised what the index revokes of the CAs below that are here, and leave it out: lists and
-    OCSP answers know them by their state alone. A hold too, since whoever reads the list refuses them.
-    """
-    below = {f"{each.certificate.serial_number:x}": each for each in issuer.subordinates.order_by("pk")}
-    for each in unseen:
-        authority = below.get(each.serial)
-        if authority is None:
-            continue
-        done.remarks.append(Remark(each.where, f"{authority} is here: it is declared compromised, for good"))
-        compromised = Issuer.State.COMPROMISED
-        done.authorities += authorities.change_state(authority, compromised, actor, now)
-    return [each for each in unseen if each.serial not in below]
-
-
-def _keep_unseen(issuer: Issuer, unseen: Sequence[Unseen], now: datetime, done: Outcome) -> None:
-    here = set(RevokedSerial.objects.filter(issuer=issuer).values_list("serial", flat=True))
-    added = [
-        RevokedSerial(
-            issuer=issuer,
-            serial=each.serial,
-            subject=each.subject,
-            reason=each.revoked.reason,
-            revoked_at=each.revoked.at,
-            not_after=each.not_after,
-        )
-        for each in unseen
-        if each.serial not in here
-    ]
-    RevokedSerial.objects.bulk_create(added, batch_size=_BATCH)
-    if added:
-        StaleList.objects.create(issuer=issuer, shard=FULL, at=now)
-    done.unseen = len(added)

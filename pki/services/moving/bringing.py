@@ -10,8 +10,8 @@ from pki.core.authority_files import Brought
 from pki.models import Issuer
 from pki.services.audit import Actor
 from pki.services.moving import arrivals, authority, profiles
-from pki.services.moving.arrivals import Outcome
 from pki.services.moving.issued import File
+from pki.services.moving.outcome import Outcome
 from pki.services.transactions import one_at_a_time, writing
 
 _LOCK = hashlib.sha256(b"import").hexdigest()
