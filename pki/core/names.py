@@ -115,6 +115,11 @@ def label(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """`text` with U+FFFD for what no line, no terminal and no database should get: line ends, ESC, NUL."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def parse_san(text: str) -> San:
     """A SAN from its writing, `DNS:…`, `IP:…`, `email:…` or `URI:…`; NameRefused if it is not one."""
     prefix, separator, value = text.strip().partition(":")

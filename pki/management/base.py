@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 
+from pki.core import names
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 
@@ -18,9 +19,16 @@ class ServiceCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except Refusal as refusal:
-            raise CommandError(refusal.detail, returncode=self.failed) from refusal
+            # Names of strangers may stand in it, and it goes to a terminal.
+            raise CommandError(names.printable(refusal.detail), returncode=self.failed) from refusal
         except KeystoreError as error:
             raise CommandError(str(error), returncode=self.failed) from error
+        except DataError as error:
+            message = " ".join(str(error).split())
+            raise CommandError(
+                f"The database does not take what was to be stored ({message}); nothing was stored.",
+                returncode=self.failed,
+            ) from error
         except DatabaseError as error:
             message = " ".join(str(error).split())
             raise CommandError(

@@ -7,6 +7,7 @@ from datetime import datetime
 from pki.core import reading
 from pki.core.diagnosis import remaining
 from pki.core.findings import Finding, Severity
+from pki.core.names import printable
 from pki.core.probes import Probed
 from pki.core.reading import Reading
 from pki.management.verdicts import Looked, Verdict
@@ -20,11 +21,6 @@ _WORDS = {
     Severity.NOTE: "note",
     Severity.GOOD: "good",
 }
-
-
-def printable(text: str) -> str:
-    """A text that a stranger may have written, without what would move a terminal's cursor, or hide."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def text(looked: Looked, paint: Paint) -> Iterator[str]:

@@ -557,6 +557,36 @@ def test_odd_names_become_devices_and_are_reported(old):
     assert numbers == sorted(numbers)
 
 
+ODD = "\x00\x1b]0;pwned\x07\x1b[31m\u202e"
+
+
+def test_what_strangers_wrote_reaches_no_terminal_and_no_database_raw(old, now):
+    """A NUL cannot be stored in PostgreSQL; an ESC moves a terminal's cursor."""
+    old.issue(f"door{ODD}-1", 1, organization=f"Ex{ODD}")
+    old.issue(None, 2, organization=f"Ex{ODD}")
+    old.issue(f"door{ODD}-3", 3, organization=f"Ex{ODD}", copy=False, revoked="260102030405Z")
+    (old.folder / "newcerts" / "odd\x1b[31m.pem").write_bytes(b"-----BEGIN CERTIFICATE-----")
+    err = warns("import_ca", *old.words, *old.issued)
+    assert [each for each in err if not each.isprintable() and each != "\n"] == []
+    assert "the device is called door-0-pwned-31m--1" in err
+    rows = [row for table in everything().values() for row in table]
+    stored = repr([value for row in rows for value in row.values() if isinstance(value, str | dict | list)])
+    assert "door-0-pwned" in stored
+    assert not any(rf"\x{ord(each):02x}" in stored for each in "\x00\x1b\x07")
+    assert Certificate.objects.filter(common_name__startswith="door").count() == 1
+    again = prints("import_ca", *old.words[:2], *old.issued)
+    assert "0 certificates of 0 new devices; 0 revoked; 0 revoked by serial alone; 2 were here" in again
+
+
+def test_a_refusal_reaches_the_terminal_plain(tmp_path, now):
+    odd = name(f"Root{ODD}")
+    root = OldCa(tmp_path / "root", now, subject=odd)
+    below = OldCa(tmp_path / "below", now, subject=name(f"Below{ODD}"), signer=root)
+    assert fails("import_ca", *below.words, "--chain", f"{root.folder}/ca.pem").isprintable()
+    prints("import_ca", *root.words)
+    assert Issuer.objects.get().name.startswith("Root\N{REPLACEMENT CHARACTER}")
+
+
 def test_one_device_has_all_certificates_of_its_subject(old):
     old.issue("door-1", 1, begun=-20 * DAY, revoked="260102030405Z,superseded")
     old.issue("door-1", 2, x509.SubjectAlternativeName([x509.DNSName("new.example")]), begun=-5 * DAY)

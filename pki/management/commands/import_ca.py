@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from pki.core import authority_files
+from pki.core import authority_files, names
 from pki.core.authority_files import Brought, PassphraseNeeded
 from pki.management import secret_input
 from pki.management.base import ServiceCommand
@@ -69,7 +69,7 @@ class Command(ServiceCommand):
             self.stderr.write(f"The CA: {remark}")
         if arrived.outcome is not None:
             for said in arrived.outcome.remarks:
-                self.stderr.write(f"{said.where}: {said.what}.")
+                self.stderr.write(names.printable(f"{said.where}: {said.what}."))
             self.stdout.write(arrived.outcome.in_words)
         if options["listeners"]:
             authority.serve_under(issuer, actor, now)

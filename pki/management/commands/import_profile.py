@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from pki.core import openssl_config
+from pki.core import names, openssl_config
 from pki.management.base import ServiceCommand
 from pki.models import Issuer
 from pki.services.audit import Actor
@@ -31,7 +31,7 @@ class Command(ServiceCommand):
             drafts.save(profile, drafted, Actor.shell(), timezone.now())
         for told in drafted.told:
             where = f"line {told.line}" if told.line else "not said"
-            self.stdout.write(f"{where}: {told.written}: {told.becomes}.")
+            self.stdout.write(names.printable(f"{where}: {told.written}: {told.becomes}."))
         done = f"The profile {profile} is there, under {found}."
         self.stdout.write("Nothing is stored." if dry_run else done)
 

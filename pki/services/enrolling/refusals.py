@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from pki.core import names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.models import Device, EnrollmentRequest, EnrollmentToken, Profile
@@ -36,7 +37,8 @@ class Attempt:
 
 def keep(attempt: Attempt, refusal: Refusal, now: datetime) -> None:
     """Keep a refusal as an enrollment request; one that repeats only counts up."""
-    name = _printable(attempt.name or (attempt.request.common_name if attempt.request else "") or "")
+    name = attempt.name or (attempt.request.common_name if attempt.request else "") or ""
+    name = names.printable(name[:64])
     request = attempt.request
     fold = _fold(attempt.address, refusal.code, name, request.spki_sha256 if request else "")
     with writing():
@@ -99,7 +101,3 @@ def _fold(address: str | None, code: str, name: str, spki_sha256: str) -> str:
     apart = int.from_bytes(hashlib.sha256(f"{name}\0{spki_sha256}".encode()).digest()[:8], "big")
     text = f"{network(address)}\0{code}\0{apart % KEPT_APART}"
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _printable(name: str) -> str:
-    return "".join(character if character.isprintable() else "\ufffd" for character in name[:64])

@@ -39,7 +39,7 @@ class _Arrival:
 
     @property
     def common_name(self) -> str:
-        return names.subject_attributes(self.copy.certificate.subject).get(_CN, "")
+        return names.printable(names.subject_attributes(self.copy.certificate.subject).get(_CN, ""))
 
     @property
     def key(self) -> naming.Whose:

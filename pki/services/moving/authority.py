@@ -172,4 +172,4 @@ def _leads_nowhere(certificate: x509.Certificate, chain: Iterable[x509.Certifica
 def _name_of(certificate: x509.Certificate) -> str:
     attributes = names.subject_attributes(certificate.subject)
     found = next((attributes[short] for short in ("CN", "O", "OU") if attributes.get(short)), "")
-    return " ".join(found.split())[:_LONGEST_NAME].strip() or "Imported CA"
+    return names.printable(" ".join(found.split()))[:_LONGEST_NAME].strip() or "Imported CA"

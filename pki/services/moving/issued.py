@@ -213,7 +213,9 @@ def _without_copy(
     why = f"{refused.where} is {refused.what}" if refused else "there is no copy of the certificate"
     named = f"serial {line.serial:X}, {line.subject[:100]}: {why}"
     if revoked is not None and 0 < line.serial <= LARGEST_SERIAL:
-        found.unseen.append(Unseen(where, f"{line.serial:x}", line.subject[:512], revoked, line.not_after))
+        found.unseen.append(
+            Unseen(where, f"{line.serial:x}", names.printable(line.subject[:512]), revoked, line.not_after)
+        )
         found.remarks.append(Remark(where, f"{named}. Its revocation is kept by the serial"))
         return
     found.left_out += 1
