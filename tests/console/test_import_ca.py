@@ -1,6 +1,7 @@
 """A CA is imported in the browser: by who may, with a recent login, and its key is seen nowhere."""
 
 import logging
+import re
 from datetime import timedelta
 from html import unescape
 
@@ -10,11 +11,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
-from pki.models import Certificate, Device, Issuer
+from pki.models import Certificate, Device, Issuer, Profile
+from pki.services.trusting import published_roots
 from tests.console.browser import changelist
 from tests.console.conftest import browser, staff
-from tests.services.cast import everything
+from tests.services.cast import TESTER, everything
 from tests.services.moving_cast import PASSPHRASE, OldCa
 
 URL = "/admin/pki/issuer/import/"
@@ -48,6 +51,40 @@ def test_the_list_leads_to_it_and_the_ca_is_imported_with_what_it_has_issued(ada
     assert Certificate.objects.filter(issuer=issuer).count() == 2
     again = ada.post(URL, **upload(old, "certificate", "index", "certificates")).content.decode()
     assert "0 certificates of 0 new devices" in again
+
+
+def steps(answer) -> dict[str, str]:
+    """What comes next: title → address."""
+    page = answer.content.decode()
+    return {
+        unescape(title): url
+        for url, title in re.findall(r'<li><a href="([^"]+)">([^<]+)</a>: ', page[page.index("comes next") :])
+    }
+
+
+def test_what_comes_next_is_said_and_each_step_leads_to_its_page(ada, old):
+    old.issue("door-1", 1)
+    old.write("all.pem", (old.folder / "newcerts" / "01.pem").read_bytes())
+    done = ada.post(URL, **upload(old, "certificate", "key", "certificates"))
+    assert list(steps(done)) == [
+        "Look at the profile example-root-ca",
+        "Publish Example Root CA",
+        "Give the profile server an issuer below Example Root CA",
+        "Make a CA below it",
+    ]
+    assert "live 30 days" in done.content.decode()
+    assert [ada.get(url).status_code for url in steps(done).values()] == [200] * 4
+    root = Issuer.objects.get(name="Example Root CA")
+    published_roots.publish(root, TESTER, timezone.now())
+    Profile.objects.filter(name="server").update(issuer=root)
+    again = ada.post(URL, **upload(old, "certificate", "certificates"))
+    assert list(steps(again)) == ["Look at the profile example-root-ca", "Make a CA below it"]
+
+
+def test_a_ca_alone_wants_a_profile_next_and_who_may_not_take_a_step_gets_no_link(ca, old):
+    done = browser(staff("vera", "add_issuer")).post(URL, **upload(old, "certificate", "key"))
+    assert "Make a profile that names it: it signs for nobody before." in done.content.decode()
+    assert list(steps(done)) == ["Make a CA below it"]
 
 
 REFUSED = {

@@ -402,6 +402,7 @@ def test_each_line_becomes_a_device_with_its_certificate(old, now):
     old.issue("door-3", 0x1002, CLIENT, status="E", begun=-300 * DAY, ends=-DAY)
     printed = prints("import_ca", *old.words, *old.issued)
     assert "3 certificates of 3 new devices; 1 revoked" in printed
+    assert "the profile example-root-ca: 30 days." in printed
     device = Device.objects.get(name="door-1")
     assert (device.subject, device.sans) == ({"O": "Example"}, ["DNS:Door-1.example"])
     certificate = Certificate.objects.get(device=device)

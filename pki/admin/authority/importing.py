@@ -16,6 +16,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from pki.admin.authority import moved_in
 from pki.admin.authority.inspecting import in_memory
 from pki.admin.navigation import link
 from pki.admin.parts.asking import administrator
@@ -132,18 +133,19 @@ def _page(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
         "opts": page.model._meta,
         "form": form,
         "back": list_url(page),
-        **(_said(page, arrived) if arrived else {}),
+        **(_said(request, page, arrived) if arrived else {}),
     }
     response = TemplateResponse(request, "console/import_ca.html", context)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _said(page: ModelAdmin, arrived: Arrived) -> dict[str, Any]:
+def _said(request: HttpRequest, page: ModelAdmin, arrived: Arrived) -> dict[str, Any]:
     remarks = arrived.outcome.remarks if arrived.outcome else []
     return {
         "arrived": arrived,
         "issuer_url": page_url(page, arrived.issuer),
+        "steps": list(moved_in.steps(request, arrived)),
         "remarks": remarks[:_SHOWN],
         "more_remarks": max(0, len(remarks) - _SHOWN),
     }

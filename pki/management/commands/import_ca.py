@@ -71,6 +71,9 @@ class Command(ServiceCommand):
             for said in arrived.outcome.remarks:
                 self.stderr.write(names.printable(f"{said.where}: {said.what}."))
             self.stdout.write(arrived.outcome.in_words)
+        if arrived.profile is not None:
+            days = arrived.profile.lifetime.days
+            self.stdout.write(f"New devices of it have the profile {arrived.profile}: {days} days.")
         if options["listeners"]:
             authority.serve_under(issuer, actor, now)
             self.stdout.write(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pki.core import authority_files
 from pki.core.authority_files import Brought
-from pki.models import Issuer
+from pki.models import Issuer, Profile
 from pki.services.audit import Actor
 from pki.services.moving import arrivals, authority, profiles
 from pki.services.moving.issued import File
@@ -39,6 +39,7 @@ class Arrived:
     is_new: bool
     remarks: tuple[str, ...]
     outcome: Outcome | None
+    profile: Profile | None  # of its devices that are new, if any could come
 
 
 def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime) -> Arrived:
@@ -57,7 +58,7 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
     if luggage.has_certificates:
         read = arrivals.read(found.certificate, luggage.index, luggage.files or (), now)
     remarks: tuple[str, ...] = ()
-    outcome = None
+    outcome = profile = None
     with authority.key_of(found) as key, writing():
         # The CA, its profile and its devices are looked for, and then made.
         one_at_a_time(_LOCK)
@@ -69,4 +70,4 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
         if read is not None:
             profile = profiles.for_devices(issuer, luggage.profile, actor, now)
             outcome = arrivals.keep(issuer, read, profile, actor, now)
-    return Arrived(issuer, isinstance(found, Brought), remarks, outcome)
+    return Arrived(issuer, isinstance(found, Brought), remarks, outcome, profile)
