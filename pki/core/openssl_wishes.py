@@ -24,6 +24,7 @@ _NO_MATTER = {
     "prompt", "string_mask", "utf8", "default_keyfile", "encrypt_key", "encrypt_rsa_key", "default_md",
     "output_password", "input_password", "attributes", "oid_file", "oid_section", "RANDFILE",
 }  # fmt: skip
+_SECRETS = {"input_password", "output_password"}  # of keys; no page and no terminal shows them
 _EXTENSIONS = {
     "subjectAltName", "extendedKeyUsage", "keyUsage", "basicConstraints", "subjectKeyIdentifier",
     "authorityKeyIdentifier", "nsCertType", "nsComment", "authorityInfoAccess", "crlDistributionPoints",
@@ -60,7 +61,8 @@ class Wishes:
 
     def tell(self, entry: Entry, becomes: str) -> None:
         """Say what becomes of a line."""
-        written = f"{entry.name} = {entry.value}"
+        value = "***" if entry.name in _SECRETS else entry.value
+        written = f"{entry.name} = {value}"
         self.told.append(Told(entry.line, written[:120], becomes))
 
 
@@ -194,11 +196,16 @@ def _days(config: Config, wishes: Wishes) -> None:
     entry = (config.find(ca, "default_days") if ca else None) or config.find("req", "default_days")
     if entry is None:
         return
-    if not entry.value.isdecimal() or not entry.value.isascii() or not 0 < int(entry.value[:9]) <= _MOST_DAYS:
+    if not entry.value.isdecimal() or not entry.value.isascii() or not 0 < _number(entry.value) <= _MOST_DAYS:
         wishes.tell(entry, f"left out: a lifetime is 1 to {_MOST_DAYS} days")
         return
     wishes.days = int(entry.value)
     wishes.tell(entry, f"certificates live {wishes.days} days")
+
+
+def _number(digits: str) -> int:
+    """0 if there are more than any number here has."""
+    return int(digits) if len(digits) <= 9 else 0
 
 
 def _others(config: Config, sections: list[str], wishes: Wishes) -> None:

@@ -38,6 +38,7 @@ def test_the_list_leads_to_it(ada, url):
 def test_each_line_is_shown_and_nothing_is_stored(ada, url):
     before = everything()
     shown = ada.post(url, text=REQ_EXT)
+    assert "no-store" in shown["Cache-Control"]
     page = unescape(shown.content.decode())
     for line, words in (
         (3, "default_bits = 2048"),

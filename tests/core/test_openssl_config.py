@@ -318,6 +318,18 @@ def test_any_text_is_read_or_refused(text):
         wishes(text)
 
 
+@pytest.mark.parametrize("days", ["00000000199999999", "9" * 4_000, "0", "3661"])
+def test_a_lifetime_of_more_than_ten_years_is_left_out(days):
+    text = f"[req]\ndefault_days = {days}"
+    assert wishes(text).days is None
+    assert told(text)["default_days"].startswith("left out")
+
+
+def test_the_passphrase_of_a_key_is_told_to_nobody():
+    text = "[req]\noutput_password = of a key\ninput_password = of a key"
+    assert [each.written for each in wishes(text).told] == ["output_password = ***", "input_password = ***"]
+
+
 COSTLY = {
     "a section without a name": "[" + " " * 60_000,
     "a section without an end": "[" + " a" * 30_000,

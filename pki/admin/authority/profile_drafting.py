@@ -76,7 +76,9 @@ def from_cnf(page: ModelAdmin, request: HttpRequest) -> HttpResponse:
         "goes_on": _form_url(page, drafted) if drafted else "",
         "back": list_url(page),
     }
-    return TemplateResponse(request, "console/profile_from_cnf.html", context)
+    response = TemplateResponse(request, "console/profile_from_cnf.html", context)
+    response["Cache-Control"] = "no-store"  # the file may have a passphrase in it
+    return response
 
 
 def _form_url(page: ModelAdmin, drafted: Draft) -> str:
