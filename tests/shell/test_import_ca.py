@@ -443,6 +443,21 @@ def test_a_device_renews_with_its_old_certificate_in_hand_and_keeps_its_names(ol
     assert issued.certificate.sans == ["DNS:door-1.example"]
 
 
+def test_a_ca_without_its_index_is_remarked(old):
+    old.issue("door-1", 1)
+    assert "No index came with it" in warns("import_ca", *old.words)
+    assert "No index" not in warns("import_ca", *old.words[:2], *old.issued)
+
+
+@pytest.mark.parametrize("usage", [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), None])
+def test_a_certificate_whose_extensions_cannot_be_read_is_left_out(usage, old):
+    """Nobody can say then that it is for servers alone, or a CA's."""
+    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x03\x82")
+    old.issue("door-1", 1, usage or x509.BasicConstraints(ca=True, path_length=None), broken)
+    assert "its extensions cannot be read" in told(old, "line 1")
+    assert not Certificate.objects.filter(issuer=the_issuer()).exists()
+
+
 def test_without_an_index_every_certificate_of_the_ca_in_the_folder_is_good(old, tmp_path, now):
     old.issue("door-1", 1, line=False)
     stranger = OldCa(tmp_path / "stranger", now, subject=name("Stranger"))

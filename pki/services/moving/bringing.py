@@ -14,6 +14,10 @@ from pki.services.moving.issued import File
 from pki.services.moving.outcome import Outcome
 from pki.services.transactions import one_at_a_time, writing
 
+_NO_INDEX = (
+    "No index came with it: nothing that it has revoked so far is known here, and its next list names none "
+    "of it. If there is an index.txt, import again with it; if not, revoke here what was revoked."
+)
 _LOCK = hashlib.sha256(b"import").hexdigest()
 
 
@@ -65,6 +69,8 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
         if isinstance(found, Brought):
             issuer = authority.import_authority(found, key, actor, now, luggage.name)
             remarks = tuple(authority_files.remarks(found.certificate))
+            if luggage.index is None:
+                remarks = (*remarks, _NO_INDEX)
         else:
             issuer = found
         if read is not None:
