@@ -155,12 +155,15 @@ def test_who_may_not_make_issuers_imports_none(ca, old):
     assert not Device.objects.exists()
 
 
-def test_who_may_not_revoke_brings_no_index(ca, old):
-    old.issue("door-1", 1, revoked="260102030405Z", copy=False)
-    person = browser(staff("vera", "view_issuer", "add_issuer", "change_issuer"))
+@pytest.mark.parametrize("missing", ["add_device", "add_profile", "add_revocation", "change_issuer"])
+@pytest.mark.parametrize("file", ["index", "certificates"])
+def test_who_may_not_do_all_that_it_does_brings_the_ca_alone(file, missing, ca, old):
+    old.issue("door-1", 1, revoked="260102030405Z")
+    old.write("all.pem", (old.folder / "newcerts" / "01.pem").read_bytes())
+    others = {"add_device", "add_profile", "add_revocation", "change_issuer"} - {missing}
+    person = browser(staff("vera", "view_issuer", "add_issuer", *others))
     before = everything()
-    refused = person.post(URL, **upload(old, "certificate", "key", "index")).content.decode()
-    assert "you may not revoke" in refused
+    assert "you may not do all of that" in person.post(URL, **upload(old, "certificate", "key", file)).text
     assert everything() == before
     person.post(URL, **upload(old, "certificate", "key"))
     assert Issuer.objects.filter(name="Example Root CA").exists()

@@ -34,9 +34,12 @@ from pki.services.moving.bringing import Arrived, Luggage
 from pki.services.moving.issued import File
 
 _SHOWN = 500  # remarks
-# An index revokes certificates, and CAs below.
-_FOR_AN_INDEX = ("pki.add_revocation", "pki.change_issuer")
-_NO_INDEX = "An index says what is revoked, and you may not revoke. Leave it out, or ask who may."
+# What a CA has issued makes devices and their profile, and revokes certificates and CAs below.
+_FOR_WHAT_IT_ISSUED = ("pki.add_device", "pki.add_profile", "pki.add_revocation", "pki.change_issuer")
+_CA_ALONE = (
+    "What a CA has issued makes devices and a profile, and revokes, and you may not do all of that. Import "
+    "the CA alone, or ask who may."
+)
 
 
 def _file(label: str, help_text: str) -> Any:
@@ -117,9 +120,11 @@ def _page(request: HttpRequest, page: ModelAdmin) -> HttpResponse:
     asked = request.method == "POST"
     form = form_class(request.POST, request.FILES) if asked else form_class()
     arrived: Arrived | None = None
-    may_revoke = request.user.has_perms(_FOR_AN_INDEX)
-    if asked and form.is_valid() and form.cleaned_data["index"] and not may_revoke:
-        form.add_error("index", _NO_INDEX)
+    may_bring_all = request.user.has_perms(_FOR_WHAT_IT_ISSUED)
+    if asked and form.is_valid() and not may_bring_all:
+        for field in ("index", "certificates"):
+            if form.cleaned_data[field]:
+                form.add_error(field, _CA_ALONE)
     if asked and form.is_valid():
         try:
             arrived = _imported(request, form.cleaned_data)
