@@ -54,6 +54,8 @@ def verify_client(certificate: x509.Certificate, ours: Sequence[x509.Certificate
         current = issuer
     else:
         raise UnknownIssuer("It leads to no root of this Hatchery.")
+    if not extensions.are_readable(certificate):
+        raise WrongPurpose("Its extensions cannot be read, and so not what it is for.")
     # RFC 5280 4.2.1.12: what says nothing is for all; ours always say for whom they are, and those of a CA
     # that was made elsewhere may not. A CA's own is never a client's.
     usages = extensions.value_of(certificate, x509.ExtendedKeyUsage)

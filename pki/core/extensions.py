@@ -59,6 +59,14 @@ def in_words(holder: x509.Certificate | x509.CertificateSigningRequest) -> list[
     ]
 
 
+def are_readable(certificate: x509.Certificate) -> bool:
+    """Whether it is known what a certificate says; of one that is malformed not even whether it is a CA's."""
+    try:
+        return certificate.extensions is not None
+    except UNREADABLE:
+        return False
+
+
 def value_of(certificate: x509.Certificate, kind: type[Value]) -> Value | None:
     """A certificate's extension of this kind; None if it has none, or none that can be read."""
     try:

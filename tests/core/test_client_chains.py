@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from pki.core import certificates, chains, keys, names
 from pki.core.profiles import ExtendedKeyUsage
@@ -113,6 +114,43 @@ def test_a_ca_below_one_that_may_have_none_below_it_is_not_relied_on():
     )
     below = issued(Ca(ca().root, third, key, ca().root_key), record("door-1"))
     assert refusal(below, [*OURS, third]) == "unknown_issuer"
+
+
+MALFORMED = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x03\x82\x05a")
+FOR_SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+FOR_CLIENTS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+A_CA = x509.BasicConstraints(ca=True, path_length=None)
+
+
+def saying(*extensions: x509.ExtensionType, key: keys.IssuerKey | None = None) -> x509.Certificate:
+    """A certificate of the root's that says these things."""
+    builder = certificates._base(
+        names.subject({"CN": "door-1"}),
+        (key or keys.generate("P-256")).public_key(),
+        certificates.Authority(ca().root, POINTERS),
+        (MOMENT, MOMENT + DAY),
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return sign(builder, ca().root_key)
+
+
+def test_a_certificate_whose_extensions_cannot_be_read_is_for_nothing():
+    """One that is malformed hides all others: whether it is a server's, or a CA's."""
+    chains.verify_client(saying(FOR_CLIENTS), OURS, MOMENT)
+    for extensions in ([FOR_SERVERS], [A_CA], [FOR_CLIENTS], []):
+        assert refusal(saying(*extensions, MALFORMED), OURS) == "wrong_purpose", extensions
+
+
+def test_a_ca_whose_extensions_cannot_be_read_is_not_relied_on():
+    key = keys.generate("P-256")
+    legible, malformed = saying(A_CA, key=key), saying(A_CA, MALFORMED, key=key)
+
+    def below(issuing: x509.Certificate) -> x509.Certificate:
+        return issued(replace(ca(), issuing=issuing, issuing_key=key), record("door-2"))
+
+    chains.verify_client(below(legible), [legible, ca().root], MOMENT)
+    assert refusal(below(malformed), [malformed, ca().root]) == "unknown_issuer"
 
 
 def test_cas_that_sign_each_other_lead_nowhere():

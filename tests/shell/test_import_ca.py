@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     pkcs12,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from django.utils import timezone
 
 from pki.core import authority_files, keys, pins
@@ -644,6 +644,17 @@ def test_a_ca_in_the_index_is_no_device_and_its_revocation_is_kept(old):
     assert "it is a CA's; import that CA by itself" in told(old, "line 1")
     assert not Device.objects.filter(name="Below").exists()
     assert listed(the_issuer()) == {5: "superseded"}
+
+
+def test_a_copy_whose_extensions_cannot_be_read_is_no_device_and_its_revocation_is_kept(old):
+    """A CA's, for all that can be known of it."""
+    malformed = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x03\x82\x05a")
+    old.issue("below", 5, x509.BasicConstraints(ca=True, path_length=0), malformed)
+    old.issue("door-1", 6, malformed, revoked="260102030405Z,superseded")
+    said = warns("import_ca", *old.words, *old.issued)
+    assert said.count("its extensions cannot be read") == 2
+    assert not Certificate.objects.filter(issuer=the_issuer()).exists()
+    assert listed(the_issuer()) == {6: "superseded"}
 
 
 def test_a_copy_that_another_ca_of_the_name_signed_is_left_out(old, tmp_path, now):

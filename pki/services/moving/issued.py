@@ -8,7 +8,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.core import chains, names, openssl_index, pins, reading
+from pki.core import chains, extensions, names, openssl_index, pins, reading
 from pki.core.errors import UNREADABLE
 from pki.core.identifiers import LARGEST_SERIAL
 from pki.core.openssl_index import Line
@@ -175,9 +175,11 @@ def _certificates(file: File, found: Reading) -> Sequence[x509.Certificate]:
 
 
 def _why_not(certificate: x509.Certificate, authority: x509.Certificate) -> str:
-    if not _has_extensions(certificate):
-        # What it is for, and whether it is a CA's, nobody can say.
-        return "its extensions cannot be read. Enroll this device anew"
+    if not extensions.are_readable(certificate):
+        return (
+            "its extensions cannot be read, and so not whether it is a CA's or what it is for. Enroll this "
+            "device anew"
+        )
     if reading.is_ca(certificate):
         return "it is a CA's; import that CA by itself, with its key"
     if not chains.signed_by(certificate, authority):
@@ -191,13 +193,6 @@ def _why_not(certificate: x509.Certificate, authority: x509.Certificate) -> str:
     if not _has_subject(certificate):
         return "its subject cannot be read"
     return ""
-
-
-def _has_extensions(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions is not None
-    except UNREADABLE:
-        return False
 
 
 def _has_subject(certificate: x509.Certificate) -> bool:
