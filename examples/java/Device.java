@@ -2,6 +2,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.net.Socket;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -9,13 +10,19 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.security.cert.CertificateException;
+import java.security.cert.X509Certificate;
 import java.util.Base64;
 import java.util.List;
 import javax.net.ssl.HttpsURLConnection;
+import javax.net.ssl.KeyManager;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
-import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLEngine;
+import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
+import javax.net.ssl.X509ExtendedTrustManager;
 
 /**
  * A device in Java, with nothing but the JDK; keytool makes its key and CSR.
@@ -38,9 +45,9 @@ public class Device {
             String answer = switch (words.length == 0 ? "" : words[0] + " " + words.length) {
                 case "hello 2" -> answer(connection(words[1], trusting()));
                 case "enroll 3" -> answer(posting(byToken(connection(words[1], trusting())), words[2]));
-                case "secure 2" -> answer(connection(words[1], identified()));
-                case "secure 3" -> answer(pinned(connection(words[1], identified()), words[2].split(";")));
-                case "renew 3" -> answer(posting(connection(words[1], identified()), words[2]));
+                case "secure 2" -> answer(connection(words[1], identified(trusted())));
+                case "secure 3" -> answer(connection(words[1], identified(pinned(words[2]))));
+                case "renew 3" -> answer(posting(connection(words[1], identified(trusted())), words[2]));
                 default -> throw new IllegalArgumentException(USAGE);
             };
             System.out.println(answer);
@@ -52,22 +59,31 @@ public class Device {
 
     /** One-way TLS: the server proves itself by a CA in trust.p12, and by none of Java's own. */
     private static SSLContext trusting() throws GeneralSecurityException, IOException {
-        return context(null);
+        return context(null, trusted());
     }
 
     /** Mutual TLS: the device proves itself too. */
-    private static SSLContext identified() throws GeneralSecurityException, IOException {
+    private static SSLContext identified(X509ExtendedTrustManager trust) throws GeneralSecurityException, IOException {
         KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
         keys.init(store("device.p12"), password());
-        return context(keys);
+        return context(keys.getKeyManagers(), trust);
     }
 
-    private static SSLContext context(KeyManagerFactory keys) throws GeneralSecurityException, IOException {
+    private static SSLContext context(KeyManager[] keys, TrustManager trust) throws GeneralSecurityException {
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(keys, new TrustManager[] {trust}, null);
+        return context;
+    }
+
+    private static X509ExtendedTrustManager trusted() throws GeneralSecurityException, IOException {
         TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
         trust.init(store("trust.p12"));
-        SSLContext context = SSLContext.getInstance("TLS");
-        context.init(keys == null ? null : keys.getKeyManagers(), trust.getTrustManagers(), null);
-        return context;
+        return (X509ExtendedTrustManager) trust.getTrustManagers()[0];
+    }
+
+    /** Trusts, of those whom trust.p12 leads to, only a server whose key is one of these pins. */
+    private static X509ExtendedTrustManager pinned(String pins) throws GeneralSecurityException, IOException {
+        return new Pinned(trusted(), List.of(pins.split(";")));
     }
 
     private static HttpsURLConnection connection(String url, SSLContext context) throws IOException {
@@ -77,20 +93,6 @@ public class Device {
         connection.setSSLSocketFactory(context.getSocketFactory());
         connection.setConnectTimeout(10_000);
         connection.setReadTimeout(30_000);
-        return connection;
-    }
-
-    /** Connects, and refuses a server whose key is none of these pins, written as curl's --pinnedpubkey takes them. */
-    private static HttpsURLConnection pinned(HttpsURLConnection connection, String[] pins)
-            throws GeneralSecurityException, IOException {
-        connection.connect();
-        byte[] key = connection.getServerCertificates()[0].getPublicKey().getEncoded();
-        byte[] digest = MessageDigest.getInstance("SHA-256").digest(key);
-        String shown = "sha256//" + Base64.getEncoder().encodeToString(digest);
-        if (!List.of(pins).contains(shown)) {
-            connection.disconnect();
-            throw new SSLException("the server's key is not pinned: " + shown);
-        }
         return connection;
     }
 
@@ -141,5 +143,70 @@ public class Device {
 
     private static String read(String path) throws IOException {
         return Files.readString(Path.of(path)).strip();
+    }
+
+    /**
+     * The usual verification, and then pins, written as curl's --pinnedpubkey takes them. Part of the handshake: Java makes
+     * a new connection by itself where the first one is cut off.
+     */
+    private static class Pinned extends X509ExtendedTrustManager {
+        private final X509ExtendedTrustManager usual;
+        private final List<String> pins;
+
+        Pinned(X509ExtendedTrustManager usual, List<String> pins) {
+            this.usual = usual;
+            this.pins = pins;
+        }
+
+        private void requirePinned(X509Certificate server) throws CertificateException {
+            String shown;
+            try {
+                byte[] digest = MessageDigest.getInstance("SHA-256").digest(server.getPublicKey().getEncoded());
+                shown = "sha256//" + Base64.getEncoder().encodeToString(digest);
+            } catch (NoSuchAlgorithmException impossible) {
+                throw new CertificateException(impossible);
+            }
+            if (!pins.contains(shown)) {
+                throw new CertificateException("the server's key is not pinned: " + shown);
+            }
+        }
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String kind, Socket socket) throws CertificateException {
+            usual.checkServerTrusted(chain, kind, socket);
+            requirePinned(chain[0]);
+        }
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String kind, SSLEngine engine) throws CertificateException {
+            usual.checkServerTrusted(chain, kind, engine);
+            requirePinned(chain[0]);
+        }
+
+        @Override
+        public void checkServerTrusted(X509Certificate[] chain, String kind) throws CertificateException {
+            usual.checkServerTrusted(chain, kind);
+            requirePinned(chain[0]);
+        }
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String kind, Socket socket) throws CertificateException {
+            usual.checkClientTrusted(chain, kind, socket);
+        }
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String kind, SSLEngine engine) throws CertificateException {
+            usual.checkClientTrusted(chain, kind, engine);
+        }
+
+        @Override
+        public void checkClientTrusted(X509Certificate[] chain, String kind) throws CertificateException {
+            usual.checkClientTrusted(chain, kind);
+        }
+
+        @Override
+        public X509Certificate[] getAcceptedIssuers() {
+            return usual.getAcceptedIssuers();
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -39,11 +40,16 @@ def example(request, typed, tmp_path) -> Example:
     return typed(request.param).copied(tmp_path)
 
 
+def serve_as_localhost(server: Server, pair: Path) -> None:
+    """Write a new key, and a good certificate of it for `localhost`, into a PEM file."""
+    certificate, key = server.inside("sign_a_server", "localhost").split("#\n")
+    pair.write_text(certificate + key)
+
+
 @pytest.fixture(scope="session")
 def recorder(server, tmp_path_factory) -> Iterator[Recorder]:
     """A server with a good certificate for `localhost`, which remembers what it is sent."""
-    certificate, key = server.inside("sign_a_server", "localhost").split("#\n")
     pair = tmp_path_factory.mktemp("recorder") / "pair.pem"
-    pair.write_text(certificate + key)
+    serve_as_localhost(server, pair)
     with recording(pair, server.demo / "ca-chain.pem") as running:
         yield running

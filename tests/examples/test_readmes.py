@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
     serialize_key_and_certificates,
 )
 
+from pki.core import pins
+from tests.examples.conftest import serve_as_localhost
+from tests.examples.cutting import cutting
 from tests.examples.folders import PROGRAMS, Example
 from tests.proxies.impostor import Authority
 
@@ -120,6 +123,22 @@ def test_a_server_with_another_key_is_refused(typed, name):
     example = typed(name)
     (line,) = example.lines("/secure", "$pins")
     refused(example, "the server's key is not pinned", f"pins={WRONG_PIN}; {line}")
+
+
+def test_java_pins_hold_for_the_connection_that_it_makes_by_itself(typed, server, tmp_path):
+    """The first one, to a server whose key is pinned, is cut off, and Java makes another without a word."""
+    example = typed("java")
+    first, then = tmp_path / "first.pem", tmp_path / "then.pem"
+    for pair in (first, then):
+        serve_as_localhost(server, pair)
+    key = x509.load_pem_x509_certificate(first.read_bytes()).public_key()
+    (line,) = example.lines("/secure", "$pins")
+    with cutting(first, then) as attacked:
+        refused(
+            example, "the server's key is not pinned", f"pins=sha256//{pins.spki_pin(key)}; {line}", attacked
+        )
+    assert attacked.connections == 2, "Java made no other connection"
+    assert [heard[:11] for heard in attacked.heard] == [b"GET /secure"]
 
 
 def test_the_pin_that_openssl_computes_is_in_the_trust_bundle(typed):
