@@ -58,6 +58,10 @@ class PinnedAdapter(HTTPAdapter):
     def init_poolmanager(self, *words, **options) -> None:
         super().init_poolmanager(*words, **options, ssl_context=self._context)
 
+    # What goes through a proxy (HTTPS_PROXY of the environment, too) has managers of its own.
+    def proxy_manager_for(self, proxy: str, **options):
+        return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
+
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:

@@ -20,6 +20,7 @@ from pki.core import pins
 from tests.examples.conftest import serve_as_localhost
 from tests.examples.cutting import cutting
 from tests.examples.folders import PROGRAMS, Example
+from tests.examples.tunnels import tunnelling
 from tests.proxies.impostor import Authority
 
 CRASHES = ("Traceback", "Exception in thread", "    at ", "panic:")  # of Python, Java, Node and Java, Go
@@ -176,6 +177,11 @@ def test_python_pins_hold_with_each_kind_of_connection(typed, client):
     (fetching,) = example.lines("pins=")
     assert b"mutual trust" in example.sh(f'{fetching}\n{line} "$pins"').stdout
     refused(example, "the server's key is not pinned", f"{line} {WRONG_PIN}")
+    with tunnelling() as proxy:
+        through = f"export no_proxy= NO_PROXY= https_proxy={proxy.url}; {line}"
+        assert b"mutual trust" in example.sh(f'{fetching}\n{through} "$pins"').stdout
+        refused(example, "the server's key is not pinned", f"{through} {WRONG_PIN}")
+    assert proxy.made == 2
 
 
 def test_a_wrong_token_is_refused_and_what_there_is_stays(example):
