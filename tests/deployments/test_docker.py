@@ -7,7 +7,7 @@ from tests.clients import needs, run
 from tests.deployments.compose import composed
 from tests.deployments.images import DOCKERFILE, copied, instructions
 from tests.deployments.settings import READ
-from tests.server import ROOT
+from tests.server import LISTENERS, ROOT
 
 FOLDER = DOCKERFILE.parent
 
@@ -49,6 +49,12 @@ def test_compose_keeps_secrets_in_files_and_containers_small(tmp_path):
     assert not any(secret in json.dumps(services) for secret in secrets)
     (tmp_path / ".env").unlink()
     assert b"PORTAL_HOSTNAMES" in run("docker-compose", "config", cwd=tmp_path).stderr
+
+
+def test_compose_publishes_the_console_on_the_loopback_alone(tmp_path):
+    published = composed(tmp_path)["hatchery"]["ports"]
+    assert len(published) == len(LISTENERS)
+    assert [port for port in published if "8446" in str(port)] == ["127.0.0.1:8446:8446/tcp"]
 
 
 def test_the_secrets_of_files_reach_a_command_and_no_command_line(tmp_path):

@@ -145,12 +145,22 @@ def ready(tmp_path) -> Iterator[socket.socket]:
         yield listening
 
 
+def test_no_network_reaches_the_console_before_somebody_says_so(machine):
+    hosts = {
+        name: Service(machine, "hatchery@.service", name).environment["PORTAL_BIND_HOST"]
+        for name in LISTENERS
+    }
+    assert hosts.pop("console") == "127.0.0.1"
+    assert set(hosts.values()) == {"0.0.0.0"}  # noqa: S104  devices are to reach these
+
+
 def test_the_services_lines_serve_each_listener_by_itself_over_one_folder(machine, ready):
     """One walk, because each process takes a second of the processor to start."""
     settings, ports = on_this_machine()
     with (machine / "etc/hatchery/hatchery.env").open("a") as file:
         file.writelines(f"{name}={value}\n" for name, value in settings.items())
-    (machine / "etc/hatchery/console.env").write_text("PORTAL_SESSION_SECONDS=600\n")
+    with (machine / "etc/hatchery/console.env").open("a") as file:
+        file.write("PORTAL_SESSION_SECONDS=600\n")
     data = machine / "var/lib/hatchery"  # StateDirectory=
     data.mkdir(parents=True, mode=0o700)
     Server(data).copy_tables()  # what `migrate` makes from nothing, it makes in other tests
