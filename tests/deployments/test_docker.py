@@ -2,10 +2,15 @@
 
 import json
 import re
+from pathlib import Path
+
+import environ
+import pytest
 
 from tests.clients import needs, run
 from tests.deployments.compose import composed
 from tests.deployments.images import DOCKERFILE, copied, instructions
+from tests.deployments.programs import blocks
 from tests.deployments.settings import READ
 from tests.server import LISTENERS, ROOT
 
@@ -55,6 +60,22 @@ def test_compose_publishes_the_console_on_the_loopback_alone(tmp_path):
     published = composed(tmp_path)["hatchery"]["ports"]
     assert len(published) == len(LISTENERS)
     assert [port for port in published if "8446" in str(port)] == ["127.0.0.1:8446:8446/tcp"]
+
+
+def test_copies_of_the_database_and_the_keys_are_for_their_owner_alone():
+    (lines,) = (block.splitlines() for block in blocks(FOLDER / "README.md", "console") if "pg_dump" in block)
+    (begun,) = (number for number, line in enumerate(lines) if line == "$ umask 077")
+    written = [number for number, line in enumerate(lines) if re.search(r">\w", line)]
+    assert len(written) == 2
+    assert begun < min(written)
+
+
+@pytest.mark.parametrize("file", ["kubernetes/README.md", "systemd/hatchery.env"])
+def test_a_database_of_another_machine_has_to_prove_itself(file):
+    (url,) = re.findall(r"postgres://[^\s']+", (FOLDER.parent / file).read_text())
+    options = environ.Env.db_url_config(url)["OPTIONS"]
+    assert options["sslmode"] == "verify-full"
+    assert Path(options["sslrootcert"]).is_absolute()
 
 
 def test_the_secrets_of_files_reach_a_command_and_no_command_line(tmp_path):
