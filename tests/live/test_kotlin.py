@@ -67,7 +67,9 @@ def stranger(folder: Path) -> Path:
 def test_a_device_in_kotlin_enrolls_is_let_in_and_renews_and_trusts_nobody_else(server, tmp_path):
     """One walk, because the compiler is what costs."""
     stdlib = needs_file(
-        COMPILER / "kotlin-stdlib.jar", package="tests/live/kotlin", installer="npm ci --prefix"
+        COMPILER / "kotlin-stdlib.jar",
+        package="tests/live/kotlin",
+        installer="npm ci --ignore-scripts --prefix",
     )
     libraries = [needs_file(path, package="libokhttp-java") for path in LIBRARIES]
     path = os.pathsep.join(map(str, (stdlib, *libraries)))
