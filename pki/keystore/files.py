@@ -1,13 +1,16 @@
 """Files that nobody else may read, written whole or not at all, and locks beside them."""
 
+import errno
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
+# What file systems without hard links say to link(2).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 _MARK = 8  # random bytes in the name of a file that is being written
 _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _MARK}}}")
 
@@ -19,10 +22,11 @@ def make_private_folder(path: Path) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Write `data` to `path` with mode 0600, so that a crash leaves the old file or the new one.
+def write_private(path: Path, data: bytes, *, replace: bool = True, mode: int = 0o600) -> None:
+    """Write `data` to `path`, so that a crash leaves the old file or the new one.
 
-    With `replace` false, FileExistsError if there is a file already, even one made this moment.
+    With `replace` false, FileExistsError if there is a file already, even one made this moment. `mode` is for
+    what others may read.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(_MARK)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -30,14 +34,34 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            if mode != 0o600:
+                with suppress(PermissionError):  # FAT has no modes: there it is as it is mounted
+                    os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         if replace:
             temporary.replace(path)
         else:
-            os.link(temporary, path)
+            _put_new(temporary, path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _put_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        return
+    # On FAT, as on a USB stick, the name is taken first: a crash between the two leaves an empty file.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        temporary.replace(path)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def temporaries(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Private files: their owner's alone, and whole whatever happens."""
 
+import errno
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,43 @@ def test_of_many_who_write_without_replace_one_wins_and_the_others_are_told(tmp_
         (winner,) = [number for number in pool.map(write, range(8)) if number is not None]
     assert (tmp_path / "key").read_bytes() == bytes([winner]) * 1000
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_mode_that_is_asked_for_is_that_of_the_file_whatever_the_umask(tmp_path):
+    os.umask(0o077)
+    write_private(tmp_path / "certificate", b"new", replace=False, mode=0o644)
+    assert mode(tmp_path / "certificate") == 0o644
+
+
+@pytest.fixture(params=[errno.EPERM, errno.ENOTSUP, errno.ENOSYS], ids=errno.errorcode.get)
+def fat(request, monkeypatch):
+    """A file system without hard links and modes, as on a USB stick."""
+
+    def refuse(*args, **kwargs):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr("os.link", refuse)
+    if request.param == errno.EPERM:
+        monkeypatch.setattr("os.fchmod", refuse)
+
+
+@pytest.mark.usefixtures("fat")
+def test_where_there_are_no_hard_links_a_new_file_is_written_and_none_is_overwritten(tmp_path):
+    write_private(tmp_path / "new", b"first", replace=False, mode=0o644)
+    with pytest.raises(FileExistsError):
+        write_private(tmp_path / "new", b"second", replace=False, mode=0o644)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"new": b"first"}
+
+
+@pytest.mark.usefixtures("fat")
+def test_where_there_are_no_hard_links_what_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("stick removed")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="stick removed"):
+        write_private(tmp_path / "new", b"new", replace=False)
+    assert not [*tmp_path.iterdir()]
 
 
 # Each step at which a machine can stop; os.link and Path.replace put the new file in its place.

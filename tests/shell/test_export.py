@@ -1,6 +1,7 @@
 """`manage.py export`: files for clients, of what is public, and of a key that its owner brings along."""
 
 import io
+import os
 import plistlib
 import stat
 import sys
@@ -289,6 +290,33 @@ def test_that_a_key_was_here_is_on_record_and_the_key_is_not(ca, door, key, out,
     assert scalar not in kept
     assert PASSWORD not in kept
     assert keystore().copies().keys() == {each.name for each in folder().glob("*.pem")}
+
+
+def test_what_could_not_be_written_is_not_on_record_as_exported(door, key, password, tmp_path):
+    nowhere = str(tmp_path / "nowhere" / "door.p12")
+    words = ("--device", "door-1", "--form", "pkcs12", "--key", key, "--password-file", password)
+    assert "cannot be written" in fails("export", *words, "--out", nowhere)
+    assert not AuditEvent.objects.filter(kind="certificate.exported").exists()
+
+
+def test_a_file_that_is_swapped_for_a_link_gives_away_nothing_of_what_the_link_names(
+    out, tmp_path, monkeypatch
+):
+    """By whoever may write into that folder, in the moment after the file is there."""
+    mine = tmp_path / "mine"
+    mine.write_text("private")
+    mine.chmod(0o600)
+    link = os.link
+
+    def then_swap(source, target):
+        link(source, target)
+        target.unlink()
+        target.symlink_to(mine)
+
+    monkeypatch.setattr(os, "link", then_swap)
+    prints("export", "--roots", "--form", "roots", "--out", str(out))
+    assert out.is_symlink()
+    assert mode(mine) == 0o600
 
 
 @pytest.mark.parametrize("form", WITH_A_KEY)

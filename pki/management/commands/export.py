@@ -74,7 +74,9 @@ class Command(ServiceCommand):
         if key is None:
             self._deliver(making.made(files.form(form), subject, now, naming), out)
         else:
-            self._with_key(form, out, certificate, key, naming, now, options)
+            if certificate is None:
+                raise CommandError("A key goes with one certificate: name it by --device or --serial.")
+            self._with_key(form, out, certificate, subject, key, naming, now, options)
         if certificate is not None:
             standing = standings.of(certificate, now)
             if not standing.is_good:
@@ -85,29 +87,21 @@ class Command(ServiceCommand):
         self,
         form: str,
         out: str | None,
-        certificate: Certificate | None,
+        certificate: Certificate,
+        subject: Subject,
         key: str,
         naming: Naming,
         now: datetime,
         options: dict[str, Any],
     ) -> None:
-        if certificate is None:
-            raise CommandError("A key goes with one certificate: name it by --device or --serial.")
         container = Container(form)
         owned = _key(key, options["key_passphrase_file"])
         key_files.require_fits(owned, certificate.parsed)  # said before a password is made up
         password = _password(container, options)
-        file = identities.export(
-            container,
-            certificate,
-            owned,
-            password,
-            Actor.shell(),
-            now,
-            above=Above(options["ca"]),
-            naming=naming,
-        )
+        above = Above(options["ca"])
+        file = identities.packed(container, subject, owned, password, now, above=above, naming=naming)
         self._deliver(file, out, whoever="has it" if password is None else "has it and its password")
+        identities.record_export(container, certificate, Actor.shell(), now)
         if options["generate_password"]:
             say = self.stderr if out in (None, "-") else self.stdout
             say.write(f"Its password, which is shown this once: {password}")
@@ -118,9 +112,7 @@ class Command(ServiceCommand):
             return
         path = Path(str(out))
         try:
-            write_private(path, file.content, replace=False)
-            if not file.is_secret:
-                path.chmod(0o644)
+            write_private(path, file.content, replace=False, mode=0o600 if file.is_secret else 0o644)
         except FileExistsError:
             raise CommandError(_is_there(path)) from None
         except OSError as error:

@@ -17,7 +17,7 @@ from pki.services.audit import Actor
 from pki.services.exporting import making
 from pki.services.exporting.files import APPLE, PEM, File, file_name
 from pki.services.exporting.making import Naming
-from pki.services.exporting.subjects import Subject, of_certificate
+from pki.services.exporting.subjects import Subject
 from pki.services.transactions import writing
 
 _PKCS12 = "application/x-pkcs12"
@@ -85,23 +85,11 @@ def packed(
     return File(f"{file_name(subject.name)}{suffix}", content, content_type, is_secret=True)
 
 
-@sensitive_variables("key", "password")
-def export(
-    container: Container,
-    certificate: Certificate,
-    key: IssuerKey,
-    password: str | None,
-    actor: Actor,
-    now: datetime,
-    *,
-    above: Above = Above.CHAIN,
-    naming: Naming | None = None,
-) -> File:
-    """The same for a certificate on record, whose owner brought its key along; the audit trail says so.
+def record_export(container: Container, certificate: Certificate, actor: Actor, now: datetime) -> None:
+    """Say in the audit trail that such a file was made for an owner who brought the key along.
 
-    Raises as `packed`.
+    For when the file is where it was asked for: what could not be written was not exported.
     """
-    file = packed(container, of_certificate(certificate), key, password, now, above=above, naming=naming)
     with writing():
         audit.record(
             "certificate.exported",
@@ -111,7 +99,6 @@ def export(
             certificate=certificate,
             container=str(container),
         )
-    return file
 
 
 @sensitive_variables("key", "password", "secret", "file")
