@@ -33,6 +33,7 @@ _EXTENSIONS = {
 _KEY_USAGES = {"digitalSignature", "keyEncipherment", "keyAgreement", "nonRepudiation", "dataEncipherment"}
 _OLD_TYPES = {"client": ExtendedKeyUsage.CLIENT_AUTH, "server": ExtendedKeyUsage.SERVER_AUTH}
 _MOST_DAYS = 10 * 366
+_MOST_TOLD = 2_000  # rows of a page; openssl.cnf has some 30
 _OF_SERVERS = {names.SanKind.DNS, names.SanKind.IP}  # what a TLS client looks for (RFC 9525 6.1)
 
 
@@ -60,8 +61,13 @@ class Wishes:
     told: list[Told] = field(default_factory=list)
 
     def tell(self, entry: Entry, becomes: str) -> None:
-        """Say what becomes of a line."""
-        value = "***" if entry.name in _SECRETS else entry.value
+        """Say what becomes of a line. Raises ConfigRefused if there is more to say than anybody reads."""
+        if len(self.told) == _MOST_TOLD:
+            raise ConfigRefused(
+                f"There is more to say of this file than {_MOST_TOLD:,} lines; give the part that is about "
+                "requests."
+            )
+        value = "***" if entry.name in _SECRETS else entry.value[:120]
         written = f"{entry.name} = {value}"
         self.told.append(Told(entry.line, written[:120], becomes))
 

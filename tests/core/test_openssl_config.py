@@ -302,6 +302,9 @@ REFUSED = {
     "a CSR": ("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n", "Line 1 is neither"),
     "too large": ("#" * 70_000, "more than 64 KiB"),
     "a bomb": (BOMB, "becomes larger"),
+    "thousands of names": (
+        f"[req]\nreq_extensions=e\n[e]\nsubjectAltName={'IP:::1,' * 9_000}", "more to say of this file",
+    ),
 }  # fmt: skip
 
 
