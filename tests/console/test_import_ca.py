@@ -7,17 +7,18 @@ from html import unescape
 
 import pytest
 import time_machine
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from pki.models import Certificate, Device, Issuer, Profile
+from pki.models import Certificate, Device, Issuer, Profile, RevokedSerial
 from pki.services.trusting import published_roots
 from tests.console.browser import changelist
 from tests.console.conftest import browser, staff
-from tests.services.cast import TESTER, everything
+from tests.services.cast import TESTER, everything, issue, registered
 from tests.services.moving_cast import PASSPHRASE, OldCa
 
 URL = "/admin/pki/issuer/import/"
@@ -167,6 +168,22 @@ def test_who_may_not_do_all_that_it_does_brings_the_ca_alone(file, missing, ca, 
     assert everything() == before
     person.post(URL, **upload(old, "certificate", "key"))
     assert Issuer.objects.filter(name="Example Root CA").exists()
+    person.post(URL, **upload(old, "certificate", file))
+    assert not Certificate.objects.filter(issuer__name="Example Root CA").exists()
+    assert not RevokedSerial.objects.exists()
+
+
+def test_an_index_revokes_nothing_of_an_issuer_that_was_made_here(ada, old, now):
+    door = issue(registered("door-1", now), now)
+    old.write("ca.pem", door.issuer.certificate.public_bytes(Encoding.PEM))
+    line = (
+        f"R\t{door.not_after:%y%m%d%H%M%SZ}\t260102030405Z\t{int(door.serial, 16):X}\tunknown\t/CN=door-1\n"
+    )
+    old.write("index.txt", line.encode())
+    before = everything()
+    refused = unescape(ada.post(URL, **upload(old, "certificate", "index")).content.decode())
+    assert f"{door.issuer} was made here, not imported" in refused
+    assert everything() == before
 
 
 def test_a_page_of_somebody_else_imports_nothing(ca, old):

@@ -11,7 +11,7 @@ from pki.core import authority_files, chains, names, pins, reading
 from pki.core.authority_files import AuthorityRefused, Brought
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError, keystore
-from pki.models import Certificate, Issuer, Profile, RevokedSerial
+from pki.models import AuditEvent, Certificate, Issuer, Profile, RevokedSerial
 from pki.services.audit import Actor
 from pki.services.issuing import authorities, listener_certificates, profiles
 from pki.services.issuing.dependence import with_those_below
@@ -82,6 +82,18 @@ def require_importable(brought: Brought, now: datetime) -> None:
 def find(certificate: x509.Certificate) -> Issuer | None:
     """The issuer that has exactly this certificate."""
     return Issuer.objects.filter(fingerprint=pins.fingerprint_of(certificate)).first()
+
+
+def require_imported(issuer: Issuer) -> None:
+    """Raise AuthorityRefused for an issuer that was made here: all that it has issued is here already, and
+    nobody else's index may revoke it.
+    """
+    imports = AuditEvent.objects.filter(kind="issuer.imported", detail__fingerprint=issuer.fingerprint)
+    if not imports.exists():
+        raise AuthorityRefused(
+            f"The issuer {issuer} was made here, not imported: all that it has issued is on record here. "
+            "Revoke its certificates on their pages, or with manage.py revoke."
+        )
 
 
 def require_new(certificate: x509.Certificate) -> None:

@@ -49,14 +49,16 @@ class Arrived:
 def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime) -> Arrived:
     """Make a CA an issuer, or go on with one that was brought before; with what it has issued.
 
-    Raises what `authority.key_of`, `authority.import_authority`, `arrivals.read` and `profiles.for_devices`
-    raise.
+    Raises what `authority.key_of`, `import_authority` and `require_imported`, `arrivals.read` and
+    `profiles.for_devices` raise.
     """
     if isinstance(found, Brought):
         # With what it has issued since, one that is here is gone on with.
         found = (authority.find(found.certificate) if luggage.has_certificates else None) or found
     if isinstance(found, Brought):
         authority.require_importable(found, now)
+    if isinstance(found, Issuer) and luggage.has_certificates:
+        authority.require_imported(found)
     # Before the transaction, which keeps others from writing: it takes seconds.
     read = None
     if luggage.has_certificates:
