@@ -92,6 +92,20 @@ def parse(text: str) -> Config:
     return Config({name: tuple(entries) for name, entries in sections.items()})
 
 
+def without_passwords(text: str) -> str:
+    """A file with `***` for each password, whether `input_password` or another one; its lines keep their
+    numbers.
+    """
+    lines: list[str] = []
+    is_rest = False  # of a password that goes on
+    for line in text.split("\n"):
+        name, sign, _ = line.partition("=")
+        is_password = is_rest or (bool(sign) and "password" in name.lower())
+        lines.append(("" if is_rest else f"{name}= ***") if is_password else line)
+        is_rest = is_password and _goes_on(line.removesuffix("\r"))
+    return "\n".join(lines)
+
+
 def _section(line: str) -> str:
     """The section that a line begins; empty if it begins none."""
     # No pattern: one with spaces on both sides of the name takes hours for a line of spaces.
@@ -107,13 +121,18 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     for number, raw in enumerate(lines, 1):
         first, before = begun or (number, "")
         whole = before + raw
-        if raw.endswith("\\") and not raw.endswith("\\\\") and number < len(lines):
+        if _goes_on(raw) and number < len(lines):
             begun = (first, whole[:-1])
             continue
         begun = None
         line = _uncommented(whole).strip()
         if line:
             yield first, line
+
+
+def _goes_on(raw: str) -> bool:
+    """Whether the next line belongs to this one."""
+    return raw.endswith("\\") and not raw.endswith("\\\\")
 
 
 def _uncommented(line: str) -> str:

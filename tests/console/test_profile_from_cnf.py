@@ -3,6 +3,7 @@
 import re
 from html import unescape
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -82,6 +83,41 @@ def test_what_cannot_be_read_is_said_and_leads_no_further(ada, url, sent, why):
     assert "/add/?" not in page
 
 
+# The secret is "hunter" with something behind it, wherever a file may have it.
+WITH_PASSWORDS = (
+    """
+output_password = hunter1
+[req]
+ Output_Password="hunter2"
+req::input_password = \\
+    hunter3 \\
+    hunter4
+attributes = more
+[more]
+challengePassword = hunter5
+"""
+    + REQ_EXT
+)
+
+
+@pytest.mark.parametrize("more", ["", "default_bits = many", "req::input_password = a$hunter6", "nonsense"])
+def test_no_password_of_the_file_is_shown_or_kept_by_the_browser(ada, url, more):
+    text = f"{WITH_PASSWORDS}\n[req]\n{more}\n"
+    for sent in ({"text": text}, {"text": "", "file": SimpleUploadedFile("a.cnf", text.encode())}):
+        answer = ada.post(url, **sent)
+        assert "hunter" not in answer.content.decode()
+        assert "no-store" in answer["Cache-Control"]
+        assert "Output_Password= ***" in unescape(answer.content.decode())
+    again = ada.post(url, text=text, file=SimpleUploadedFile("a.cnf", b"\xff"))
+    assert "hunter" not in again.content.decode()
+
+
+def test_a_line_after_a_password_keeps_its_number(ada, url):
+    page = unescape(ada.post(url, text=WITH_PASSWORDS).content.decode())
+    line = next(n for n, each in enumerate(WITH_PASSWORDS.split("\n"), 1) if each == "default_bits = 2048")
+    assert re.search(rf"<td>{line}</td>\s*<td class=\"mono\">default_bits = 2048", page)
+
+
 def test_who_may_not_add_profiles_does_not_get_here(ca, url):
     person = browser(staff("vera", "view_profile"))
     assert person.get(url).status_code == 403
@@ -139,6 +175,13 @@ def test_a_device_of_a_profile_for_servers_cannot_name_itself_after_hatchery(ca,
     asked = make_csr("door-1", key=private_key("RSA-2048"), sans=names)
     enrolled = enrollment.enroll(asked, token_for(device, now), ADDRESS, now)
     assert enrolled.certificate.sans == ["DNS:door-1.example"]
+
+
+def test_the_shell_tells_no_password(ca, file):
+    Path(file).write_text(WITH_PASSWORDS)
+    told = prints(*words(file), "--dry-run")
+    assert "Output_Password = ***" in told
+    assert "hunter" not in told
 
 
 def test_the_shell_refuses_what_cannot_be_stored(ca, file, tmp_path):

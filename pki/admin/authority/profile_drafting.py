@@ -41,10 +41,11 @@ class ConfigForm(forms.Form):
         upload = cleaned.get("file")
         if upload:
             cleaned["text"] = self._uploaded(upload)
-            # Shown in the box from now on: a browser does not choose a file again by itself.
-            self.data = {**dict(self.data.items()), "text": cleaned["text"]}
         elif not self.errors and not cleaned.get("text", "").strip():
             self.add_error("text", "Paste the file, or choose it.")
+        # Shown in the box from now on, of a file too: a browser does not choose one again by itself.
+        shown = openssl_config.without_passwords(cleaned.get("text") or self.data.get("text", ""))
+        self.data = {**dict(self.data.items()), "text": shown}
         return cleaned
 
     def _uploaded(self, upload: Any) -> str:

@@ -40,8 +40,8 @@ class Draft:
 
 
 def draft(text: str) -> Draft:
-    """What a `.cnf` would become. Raises ConfigRefused."""
-    wishes = openssl_wishes.read(openssl_config.parse(text))
+    """What a `.cnf` would become; no password of it is told, not even by a refusal. Raises ConfigRefused."""
+    wishes = openssl_wishes.read(openssl_config.parse(openssl_config.without_passwords(text)))
     fields = {
         "lifetime_seconds": wishes.days * _DAY if wishes.days else DEVICE_LIFETIME,
         "key_kinds": [KeyKind.RSA.value] if wishes.rsa_bits else all_key_kinds(),
