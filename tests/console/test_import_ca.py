@@ -88,6 +88,15 @@ def test_a_ca_alone_wants_a_profile_next_and_who_may_not_take_a_step_gets_no_lin
     assert list(steps(done)) == ["Make a CA below it"]
 
 
+def test_without_an_index_it_is_said_that_revocations_are_not_known(ada, old):
+    old.issue("door-1", 1, revoked="260102030405Z")
+    assert "names none of it" in unescape(ada.get(URL).content.decode())
+    assert "No index came with it" in ada.post(URL, **upload(old, "certificate", "key")).content.decode()
+    assert (
+        "No index came with it" not in ada.post(URL, **upload(old, "certificate", "index")).content.decode()
+    )
+
+
 REFUSED = {
     "nothing": ((), {}, "Choose the CA"),
     "no key": (("certificate",), {}, "Choose the CA's key too."),

@@ -393,6 +393,14 @@ def test_a_ca_that_its_root_revokes_later_is_compromised_everywhere(reason, old,
     assert "declared" not in prints("import_ca", *old.words[:2], *old.issued)
 
 
+def test_without_an_index_it_is_said_that_revocations_are_not_known(old):
+    old.issue("stolen", 1, CLIENT, revoked="260102030405Z,keyCompromise")
+    said = "The CA: No index came with it: "
+    assert said in warns("import_ca", *old.words)
+    assert said in warns("import_ca", *old.words[:2], *old.issued[2:])
+    assert said not in warns("import_ca", *old.words[:2], *old.issued)
+
+
 # --- What it has issued ---------------------------------------------------------------------------
 
 
@@ -441,12 +449,6 @@ def test_a_device_renews_with_its_old_certificate_in_hand_and_keeps_its_names(ol
     issued = Gadget("door-1").enroll(token_for(device, now), now)
     assert issued.certificate.parsed.subject == name("door-1")
     assert issued.certificate.sans == ["DNS:door-1.example"]
-
-
-def test_a_ca_without_its_index_is_remarked(old):
-    old.issue("door-1", 1)
-    assert "No index came with it" in warns("import_ca", *old.words)
-    assert "No index" not in warns("import_ca", *old.words[:2], *old.issued)
 
 
 @pytest.mark.parametrize("usage", [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), None])

@@ -67,7 +67,11 @@ class ImportForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="What the issuer is called. Empty: the CN of its certificate.",
     )
-    index = _file("index.txt", "What openssl ca has kept of what it issued.")
+    index = _file(
+        "index.txt",
+        "What openssl ca has kept of what it issued. Without it nothing that the CA has revoked is known "
+        "here: its CRL names none of it, and those certificates count as good.",
+    )
     certificates = _file(
         "The certificates that it issued",
         "All in one PEM file (cat newcerts/*.pem > all.pem). All files together have at most 1 MB; for more, "

@@ -15,8 +15,9 @@ from pki.services.moving.outcome import Outcome
 from pki.services.transactions import one_at_a_time, writing
 
 _NO_INDEX = (
-    "No index came with it: nothing that it has revoked so far is known here, and its next list names none "
-    "of it. If there is an index.txt, import again with it; if not, revoke here what was revoked."
+    "No index came with it: what it has revoked elsewhere is not known here, unless an earlier index said "
+    "it. The CRL names none of it, and those certificates count as good. Bring index.txt, or revoke them "
+    "here, before anybody relies on it."
 )
 _LOCK = hashlib.sha256(b"import").hexdigest()
 
@@ -63,19 +64,18 @@ def bring(found: Brought | Issuer, luggage: Luggage, actor: Actor, now: datetime
     read = None
     if luggage.has_certificates:
         read = arrivals.read(found.certificate, luggage.index, luggage.files or (), now)
-    remarks: tuple[str, ...] = ()
+    is_new = isinstance(found, Brought)
+    remarks = [_NO_INDEX] if luggage.index is None and (is_new or luggage.has_certificates) else []
     outcome = profile = None
     with authority.key_of(found) as key, writing():
         # The CA, its profile and its devices are looked for, and then made.
         one_at_a_time(_LOCK)
         if isinstance(found, Brought):
             issuer = authority.import_authority(found, key, actor, now, luggage.name)
-            remarks = tuple(authority_files.remarks(found.certificate))
-            if luggage.index is None:
-                remarks = (*remarks, _NO_INDEX)
+            remarks += authority_files.remarks(found.certificate)
         else:
             issuer = found
         if read is not None:
             profile = profiles.for_devices(issuer, luggage.profile, actor, now)
             outcome = arrivals.keep(issuer, read, profile, actor, now)
-    return Arrived(issuer, isinstance(found, Brought), remarks, outcome, profile)
+    return Arrived(issuer, is_new, tuple(remarks), outcome, profile)
