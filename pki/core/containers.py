@@ -18,7 +18,7 @@ from pki.core import der
 from pki.core.errors import UNREADABLE
 from pki.core.findings import Severity
 from pki.core.parts import Kind, Recognised
-from pki.core.reading import public_key
+from pki.core.reading import is_ca, public_key
 
 # OWASP asks for 600,000 and Apple writes up to 10 million; more would keep a server busy.
 MOST_ROUNDS = 10_000_000
@@ -45,8 +45,11 @@ def _certificate(data: bytes, origin: str, password: str, into: Recognised) -> b
     return True
 
 
-def _add_certificate(certificate: x509.Certificate, origin: str, into: Recognised) -> None:
-    into.add(Kind.CERTIFICATE, origin, certificate=certificate, key=public_key(certificate))
+def _add_certificate(
+    certificate: x509.Certificate, origin: str, into: Recognised, *, is_to_trust: bool = False
+) -> None:
+    key = public_key(certificate)
+    into.add(Kind.CERTIFICATE, origin, certificate=certificate, key=key, is_to_trust=is_to_trust)
 
 
 def _request(data: bytes, origin: str, password: str, into: Recognised) -> bool:
@@ -262,8 +265,17 @@ def _open_pkcs12(data: bytes, origin: str, password: str, into: Recognised) -> N
             "Give the password that it was exported with.",
         )
         return
+    certificates = [each.certificate for each in (opened.cert, *opened.additional_certs) if each is not None]
+    is_to_trust = opened.key is None and bool(certificates) and all(map(is_ca, certificates))
     if opened.key is not None:
         _add_private_key(opened.key.public_key(), origin, into, encrypted=bool(password))
+    elif is_to_trust:
+        into.found(
+            "p12_trust_store",
+            Severity.NOTE,
+            "This PKCS#12 file holds certificates of CAs and no private key: it is a trust store.",
+            "Give it to those who are to trust these CAs; a device's own file holds its key too.",
+        )
     else:
         into.found(
             "p12_without_key",
@@ -271,9 +283,8 @@ def _open_pkcs12(data: bytes, origin: str, password: str, into: Recognised) -> N
             "This PKCS#12 file holds no private key: who imports it cannot prove anything with it.",
             "Export the certificate together with its key.",
         )
-    certificates = [each.certificate for each in (opened.cert, *opened.additional_certs) if each is not None]
     for certificate in certificates:
-        _add_certificate(certificate, origin, into)
+        _add_certificate(certificate, origin, into, is_to_trust=is_to_trust)
     if opened.cert is None and opened.key is not None:
         into.found(
             "p12_without_certificate",

@@ -50,8 +50,11 @@ def diagnose(recognised: Recognised, circumstances: Circumstances) -> list[Findi
 
 
 def leaves_of(recognised: Recognised) -> list[Part]:
-    """The certificates that are shown as somebody's own: no CAs; or the first of nothing but CAs."""
-    parts = recognised.of(Kind.CERTIFICATE)
+    """The certificates that are shown as somebody's own: no CAs; or the first of nothing but CAs.
+
+    Of a trust store none is.
+    """
+    parts = [part for part in recognised.of(Kind.CERTIFICATE) if not part.is_to_trust]
     leaves = [part for part in parts if not reading.is_ca(_of(part))]
     return leaves or parts[:1]
 

@@ -66,7 +66,7 @@ def _pin(part: Part) -> str:
 
 
 def _order(recognised: Recognised, leaves: Sequence[Part]) -> Iterator[Finding]:
-    parts = recognised.of(Kind.CERTIFICATE)
+    parts = [part for part in recognised.of(Kind.CERTIFICATE) if not part.is_to_trust]
     if len(parts) > 1 and leaves and not _is_ca(leaves[0]) and parts[0] is not leaves[0]:
         yield Finding(
             "chain_order",

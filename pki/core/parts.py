@@ -41,6 +41,7 @@ class Part:
     ocsp_answer: ocsp.OCSPResponse | None = None
     key: PublicKeyTypes | None = None  # its public key, of a private key the public half
     source: str = ""  # the file, or the server, that it came from; empty for a paste
+    is_to_trust: bool = False  # a CA's certificate in a trust store, which nobody shows as the own one
 
     @property
     def title(self) -> str:

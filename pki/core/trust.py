@@ -143,10 +143,14 @@ def _issuer_name(certificate: x509.Certificate) -> str:
 # --- The store itself -----------------------------------------------------------------------------
 
 
+# What is said of a file that is shown as an identity, or that it is a trust store, which is known here.
+_OF_AN_IDENTITY = frozenset({"p12_without_key", "p12_trust_store"})
+
+
 def of_store(recognised: Recognised, now: datetime) -> Iterator[Finding]:
     """What is wrong with a trust store by itself; what was found while reading it comes first."""
     store = recognised.source
-    yield from recognised.findings
+    yield from (each for each in recognised.findings if each.code not in _OF_AN_IDENTITY)
     held = [part.certificate for part in recognised.of(Kind.CERTIFICATE) if part.certificate is not None]
     if not held:
         yield Finding(

@@ -90,6 +90,8 @@ def files(door, tmp_path):
         "door.csr": door.csr,
         "door.p12": pkcs12.serialize_key_and_certificates(b"door", door.key, leaf, chain, secret),
         "keyless.p12": pkcs12.serialize_key_and_certificates(b"door", None, leaf, chain, secret),
+        "truststore.p12": bundles.java_truststore([authorities.root_of(door.certificate.issuer).certificate]),
+        "other-truststore.p12": bundles.java_truststore([cast.ca().root]),
         "ca.pem": bundles.pem([authorities.root_of(door.certificate.issuer).certificate]),
         "other-ca.pem": pem(cast.ca().root),
         "empty.pem": b"",
@@ -116,6 +118,32 @@ def test_what_belongs_together_is_not_refused(files):
         status, printed = diagnosed(*(each if each.startswith("--") else files / each for each in names))
         assert status == GOOD, printed
         assert printed.endswith("Nothing here says that it would be refused.\n")
+
+
+@pytest.mark.parametrize("store", ["truststore.p12", "other-truststore.p12"])
+def test_a_trust_store_needs_no_key(files, store):
+    status, codes = found(files / store)
+    assert (status, "p12_trust_store" in codes) == (GOOD, True)
+    assert not codes & {"p12_without_key", "ca_as_leaf", "self_signed", "unknown_issuer", "eku_missing"}
+
+
+def test_a_pkcs12_file_is_a_trust_store_like_any_other(files):
+    assert found(files / "door.pem", "--cacert", files / "truststore.p12") == found(
+        files / "door.pem", "--cacert", files / "ca.pem"
+    )
+    status, codes = found(files / "door.pem", "--cacert", files / "other-truststore.p12")
+    assert (status, "trust_store_lacks_ca" in codes) == (REFUSED, True)
+    keyless = (files / "keyless.p12", "--password-file", files / "pw.txt")
+    assert found(files / "door.pem", "--cacert", *keyless)[0] == GOOD
+    assert "p12_without_key" in found(*keyless)[1]
+
+
+def test_a_server_whose_root_is_in_a_pkcs12_file_is_trusted(files, now):
+    ca = cast.ca()
+    with serving(files, pem(certificate(now, *LOCAL), ca.issuing)) as port:
+        status, codes = found(f"localhost:{port}", "--cacert", files / "other-truststore.p12")
+    assert (status, "chain_trusted" in codes) == (GOOD, True)
+    assert "p12_without_key" not in codes
 
 
 MISTAKES = {
