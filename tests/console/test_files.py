@@ -3,10 +3,13 @@
 import base64
 import plistlib
 import re
+from html import unescape
+from io import StringIO
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+from django.core.management import call_command
 
 from pki.core import bundles
 from pki.keystore import folder, keystore
@@ -19,6 +22,7 @@ from tests.console.conftest import browser, staff
 from tests.console.test_issuing import made, text
 from tests.services.bundles_cast import the_issuing, the_root
 from tests.services.cast import SECOND, TESTER, change_state, everything, issue, registered
+from tests.services.moving_cast import OldCa
 
 OF_CERTIFICATES = [form for form in Form if form.kind.of is Of.CERTIFICATE]
 OF_TRUST = [form for form in Form if form.kind.of is Of.TRUST]
@@ -85,6 +89,31 @@ def test_people_find_the_names_that_they_look_for(ada, door, certificate):
     ):
         assert words in shown
     assert f"manage.py export --serial {certificate.serial} --form pkcs12 --key door-1.key" in shown
+
+
+EVIL = ["$(touch x)'; y", "`touch x`", '"; touch x #', "a\ntouch x\n", "../../door", "-rf", "door 1"]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_a_name_that_another_ca_gave_is_no_command_for_who_copies_it(ada, ca, now, tmp_path, evil):
+    old = OldCa(tmp_path / "old", now)
+    old.issue(evil, 7, line=False)
+    certificates = ("--certs", f"{old.folder}/newcerts")
+    call_command("import_ca", *old.words, *certificates, stdout=StringIO(), stderr=StringIO())
+    certificate = Certificate.objects.get(serial="7")
+    assert certificate.common_name == evil
+    for row in (certificate, certificate.device):
+        shown = re.search(r'id="export"[^>]*>([^<]*)<', text(ada.get(page(row))))[1]
+        # What a shell makes of it: each of its words in a line.
+        command = 'python() { for word; do echo "$word"; done; }\n' + unescape(shown)
+        done = run("sh", "-c", command, cwd=tmp_path)
+        words = done.stdout.splitlines()
+        assert (done.returncode, done.stderr, len(words)) == (0, b"", 10), words
+        assert words[:4] == [b"manage.py", b"export", b"--serial", b"7"]
+        key, out = words[7], words[9]
+        assert re.fullmatch(rb"\w[\w.-]*\.key", key)
+        assert out == key.removesuffix(b".key") + b".p12"
+        assert not (tmp_path / "x").exists()
 
 
 def test_an_issuers_files_are_for_trusting_its_root(ada, ca, tmp_path):

@@ -1,5 +1,8 @@
 """`manage.py campaign`: all that the console does with campaigns."""
 
+import re
+import shlex
+
 import pytest
 
 from pki.management.commands.campaign import DEEDS
@@ -36,6 +39,13 @@ def test_a_campaign_is_led_from_its_draft_to_its_end(fleet):
     assert "3 of 3 moved (100 %)" in shown
     started = AuditEvent.objects.get(kind="campaign.started")
     assert started.actor.startswith("shell")
+
+
+def test_the_line_that_starts_it_is_one_for_a_shell(fleet):
+    name = "$(touch x)'; y"
+    line = re.search(r"Start it with: python manage.py (.*)", drafted(name))[1]
+    assert shlex.split(line) == ["campaign", "start", name]
+    assert "'$(touch x)'" in line
 
 
 def test_what_came_back_is_not_said_to_have_moved(fleet):

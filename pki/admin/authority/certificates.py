@@ -178,7 +178,7 @@ class CertificateAdmin(RevokesCertificates, Downloads):
             **viewing.context(self, request, certificate, certificate.parsed),
             "title": certificate.common_name,
             "certificate": certificate,
-            "keyed": certificate if certificate.device else None,
+            "export_command": viewing.export_command(certificate) if certificate.device else "",
             "standing": standings.of(certificate, timezone.now()),
             "line": viewing.line_of(certificate.issuer),
             "may_see_device": request.user.has_perm("pki.view_device"),

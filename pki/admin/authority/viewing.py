@@ -1,5 +1,6 @@
 """What the pages of certificates and of issuers share: the viewer's words, the chain, the downloads."""
 
+import shlex
 from collections.abc import Collection
 from typing import Any
 
@@ -14,9 +15,10 @@ from pki.admin.parts.objects import page_url
 from pki.core import reading
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
-from pki.models import Issuer
+from pki.models import Certificate, Issuer
 from pki.services.exporting import files, making
 from pki.services.exporting.files import Form, FormUnknown, Of
+from pki.services.exporting.identities import Container
 from pki.services.exporting.subjects import Subject
 
 
@@ -46,6 +48,13 @@ def offered(page: ModelAdmin, row: Model, *of: Of, without: Collection[Form] = (
     """The files of these kinds that a page offers of its row: what each is called, and where it is."""
     forms = [form for form in Form if form.kind.of in of and form not in without]
     return [(form.kind.words, page_url(page, row, "download", form)) for form in forms]
+
+
+def export_command(certificate: Certificate) -> str:
+    """What the owner of a certificate's key types to have both in a file; its CN may be what others chose."""
+    name = files.file_name(certificate.common_name)
+    command = [".venv/bin/python", "manage.py", "export", "--serial", certificate.serial, "--form", Container.MODERN]
+    return shlex.join([*command, "--key", f"{name}.key", "--out", f"{name}.p12"])
 
 
 def download(

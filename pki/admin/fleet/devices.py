@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from pki.admin.authority import viewing
 from pki.admin.authority.downloading import Downloadable
 from pki.admin.fleet import device_files, registering
 from pki.admin.fleet.device_actions import DeviceActions
@@ -171,7 +172,7 @@ class DeviceAdmin(DeviceActions, EditedApart, Downloadable):
         context = {
             **self.admin_site.each_context(request),
             **told,
-            "keyed": told["current"] if certified else None,
+            "export_command": viewing.export_command(told["current"]) if certified else "",
             "title": device.name,
             "opts": self.model._meta,
             "original": device,

@@ -1,4 +1,5 @@
 import argparse
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -100,7 +101,8 @@ class Command(ServiceCommand):
             f"{campaign}: a draft for {look.count}{more} devices; {look.elsewhere} led elsewhere; "
             f"{look.unable} more cannot renew, and must enroll."
         )
-        self.stdout.write(f"Start it with: python manage.py campaign start {campaign.name!r}")
+        command = shlex.join(["python", "manage.py", "campaign", "start", campaign.name])
+        self.stdout.write(f"Start it with: {command}")
 
     def _show(self, campaign: Campaign, now: datetime) -> None:
         far = progress.of(campaign, now)
