@@ -41,13 +41,14 @@ def _certificate(data: bytes, origin: str, password: str, into: Recognised) -> b
         certificate = x509.load_der_x509_certificate(data)
     except UNREADABLE:
         return False
-    _add_certificate(certificate, origin, into)
+    add_certificate(certificate, origin, into)
     return True
 
 
-def _add_certificate(
+def add_certificate(
     certificate: x509.Certificate, origin: str, into: Recognised, *, is_to_trust: bool = False
 ) -> None:
+    """Keep a certificate that was found."""
     key = public_key(certificate)
     into.add(Kind.CERTIFICATE, origin, certificate=certificate, key=key, is_to_trust=is_to_trust)
 
@@ -111,7 +112,7 @@ def _bag(data: bytes, origin: str, password: str, into: Recognised) -> bool:
     except UNREADABLE:
         certificates = []
     for certificate in certificates:
-        _add_certificate(certificate, f"PKCS#7, {origin}", into)
+        add_certificate(certificate, f"PKCS#7, {origin}", into)
     if not certificates:
         into.add(Kind.UNREADABLE, f"PKCS#7, {origin}")
         into.found(
@@ -284,7 +285,7 @@ def _open_pkcs12(data: bytes, origin: str, password: str, into: Recognised) -> N
             "Export the certificate together with its key.",
         )
     for certificate in certificates:
-        _add_certificate(certificate, origin, into, is_to_trust=is_to_trust)
+        add_certificate(certificate, origin, into, is_to_trust=is_to_trust)
     if opened.cert is None and opened.key is not None:
         into.found(
             "p12_without_certificate",

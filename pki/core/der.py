@@ -55,6 +55,18 @@ def children(content: bytes) -> list[Value]:
     return found
 
 
+def at(data: bytes, *path: int) -> Value | None:
+    """The value that one comes to in `data` by taking the child of each number in turn; None without it."""
+    value = None
+    for number in path:
+        siblings = children(data)
+        if number >= len(siblings):
+            return None
+        value = siblings[number]
+        data = value.content
+    return value
+
+
 def families(data: bytes, depth: int = 0) -> Iterator[list[Value]]:
     """Every list of siblings in `data`, also within octet strings that hold DER themselves."""
     siblings = children(data)

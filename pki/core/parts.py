@@ -25,6 +25,7 @@ class Kind(StrEnum):
     REVOCATION_LIST = "revocation list"
     OCSP_REQUEST = "OCSP request"
     OCSP_ANSWER = "OCSP answer"
+    CONFIGURATION_PROFILE = "configuration profile"
     UNREADABLE = "unreadable"
 
 

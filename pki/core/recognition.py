@@ -8,7 +8,7 @@ import binascii
 import re
 from collections.abc import Iterable
 
-from pki.core import containers
+from pki.core import containers, profile_parts
 from pki.core.findings import Severity
 from pki.core.parts import Kind, Recognised
 
@@ -22,7 +22,7 @@ _INTACT = re.compile(rb"-----(BEGIN|END) [A-Z0-9 #]{1,40}-----")
 def recognise(
     data: bytes, password: str = "", into: Recognised | None = None, source: str = ""
 ) -> Recognised:
-    """Everything that `data` holds: PEM of any kind, DER, base64 of DER, PKCS#12, PKCS#7.
+    """Everything that `data` holds: PEM of any kind, DER, base64 of DER, PKCS#12, PKCS#7, Apple's profiles.
 
     `password` opens what is encrypted. What other files held may be in `into` already; `source` names this
     one, and is empty for a paste.
@@ -66,10 +66,14 @@ def _recognise(data: bytes, password: str, into: Recognised) -> None:
         data = data.replace(b"\\r", b"").replace(b"\\n", b"\n")
     if _LINE.search(data):
         _pem(data, password, into)
-    elif not containers.read(data, "DER", password, into):
+    elif not _whole(data, "DER", password, into):
         decoded = _base64(data)
-        if decoded is None or not containers.read(decoded, "base64 of DER", password, into):
+        if decoded is None or not _whole(decoded, "base64 of DER", password, into):
             _nothing_known(data, into)
+
+
+def _whole(data: bytes, origin: str, password: str, into: Recognised) -> bool:
+    return profile_parts.read(data, password, into) or containers.read(data, origin, password, into)
 
 
 # --- PEM (RFC 7468) -------------------------------------------------------------------------------

@@ -145,13 +145,28 @@ def _issuer_name(certificate: x509.Certificate) -> str:
 
 # What is said of a file that is shown as an identity, or that it is a trust store, which is known here.
 _OF_AN_IDENTITY = frozenset({"p12_without_key", "p12_trust_store"})
+# Of a profile the roots are used, whether its identity opens or not.
+_OF_A_PROFILES_IDENTITY = frozenset({"p12_password_needed", "p12_wrong_password", "p12_legacy_algorithms"})
+
+
+def held_in(recognised: Recognised) -> list[x509.Certificate]:
+    """The certificates that who uses this as a trust store trusts; not a profile's identity."""
+    is_profile = bool(recognised.of(Kind.CONFIGURATION_PROFILE))
+    return [
+        part.certificate
+        for part in recognised.of(Kind.CERTIFICATE)
+        if part.certificate is not None and (part.is_to_trust or not is_profile)
+    ]
 
 
 def of_store(recognised: Recognised, now: datetime) -> Iterator[Finding]:
     """What is wrong with a trust store by itself; what was found while reading it comes first."""
     store = recognised.source
-    yield from (each for each in recognised.findings if each.code not in _OF_AN_IDENTITY)
-    held = [part.certificate for part in recognised.of(Kind.CERTIFICATE) if part.certificate is not None]
+    of_an_identity = _OF_AN_IDENTITY
+    if recognised.of(Kind.CONFIGURATION_PROFILE):
+        of_an_identity |= _OF_A_PROFILES_IDENTITY
+    yield from (each for each in recognised.findings if each.code not in of_an_identity)
+    held = held_in(recognised)
     if not held:
         yield Finding(
             "trust_store_empty",

@@ -21,9 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from django.core.management import CommandError, call_command
 
-from pki.core import bundles, csr
+from pki.core import apple, bundles, csr
 from pki.management.commands import diagnose
 from pki.models import Revocation
+from pki.services.exporting import identities, making, subjects
+from pki.services.exporting.files import Form
+from pki.services.exporting.identities import Container
 from pki.services.issuing import authorities, issuance
 from pki.services.revoking import revocation
 from tests.core import cast
@@ -246,6 +249,84 @@ def test_what_a_stranger_wrote_does_not_move_the_cursor(tmp_path, now):
 def test_colours_are_for_terminals(files):
     assert "\x1b" not in diagnosed(files / "door.pem", files / "other.key")[1]
     assert "\x1b[" in diagnosed(files / "door.pem", files / "other.key", "--force-color")[1]
+
+
+# --- Configuration profiles -----------------------------------------------------------------------
+
+OF_THE_SIGNER = {"eku_missing", "certificate_of_no_device", "chain_order", "ca_as_leaf"}
+
+
+@pytest.fixture
+def profiles(door, files, now, monkeypatch):
+    """A profile with the roots alone, signed and not, one with an identity, and one of a stranger's root."""
+    monkeypatch.setattr(bundles, "LEGACY_ROUNDS", 1000)
+    subject = subjects.of_certificate(door.certificate)
+    identity = identities.packed(Container.MOBILECONFIG, subject, door.key, "pw", now)
+    made = {
+        "roots": making.made(Form.MOBILECONFIG, subjects.of_roots(), now).content,
+        "door": identity.content,
+        "unsigned": apple.profile("Hatchery", "hatchery.example", subject.trusted(now)),
+        "other": apple.profile("Other", "other.example", [cast.ca().root]),
+    }
+    for name, content in made.items():
+        (files / f"{name}.mobileconfig").write_bytes(content)
+    return files
+
+
+def test_a_profile_is_what_it_is_and_its_signer_is_not_looked_at_as_a_device(profiles):
+    for name in ("roots", "unsigned", "other"):
+        status, codes = found(profiles / f"{name}.mobileconfig")
+        assert (status, "configuration_profile" in codes) == (GOOD, True), name
+        assert not codes & OF_THE_SIGNER
+    _, printed = diagnosed(profiles / "roots.mobileconfig")
+    assert "1 certificate to trust, and no identity. It is signed by CN=localhost;" in printed
+    assert printed.count(". Certificate: ") == 1
+    assert "It is not signed." in diagnosed(profiles / "unsigned.mobileconfig")[1]
+
+
+def test_the_identity_in_a_profile_is_looked_at_with_its_password(profiles, door, now):
+    profile, password = profiles / "door.mobileconfig", ("--password-file", profiles / "pw.txt")
+    status, codes = found(profile)
+    assert (status, {"configuration_profile", "p12_password_needed"} <= codes) == (UNKNOWN, True)
+    status, codes = found(profile, *password)
+    assert (status, {"configuration_profile", "key_matches", "ours"} <= codes) == (GOOD, True)
+    assert not codes & OF_THE_SIGNER
+    revocation.revoke([door.certificate], Revocation.Reason.KEY_COMPROMISE, TESTER, now)
+    assert "certificate_revoked" in found(profile, *password)[1]
+
+
+def test_the_roots_of_a_profile_are_a_trust_store_and_its_identity_is_not(profiles, door):
+    leaf = profiles / "door.pem"
+    for name in ("roots", "unsigned", "door"):
+        status, codes = found(leaf, "--cacert", profiles / f"{name}.mobileconfig")
+        assert status == GOOD
+        assert not {code for code in codes if code.startswith(("trust_store", "p12"))}, name
+    strangers = found(leaf, "--cacert", profiles / "other.mobileconfig")
+    p12 = bundles.pkcs12_legacy("door-1", door.key, door.certificate.parsed, [], "pw")
+    both = apple.profile("B", "b.example", [cast.ca().root], apple.Identity("door-1", p12))
+    (profiles / "both.mobileconfig").write_bytes(both)
+    secret = ("--password-file", profiles / "pw.txt")
+    for status, codes in (strangers, found(leaf, "--cacert", profiles / "both.mobileconfig", *secret)):
+        assert (status, "trust_store_lacks_ca" in codes) == (REFUSED, True), "an identity is not trusted"
+
+
+BROKEN = {
+    "cut short": lambda data: data[: len(data) // 2],
+    "another property list": lambda data: data.replace(b"<string>Configuration<", b"<string>Other<"),
+    "an entity": lambda data: data.replace(b"<plist", b'<!DOCTYPE p [<!ENTITY a "b">]><plist', 1),
+    "an encoding": lambda data: data.replace(b'encoding="UTF-8"', b'encoding="no-such"'),
+    "a number": lambda data: data.replace(b"<integer>1<", b"<integer>" + b"9" * 9999 + b"<"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_what_is_no_profile_is_not_recognised(profiles, how):
+    path = profiles / "unsigned.mobileconfig"
+    broken = BROKEN[how](path.read_bytes())
+    assert broken != path.read_bytes()
+    path.write_bytes(broken)
+    status, codes = found(path)
+    assert (status, codes) == (UNKNOWN, {"not_recognised"})
 
 
 # --- Servers --------------------------------------------------------------------------------------

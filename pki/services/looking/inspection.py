@@ -140,10 +140,9 @@ def _trust(issuers: list[Issuer], store: File | None, now: datetime) -> tuple[Tr
     if store is None:
         return Trust(ours), []
     recognised = recognition.recognise(store.data, store.password, source=store.name)
-    held = [part.certificate for part in recognised.parts if part.certificate is not None]
     # Their part numbers are of the store, which is shown as a whole.
     found = [replace(each, part=None, source=store.name) for each in trust.of_store(recognised, now)]
-    return Trust(held, store.name, ours), found
+    return Trust(trust.held_in(recognised), store.name, ours), found
 
 
 _NOT_UNDERSTOOD = Finding(
