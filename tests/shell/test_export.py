@@ -20,18 +20,18 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pki.admin.parts import sentences
-from pki.core import bundles
+from pki.core import bundles, csr
 from pki.core.pins import as_base64, spki_pin
 from pki.keystore import folder, keystore
 from pki.management import passwords
 from pki.models import AuditEvent, Issuer, Revocation
 from pki.services.exporting.files import Form, Of
-from pki.services.issuing import authorities, by_hand
+from pki.services.issuing import authorities, by_hand, issuance
 from pki.services.revoking import revocation
 from pki.services.trusting import bundle, standby_keys
 from tests.clients import run
 from tests.services.bundles_cast import the_issuing, the_root
-from tests.services.cast import SECOND, TESTER, everything, registered
+from tests.services.cast import SECOND, TESTER, Gadget, everything, registered
 from tests.services.renewing_cast import Fielded
 from tests.shell.words import fails, prints, warns
 
@@ -334,6 +334,21 @@ def test_anothers_key_is_refused(door, out, password, tmp_path, form):
     assert door.certificate.serial in said
     assert not out.exists()
     assert not AuditEvent.objects.filter(kind="certificate.exported").exists()
+
+
+def test_the_certificate_that_the_key_fits_is_named(door, key, out, password, now):
+    older = door.certificate
+    newer, _ = issuance.issue(older.device, csr.verify(Gadget("door-1").csr), TESTER, now + SECOND)
+    words = ("--form", "pkcs12", "--key", key, "--out", str(out), "--password-file", password)
+    said = fails("export", "--serial", newer.certificate.serial, *words)
+    assert f"It is that of the certificate {older.serial} of the same device" in said
+    assert "serial" in said
+    prints("export", "--serial", older.serial, *words)
+    other = Fielded.enrolled("gate-1", now)
+    out.unlink()
+    said = fails("export", "--serial", other.certificate.serial, *words)
+    assert f"{older.serial} of door-1" in said
+    assert not out.exists()
 
 
 @pytest.fixture

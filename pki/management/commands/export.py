@@ -96,7 +96,7 @@ class Command(ServiceCommand):
     ) -> None:
         container = Container(form)
         owned = _key(key, options["key_passphrase_file"])
-        key_files.require_fits(owned, certificate.parsed)  # said before a password is made up
+        identities.require_fits(owned, certificate)  # said before a password is made up
         password = _password(container, options)
         above = Above(options["ca"])
         file = identities.packed(container, subject, owned, password, now, above=above, naming=naming)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from cryptography import x509
 from django.views.decorators.debug import sensitive_variables
 
-from pki.core import apple, bundles, key_files, kubernetes
+from pki.core import apple, bundles, key_files, kubernetes, pins
 from pki.core.keys import IssuerKey
 from pki.models import Certificate
 from pki.services import audit
@@ -60,6 +60,28 @@ class Above(StrEnum):
     NONE = "none"
     CHAIN = "chain"
     ROOT = "root"
+
+
+@sensitive_variables("key")
+def require_fits(key: IssuerKey, certificate: Certificate) -> None:
+    """Raise KeyMismatch unless the certificate is for this key; it names the one that is, if there is one."""
+    try:
+        key_files.require_fits(key, certificate.parsed)
+    except key_files.KeyMismatch as refusal:
+        same_key = Certificate.objects.select_related("device").filter(
+            spki_sha256=pins.spki_sha256(key.public_key())
+        )
+        # The device's own before those of others, the latest first.
+        fitting = sorted(same_key, key=lambda each: (each.device == certificate.device, each.pk))
+        if not fitting:
+            raise
+        of, device = fitting[-1], fitting[-1].device
+        whose = "the same device" if device == certificate.device else device or of.listener or of.common_name
+        raise key_files.KeyMismatch(
+            f"The key does not fit the certificate {certificate.serial}. It is that of the certificate "
+            f"{of.serial} of {whose}, from {of.not_before:%Y-%m-%d} to {of.not_after:%Y-%m-%d}. Name that by "
+            "its serial."
+        ) from refusal
 
 
 @sensitive_variables("key", "password")
