@@ -211,6 +211,11 @@ def test_standard_input_is_a_file_too(files, monkeypatch):
     assert (status, "nothing_pasted" in codes) == (UNKNOWN, True), "it was read to its end before"
 
 
+def test_the_password_may_come_from_standard_input(files, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"pw\n"), isatty=lambda: False))
+    assert found(files / "door.p12", "--password-file", "-")[0] == GOOD
+
+
 def test_in_a_terminal_passwords_are_asked_for_where_they_are_needed(files, monkeypatch):
     asked = []
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))

@@ -15,7 +15,7 @@ from pki.core.credentials import CredentialRefused
 from pki.core.findings import Severity
 from pki.core.profiles import ExtendedKeyUsage
 from pki.core.targets import Target, TargetRefused
-from pki.management import diagnosis_json, diagnosis_report, verdicts
+from pki.management import diagnosis_json, diagnosis_report, passwords, verdicts
 from pki.management.base import ServiceCommand
 from pki.management.verdicts import Looked, Verdict
 from pki.services.looking import inspection, probing, server_inspection
@@ -49,7 +49,7 @@ class Command(ServiceCommand):
         parser.add_argument("--name", metavar="HOST", help="the name to ask a server for, and to look for")
         parser.add_argument("--use", choices=_USES, help="who shows files (client; with --name, server)")
         parser.add_argument(
-            "--password-file", metavar="FILE", help="opens files; without it, it is asked for"
+            "--password-file", metavar="FILE", help="opens files (- for standard input; else asked)"
         )
         parser.add_argument(
             "--timeout",
@@ -61,7 +61,7 @@ class Command(ServiceCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, what: list[str], **options: Any) -> None:
-        self._password = _first_line(options["password_file"])
+        self._password = _password(options["password_file"])
         name = _host(options["name"])
         store = self._read(options["cacert"]) if options["cacert"] else None
         servers = {each: target for each in what if (target := _server(each)) is not None}
@@ -170,12 +170,8 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _first_line(path: str | None) -> str:
-    if path is None:
-        return ""
+def _password(path: str | None) -> str:
     try:
-        line = Path(path).read_text().partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise CommandError(f"{path} cannot be read: {why}.", returncode=Verdict.UNKNOWN) from error
-    return line.rstrip("\r")
+        return passwords.read(path) if path is not None else ""
+    except CommandError as error:
+        raise CommandError(str(error), returncode=Verdict.UNKNOWN) from error
