@@ -53,7 +53,8 @@ def offered(page: ModelAdmin, row: Model, *of: Of, without: Collection[Form] = (
 def export_command(certificate: Certificate) -> str:
     """What the owner of a certificate's key types to have both in a file; its CN may be what others chose."""
     name = files.file_name(certificate.common_name)
-    command = [".venv/bin/python", "manage.py", "export", "--serial", certificate.serial, "--form", Container.MODERN]
+    command = [".venv/bin/python", "manage.py", "export", "--serial", certificate.serial]
+    command += ["--form", Container.MODERN]
     return shlex.join([*command, "--key", f"{name}.key", "--out", f"{name}.p12"])
 
 
