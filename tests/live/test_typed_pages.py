@@ -4,6 +4,8 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,7 +104,10 @@ def test_gunicorn_serves_as_in_production(tmp_path):
     command = serving.removeprefix(".venv/bin/").split()
     with (tmp_path / "gunicorn.log").open("wb") as log:
         process = subprocess.Popen(
-            [shutil.which(command[0]), *command[1:]], cwd=ROOT, env=server.environment, stderr=log
+            [Path(sys.executable).with_name(command[0]), *command[1:]],
+            cwd=ROOT,
+            env=server.environment,
+            stderr=log,
         )
     try:
         url = server.url("status", "/healthz")
