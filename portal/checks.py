@@ -16,11 +16,12 @@ from pki.core import names
 from pki.keystore import passphrases
 from portal.listeners import all_listeners
 
+SETTINGS = "hatchery"  # the tag of these checks, which every command of ours runs
 SHORTEST_SECRET_KEY = 50  # characters, as Django advises
 LONGEST_MAX_AGE = 5  # seconds, within which everybody is to know of a revocation
 
 
-@register
+@register(SETTINGS)
 def listeners_are_known(**_: Any) -> list[CheckMessage]:
     known, named = all_listeners(), settings.PORTAL_LISTENERS
     messages: list[CheckMessage] = [
@@ -51,7 +52,7 @@ def listeners_are_known(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-@register
+@register(SETTINGS)
 def listeners_are_apart(**_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     taken: dict[int, str] = {}
@@ -69,7 +70,7 @@ def listeners_are_apart(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-@register
+@register(SETTINGS)
 def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for host in settings.PORTAL_HOSTNAMES:
@@ -122,7 +123,7 @@ def _is_http_url(text: str) -> bool:
     )
 
 
-@register(Tags.security)
+@register(SETTINGS, Tags.security)
 def proxies_are_named(**_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     mode, devices = settings.PORTAL_SECURE_PROXY, settings.PORTAL_PROXY_DEVICES
@@ -155,7 +156,7 @@ def proxies_are_named(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-@register(Tags.security)
+@register(SETTINGS, Tags.security)
 def proxy_devices_are_well_formed(**_: Any) -> list[CheckMessage]:
     devices = settings.PORTAL_PROXY_DEVICES
     messages: list[CheckMessage] = [
@@ -179,7 +180,7 @@ def proxy_devices_are_well_formed(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-@register
+@register(SETTINGS)
 def trust_domain_is_well_formed(**_: Any) -> list[CheckMessage]:
     if names.TRUST_DOMAIN.fullmatch(settings.PORTAL_TRUST_DOMAIN):
         return []
@@ -192,7 +193,7 @@ def trust_domain_is_well_formed(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register
+@register(SETTINGS)
 def notices_can_be_mailed(**_: Any) -> list[CheckMessage]:
     if not settings.PORTAL_MAIL_IS_SET_UP:
         return []
@@ -210,7 +211,7 @@ def notices_can_be_mailed(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-@register(Tags.security)
+@register(SETTINGS, Tags.security)
 def webhooks_have_roots(**_: Any) -> list[CheckMessage]:
     path = settings.PORTAL_WEBHOOK_CA_FILE
     try:
@@ -227,7 +228,7 @@ def webhooks_have_roots(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register(Tags.security)
+@register(SETTINGS, Tags.security)
 def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
     if passphrases.is_long(settings.PORTAL_KEY_PASSPHRASE):
         return [
@@ -248,7 +249,7 @@ def passphrase_is_of_a_fit_length(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security)
+@register(SETTINGS, Tags.security)
 def secret_key_is_long(**_: Any) -> list[CheckMessage]:
     if len(settings.SECRET_KEY) >= SHORTEST_SECRET_KEY:
         return []
@@ -261,7 +262,7 @@ def secret_key_is_long(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security, deploy=True)
+@register(SETTINGS, Tags.security, deploy=True)
 def passphrase_is_elsewhere(**_: Any) -> list[CheckMessage]:
     if not settings.PORTAL_PASSPHRASE_IS_GENERATED:
         return []
@@ -274,7 +275,7 @@ def passphrase_is_elsewhere(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security, deploy=True)
+@register(SETTINGS, Tags.security, deploy=True)
 def caches_forget_in_time(**_: Any) -> list[CheckMessage]:
     if settings.PORTAL_STATUS_MAX_AGE <= LONGEST_MAX_AGE:
         return []

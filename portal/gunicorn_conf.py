@@ -3,6 +3,8 @@
 `make serve` runs this; in production it is `gunicorn -c portal/gunicorn_conf.py portal.wsgi`.
 """
 
+import atexit
+import gc
 import os
 import sys
 from typing import Any
@@ -22,6 +24,8 @@ from portal import start
 from portal.listeners import served_listeners
 from portal.sockets import LARGEST_HEAD
 
+# As in manage.py: the master and each worker end a third of a second sooner.
+atexit.register(gc.freeze)
 start.check_or_exit()
 
 bind = [listener.bind for listener in served_listeners()]

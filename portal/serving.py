@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.urls import get_resolver
 from django.utils import timezone
 from OpenSSL import SSL
 
@@ -32,10 +33,13 @@ _by_port: dict[int, tuple[Listener, Tls | None]] = {}
 
 
 def prepare() -> None:
-    """Make the TLS contexts, once, before the fork. Raises ListenerNotReady or KeystoreError."""
-    listeners = served_listeners()
-    for listener in listeners:
+    """Load what is served and make the TLS contexts, once, before the fork.
+
+    Raises ListenerNotReady or KeystoreError.
+    """
+    for listener in served_listeners():
         _by_port[listener.port] = (listener, None)
+        _ = get_resolver(listener.urlconf).url_patterns  # being asked, it imports them
     found = materials(_with_tls(), timezone.now())
     for listener in _with_tls():
         material = _required(listener, found)

@@ -232,7 +232,7 @@ ALLOWED_HOSTS = [url_host(host) for host in PORTAL_HOSTNAMES]
 
 INSTALLED_APPS = [
     "unfold",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # the console's URLs look for its pages
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

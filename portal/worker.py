@@ -52,7 +52,18 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting: set[Connection] = set()
+        self.hurried = False  # told to stop without waiting for clients
         self.housekeeping = Housekeeping()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop at once: every connection that waits is closed, and only what a thread does now is ended.
+
+        gunicorn would take the pool's lock here. The thread that the signal interrupts may hold it: the
+        worker hung until it was killed, and what it had noted was lost.
+        """
+        self.alive = False
+        self.hurried = True
+        self.method_queue.defer(lambda: None)
 
     # --- The poller's thread ----------------------------------------------------------------------
 
@@ -160,7 +171,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Close what waited past its deadline. gunicorn calls this at least once a second."""
         now = time.monotonic()
         for conn in list(self.waiting):
-            if force or now >= conn.deadline or (not self.alive and (conn.idle or not conn.shaken)):
+            leaves = self.hurried or (not self.alive and (conn.idle or not conn.shaken))
+            if force or leaves or now >= conn.deadline:
                 if not conn.shaken and not conn.leaving and self.alive:
                     self.tpool.submit(self.note, conn.sock, _timed_out(conn.sock))
                 self.drop(conn)

@@ -14,6 +14,8 @@ class ServiceCommand(BaseCommand):
     """A command that calls services: whatever they refuse is one sentence and an exit status, `failed`."""
 
     failed = 1
+    # Those of the settings (portal.checks). Django's look at the code, and load the console for it.
+    requires_system_checks = ["hatchery"]
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:

@@ -4,6 +4,8 @@
 result.
 """
 
+import atexit
+import gc
 import io
 import json
 import os
@@ -16,6 +18,7 @@ import django
 from cryptography.hazmat.primitives.serialization import Encoding
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+atexit.register(gc.freeze)
 django.setup()
 
 from django.conf import settings  # noqa: E402

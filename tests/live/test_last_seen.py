@@ -1,10 +1,16 @@
 """A device's proof over mutual TLS is known a few seconds later, and ends a rotation."""
 
+import logging
+import signal
 import ssl
 import time
+from threading import Thread
+
+from gunicorn.config import Config
 
 from pki.core import certificates
 from portal.housekeeping import SIGHTINGS_SECONDS
+from portal.worker import PortalWorker
 from tests.live.devices import Device
 from tests.server import Server
 
@@ -56,3 +62,19 @@ def test_what_was_seen_last_is_written_when_the_server_stops(tmp_path):
     assert device.curl().returncode == 0
     assert server.stop() == 0
     assert server.inside("last_seen", "seen-2").split()[2] == serial_of(device)
+
+
+def test_a_worker_that_is_told_to_stop_waits_for_no_lock():
+    worker = PortalWorker(0, 0, [], None, 1, Config(), logging.getLogger())
+    worker.tpool = worker.get_thread_pool()
+    worker.method_queue.init()
+    # The signal comes while the worker hands something to its threads.
+    with worker.tpool._shutdown_lock:
+        told = Thread(target=worker.handle_quit, args=(signal.SIGQUIT, None), daemon=True)
+        told.start()
+        told.join(timeout=10)
+        assert not told.is_alive()
+    assert not worker.alive
+    worker.tpool.shutdown()
+    worker.method_queue.close()
+    worker.tmp.close()

@@ -13,6 +13,8 @@ class Command(BaseCommand):
         "administrator. What is there already is left alone."
     )
 
+    requires_system_checks: list[str] = []  # start.check says it in one sentence
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-demo", action="store_true", help="no demo device, files and token")
 
