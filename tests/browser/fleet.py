@@ -168,11 +168,9 @@ def _upkeep(richest, now: datetime) -> None:
 
 
 def _rows(richest) -> dict[str, str]:
-    from django.contrib import admin
+    from django.apps import apps
 
-    firsts = {
-        model._meta.label: model._default_manager.order_by("pk").first() for model in admin.site._registry
-    }
+    firsts = {model._meta.label: model._default_manager.order_by("pk").first() for model in apps.get_models()}
     firsts["pki.Device"] = richest
     firsts["pki.Issuer"] = richest.profile.issuer
     firsts["pki.RevocationList"] = richest.profile.issuer.revocation_lists.get(shard=1)

@@ -9,6 +9,8 @@ from django.db.models import Model
 from django.test import RequestFactory
 from django.urls import URLResolver, get_resolver
 
+from portal.urls import console  # noqa: F401  it looks for the pages
+
 # Answers that are no pages of their own. What has no name only redirects.
 _NO_PAGES = ("jsi18n", "logout", "login_by_certificate", "autocomplete", "view_on_site", "search")
 _PARAMETER = re.compile(r"<[^>]*>")

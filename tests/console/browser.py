@@ -8,6 +8,8 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from portal.urls import console  # noqa: F401  it looks for the pages
+
 
 @dataclass
 class Browser:
