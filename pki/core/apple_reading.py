@@ -67,9 +67,7 @@ def _contents(profile: dict[str, object], *kinds: str) -> Iterator[bytes]:
 
 def _certificates(content: bytes) -> list[x509.Certificate]:
     try:
-        if b"-----BEGIN" in content:
-            return x509.load_pem_x509_certificates(content)
-        return [x509.load_der_x509_certificate(content)]
+        return reading.certificates_in(content)
     except UNREADABLE:
         return []
 

@@ -1,49 +1,29 @@
 """An existing CA in its files, PEM, DER or PKCS#12: certificate and key, and whether it can sign here."""
 
-import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
-    load_der_private_key,
-    load_pem_private_key,
     pkcs12,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pki.core import chains, der, extensions, keys, reading
-from pki.core.containers import MOST_ROUNDS
+from pki.core import chains, der, extensions, key_files, keys, reading
 from pki.core.errors import UNREADABLE, Refusal
+from pki.core.key_files import KeyFileRefused, PassphraseNeeded, WrongPassphrase
 from pki.core.keys import IssuerKey
 from pki.core.reading import Time
 
 LARGEST = 1_000_000  # bytes of one file
-_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 
 class AuthorityRefused(Refusal):
     """What was given is no CA that can sign here."""
 
     code = "authority_refused"
-
-
-class PassphraseNeeded(AuthorityRefused):
-    """The key is encrypted, and nobody has said with what."""
-
-    code = "passphrase_needed"
-
-
-class WrongPassphrase(AuthorityRefused):
-    """The key does not open."""
-
-    code = "wrong_passphrase"
 
 
 @dataclass(frozen=True)
@@ -58,18 +38,16 @@ class Brought:
 def from_files(certificate: bytes, key: bytes, passphrase: str | None = None) -> Brought:
     """A CA from its certificate (PEM or DER, its chain may follow) and its key.
 
-    The key is PEM, as PKCS#8 or in OpenSSL's own older forms, or PKCS#8 in DER. Without a passphrase it is
-    opened if it is not encrypted. Raises AuthorityRefused, PassphraseNeeded, WrongPassphrase or
-    keys.KeyRefused.
+    Raises AuthorityRefused, keys.KeyRefused, or as `key_files.read` does.
     """
-    return _matched(certificates(certificate, "certificate"), private_key(key, passphrase))
+    return _matched(certificates(certificate, "certificate"), key_files.read(key, passphrase))
 
 
 def from_p12(data: bytes, passphrase: str | None = None) -> Brought:
     """A CA from PKCS#12 (RFC 7292). Raises as `from_files`."""
     _require_size(data)
-    if der.most_rounds(data) > MOST_ROUNDS:
-        raise AuthorityRefused(_too_many_rounds("PKCS#12 file"))
+    if der.most_rounds(data) > der.MOST_ROUNDS:
+        raise KeyFileRefused(key_files.too_many_rounds("PKCS#12 file"))
     opened = _opened_p12(data, passphrase)
     found = [each.certificate for each in (opened.cert, *opened.additional_certs) if each is not None]
     if opened.key is None:
@@ -81,51 +59,18 @@ def from_p12(data: bytes, passphrase: str | None = None) -> Brought:
         raise AuthorityRefused(
             "The PKCS#12 file has no certificate in it; give the CA's certificate and key as PEM files."
         )
-    return _matched(found, _of_our_kind(opened.key))
+    return _matched(found, key_files.of_our_kind(opened.key))
 
 
 def certificates(data: bytes, what: str) -> list[x509.Certificate]:
     """The certificates of a file, PEM or DER. Raises AuthorityRefused; `what` is the file in a word."""
     _require_size(data)
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
+        return reading.certificates_in(data)
     except UNREADABLE:
         raise AuthorityRefused(
             f"The {what} cannot be read: it is no certificate in PEM or DER. Look at what it is with "
             "openssl x509 -in FILE -noout -text."
-        ) from None
-
-
-def private_key(data: bytes, passphrase: str | None) -> IssuerKey:
-    """A private key from PEM or DER. Raises as `from_files`."""
-    _require_size(data)
-    pem = b"-----BEGIN" in data
-    if any(der.most_rounds(each) > MOST_ROUNDS for each in _encrypted(data)):
-        raise AuthorityRefused(_too_many_rounds("key"))
-    load = load_pem_private_key if pem else load_der_private_key
-    secret = None if passphrase is None else _as_bytes(passphrase)
-    try:
-        return _of_our_kind(load(data, secret))
-    except TypeError:
-        if secret is None:
-            raise PassphraseNeeded("The key is encrypted; give its passphrase.") from None
-        return private_key(data, None)  # it is not encrypted: there is nothing to be opened
-    except ValueError:
-        if secret is None:
-            raise AuthorityRefused(
-                "The key cannot be read: it is no private key in PEM or DER, or it is damaged."
-            ) from None
-        raise WrongPassphrase(
-            "The key does not open with this passphrase, or it is damaged. Try the passphrase with "
-            "openssl pkey -in FILE -noout. If it opens there, its encryption is too old to be read here: "
-            "openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out ca-new.key"
-        ) from None
-    except UnsupportedAlgorithm:
-        raise AuthorityRefused(
-            "The key, or how it is encrypted, is of a kind that is not supported. Encrypt it anew: "
-            "openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out ca-new.key"
         ) from None
 
 
@@ -180,27 +125,9 @@ def remarks(certificate: x509.Certificate) -> Iterator[str]:
         yield "Its extendedKeyUsage lacks clientAuth: its devices are refused on the secure listener."
 
 
-def _as_bytes(passphrase: str) -> bytes:
-    # One that was typed in another encoding comes from a file or a terminal as it was.
-    return passphrase.encode("utf-8", "surrogateescape")
-
-
-def _encrypted(data: bytes) -> Iterator[bytes]:
-    """The DER of each encrypted PKCS#8 key in PEM (RFC 7468 11); nothing of other PEM; DER as it is."""
-    if b"-----BEGIN" not in data:
-        yield data
-        return
-    # No pattern: one that looks for an end after each beginning takes minutes where there is none.
-    for block in data.split(_ENCRYPTED)[1:]:
-        try:
-            yield base64.b64decode(block.partition(b"-----END")[0])
-        except binascii.Error:
-            continue
-
-
 def _opened_p12(data: bytes, passphrase: str | None) -> pkcs12.PKCS12KeyAndCertificates:
     # A file without a password may be written with none at all, or with an empty one.
-    for secret in (_as_bytes(passphrase),) if passphrase else (None, b""):
+    for secret in (key_files.as_bytes(passphrase),) if passphrase else (None, b""):
         try:
             return pkcs12.load_pkcs12(data, secret)
         except UNREADABLE:
@@ -214,8 +141,9 @@ def _opened_p12(data: bytes, passphrase: str | None) -> pkcs12.PKCS12KeyAndCerti
 
 
 def _matched(found: Sequence[x509.Certificate], key: IssuerKey) -> Brought:
-    """The certificate of this key among those that were found, and the others."""
+    """The certificate of this key among those that were found, and the others. Raises keys.KeyRefused."""
     public = key.public_key()
+    keys.certified(public)
     own = next((each for each in found if reading.public_key(each) == public), None)
     if own is None:
         raise AuthorityRefused(
@@ -223,13 +151,6 @@ def _matched(found: Sequence[x509.Certificate], key: IssuerKey) -> Brought:
             "together. Compare openssl x509 -in ca.pem -noout -pubkey with openssl pkey -in ca.key -pubout."
         )
     return Brought(own, key, tuple(each for each in found if each != own))
-
-
-def _of_our_kind(key: PrivateKeyTypes) -> IssuerKey:
-    keys.certified(key.public_key())
-    if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
-        raise TypeError("Only these are certified.")
-    return key
 
 
 def _public_key(certificate: x509.Certificate) -> keys.CertifiedKey:
@@ -278,10 +199,3 @@ def _has_weak_hash(certificate: x509.Certificate) -> bool:
 def _require_size(data: bytes) -> None:
     if len(data) > LARGEST:
         raise AuthorityRefused(f"The file has more than {LARGEST:,} bytes; that is no certificate or key.")
-
-
-def _too_many_rounds(what: str) -> str:
-    return (
-        f"To open the {what}, its passphrase must be hashed more than {MOST_ROUNDS:,} times; export it again "
-        "with the usual number of rounds."
-    )

@@ -20,8 +20,6 @@ from pki.core.findings import Severity
 from pki.core.parts import Kind, Recognised
 from pki.core.reading import is_ca, public_key
 
-# OWASP asks for 600,000 and Apple writes up to 10 million; more would keep a server busy.
-MOST_ROUNDS = 10_000_000
 # An RSA key of 16384 bits has 10 KiB.
 _LARGEST_KEY = 16 * 1024  # bytes
 
@@ -210,13 +208,13 @@ def _key_opens_not(origin: str, into: Recognised) -> bool:
 
 
 def _too_many_rounds(data: bytes, origin: str, into: Recognised) -> bool:
-    if der.most_rounds(data) <= MOST_ROUNDS:
+    if der.most_rounds(data) <= der.MOST_ROUNDS:
         return False
     part = into.add(Kind.UNREADABLE, origin)
     into.found(
         "too_many_rounds",
         Severity.WARNING,
-        f"To open it, its password must be hashed more than {MOST_ROUNDS:,} times; it was not tried.",
+        f"To open it, its password must be hashed more than {der.MOST_ROUNDS:,} times; it was not tried.",
         "Export it again with the usual number of rounds.",
         part,
     )

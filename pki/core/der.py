@@ -10,6 +10,8 @@ OBJECT_IDENTIFIER = 0x06
 SEQUENCE = 0x30
 _CONSTRUCTED = 0x20
 _DEEPEST = 40
+# OWASP asks for 600,000 and Apple writes up to 10 million; more would keep a server busy.
+MOST_ROUNDS = 10_000_000
 
 
 @dataclass(frozen=True)

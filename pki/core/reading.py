@@ -53,6 +53,13 @@ class Reading:
     pem: str
 
 
+def certificates_in(data: bytes) -> list[x509.Certificate]:
+    """The certificates of a file: all of PEM (RFC 7468), or the one of DER. Raises one of UNREADABLE."""
+    if b"-----BEGIN" in data:
+        return x509.load_pem_x509_certificates(data)
+    return [x509.load_der_x509_certificate(data)]
+
+
 def read(certificate: x509.Certificate) -> Reading:
     """Everything that a certificate says; what is malformed in it says so instead of raising."""
     return Reading(

@@ -30,15 +30,27 @@ def asked_twice(what: str, check: Callable[[str], object], *, instead: str) -> s
 def read(file: str) -> str:
     """The first line of a file, or for `-` the next one of standard input. Raises CommandError."""
     try:
-        if file == "-":
-            return _word(sys.stdin.buffer)
-        with Path(file).open("rb") as opened:
-            return _word(opened)
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+        return _first_line(file).decode()
     except UnicodeDecodeError:
         raise CommandError(f"{file} is not text.") from None
 
 
-def _word(lines: BinaryIO) -> str:
-    return lines.readline(LARGEST).decode().rstrip("\r\n")
+def read_for_key(file: str) -> str:
+    """The same of a key that exists, whatever encoding its owner typed in (`key_files.as_bytes`)."""
+    if line := _first_line(file):
+        return line.decode("utf-8", "surrogateescape")
+    raise CommandError(f"{'Standard input' if file == '-' else file} has no passphrase on its first line.")
+
+
+def _first_line(file: str) -> bytes:
+    try:
+        if file == "-":
+            return _line(sys.stdin.buffer)
+        with Path(file).open("rb") as opened:
+            return _line(opened)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def _line(lines: BinaryIO) -> bytes:
+    return lines.readline(LARGEST).rstrip(b"\r\n")

@@ -5,8 +5,8 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pki.core import authority_files
-from pki.core.authority_files import PassphraseNeeded, WrongPassphrase
+from pki.core import authority_files, der, key_files
+from pki.core.key_files import KeyFileRefused, PassphraseNeeded, WrongPassphrase
 from tests.clients import needs
 from tests.core.cast import ca
 
@@ -74,26 +74,26 @@ def test_a_key_whose_passphrase_is_hashed_without_end_is_not_opened(written):
     key = written(f"pkcs8 -topk8 -in key.pem -v2 aes-256-cbc -iter 20000 {OUT}")
     for limit, refused in ((20_000, False), (19_999, True)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(authority_files, "MOST_ROUNDS", limit)
+            patch.setattr(der, "MOST_ROUNDS", limit)
             if refused:
-                with pytest.raises(authority_files.AuthorityRefused, match="hashed more than"):
-                    authority_files.private_key(key, SECRET)
+                with pytest.raises(KeyFileRefused, match="hashed more than"):
+                    key_files.read(key, SECRET)
             else:
-                assert authority_files.private_key(key, SECRET)
+                assert key_files.read(key, SECRET)
 
 
 def test_a_key_behind_a_damaged_one_is_not_hashed_without_end_either(written):
     key = written(f"pkcs8 -topk8 -in key.pem -v2 aes-256-cbc -iter 20000 {OUT}")
     damaged = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n!\n-----END PUBLIC KEY-----\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(authority_files, "MOST_ROUNDS", 19_999)
-        with pytest.raises(authority_files.AuthorityRefused, match="hashed more than"):
-            authority_files.private_key(damaged + key, SECRET)
+        patch.setattr(der, "MOST_ROUNDS", 19_999)
+        with pytest.raises(KeyFileRefused, match="hashed more than"):
+            key_files.read(damaged + key, SECRET)
 
 
-def test_a_megabyte_of_beginnings_is_refused_and_not_brooded_over():
+def test_a_file_of_beginnings_is_refused_and_not_brooded_over():
     """It took minutes, and nobody else was answered meanwhile."""
     begun = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
-    data = begun * (authority_files.LARGEST // len(begun))
-    with pytest.raises(authority_files.AuthorityRefused):
-        authority_files.private_key(data, SECRET)
+    data = begun * (key_files.LARGEST // len(begun))
+    with pytest.raises(KeyFileRefused):
+        key_files.read(data, SECRET)

@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pki.core import bundles, chains, containers, csr, der, diagnosis, list_reading, recognition, trust
+from pki.core import bundles, chains, csr, der, diagnosis, list_reading, recognition, trust
 from pki.core.findings import Finding, Severity
 from pki.core.parts import MOST_PARTS, Kind
 from pki.core.profiles import ExtendedKeyUsage
@@ -497,10 +497,10 @@ def test_a_file_that_would_keep_us_busy_is_not_opened(ca, gadget, now):
     slowest = bytes.fromhex("300c") + b"\x04\x04salt" + bytes.fromhex("02047fffffff")
     assert der.most_rounds(slowest) == 0x7FFFFFFF
     scrypt = bytes.fromhex("3012") + b"\x04\x04salt" + bytes.fromhex("0204001000000201080201") + b"\x01"
-    assert der.most_rounds(scrypt) > containers.MOST_ROUNDS
+    assert der.most_rounds(scrypt) > der.MOST_ROUNDS
     data = p12_of(gadget)
     rounds = der.most_rounds(data)
-    short, long = der_integer(rounds), der_integer(containers.MOST_ROUNDS + 1)
+    short, long = der_integer(rounds), der_integer(der.MOST_ROUNDS + 1)
     assert len(short) == len(long), "so that no length around it changes"
     busy = data.replace(short, long)
     assert "too_many_rounds" in codes(look(busy, now, password="pw"))

@@ -206,12 +206,11 @@ def _key(file: str, passphrase_file: str | None) -> IssuerKey:
             data = opened.read(key_files.LARGEST + 1)
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-    passphrase = passwords.read(passphrase_file) if passphrase_file is not None else None
+    passphrase = passwords.read_for_key(passphrase_file) if passphrase_file is not None else None
     try:
         return key_files.read(data, passphrase)
-    except key_files.KeyFileLocked:
-        if passphrase is not None:
-            raise
+    except key_files.PassphraseNeeded:
+        pass
     return key_files.read(data, passwords.asked("passphrase of the key", instead="--key-passphrase-file"))
 
 

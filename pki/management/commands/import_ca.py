@@ -6,8 +6,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from pki.core import authority_files, names
-from pki.core.authority_files import Brought, PassphraseNeeded
-from pki.management import secret_input
+from pki.core.authority_files import Brought
+from pki.core.key_files import PassphraseNeeded
+from pki.management import passwords
 from pki.management.base import ServiceCommand
 from pki.models import Issuer
 from pki.services.audit import Actor
@@ -105,7 +106,10 @@ class Command(ServiceCommand):
         try:
             brought = opened(None)
         except PassphraseNeeded:
-            return opened(secret_input.of_key(options["passphrase_file"]))
+            file = options["passphrase_file"]
+            if file is None:
+                return opened(passwords.asked("passphrase of the CA's key", instead="--passphrase-file"))
+            return opened(passwords.read_for_key(file))
         self.stderr.write("The key was not encrypted where it lay; take care of all copies of that file.")
         return brought
 
