@@ -6,13 +6,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
-from pki.core import csr, keys, pins
+from pki.core import csr, file_passwords, keys, pins
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import AuditEvent, Certificate, Device, EnrollmentRequest, Issuer, Profile, Revocation
+from pki.services import by_hand
 from pki.services.audit import Actor
+from pki.services.by_hand import Container, Holder
 from pki.services.fleet import devices
-from pki.services.issuing import by_hand
-from pki.services.issuing.by_hand import Container, Holder
 from pki.services.revoking import revocation
 from tests.clients import make_csr
 from tests.services.cast import (
@@ -348,17 +348,17 @@ PASSWORDS = {
 @pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
 def test_a_password_that_does_not_do_is_refused_and_is_not_repeated(door, now, password):
     before = everything()
-    with pytest.raises(by_hand.PasswordRefused) as refused:
+    with pytest.raises(file_passwords.PasswordRefused) as refused:
         by_hand.issue_with_key(DOOR, "P-256", Container.MODERN, password, ADA, now)
     assert not password or password not in refused.value.detail
     assert everything() == before
 
 
 def test_generated_passwords_are_good_and_each_is_another():
-    made = {by_hand.new_password() for _ in range(50)}
+    made = {file_passwords.new() for _ in range(50)}
     assert len(made) == 50
     for password in made:
-        assert by_hand.checked_password(password) == password
+        assert file_passwords.check(password) == password
         assert len(password.replace("-", "")) == 20
 
 

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pki.admin.parts import sentences
-from pki.core import bundles, csr
+from pki.core import bundles, csr, file_passwords
 from pki.core.pins import as_base64, spki_pin
 from pki.keystore import folder, keystore
 from pki.management import passwords
 from pki.models import AuditEvent, Issuer, Revocation
 from pki.services.exporting.files import Form, Of
-from pki.services.issuing import authorities, by_hand, issuance
+from pki.services.issuing import authorities, issuance
 from pki.services.revoking import revocation
 from pki.services.trusting import bundle, standby_keys
 from tests.clients import run
@@ -270,7 +270,7 @@ def test_a_password_that_is_made_is_shown_once_and_kept_nowhere(door, key, out, 
     caplog.set_level("DEBUG")
     printed = export("pkcs12", key, out, "--generate-password")
     (password,) = [line.split(": ")[1] for line in printed.splitlines() if "Its password" in line]
-    assert by_hand.checked_password(password)
+    assert file_passwords.check(password)
     assert pkcs12.load_pkcs12(out.read_bytes(), password.encode()).key is not None
     assert password not in str(everything()) + caplog.text
 

@@ -8,7 +8,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from pki.core import keys, names
 from pki.core.errors import Refusal
 from pki.core.names import SUBJECT_ATTRIBUTES, San
-from pki.services.issuing.by_hand import Preview
+from pki.services.by_hand import Preview
 
 # What to do about a refusal, where its own sentence speaks to a device and not to an administrator.
 _WHAT_TO_DO = {

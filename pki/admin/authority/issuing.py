@@ -18,12 +18,13 @@ from unfold.admin import ModelAdmin
 from pki.admin.authority import granting, viewing
 from pki.admin.authority.issuing_forms import FORMS, AskForm, HandoverForm, OnRecordForm, without_private_keys
 from pki.admin.parts.asking import administrator
-from pki.core import bundles
+from pki.core import bundles, file_passwords
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.models import Certificate
-from pki.services.issuing import authorities, by_hand
+from pki.services import by_hand
+from pki.services.issuing import authorities
 
 
 def urls(page: ModelAdmin) -> list[URLPattern]:
@@ -107,7 +108,7 @@ class IssuingPages:
             form.add_error(None, refusal.detail)
             return self._ask(request, form)
         if look.request is None and handover is None:
-            handover = HandoverForm(initial={"generated": by_hand.new_password()})
+            handover = HandoverForm(initial={"generated": file_passwords.new()})
         context = {
             "look": look,
             "rows": granting.rows(look),

@@ -12,16 +12,16 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from pki.core import bundles, csr, keys, names
+from pki.core import bundles, csr, file_passwords, keys, names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.names import SUBJECT_ATTRIBUTES, SanKind
 from pki.core.profiles import ExtendedKeyUsage
 from pki.models import Device, Profile
+from pki.services.by_hand import Holder
 from pki.services.exporting.identities import Above, Container
 from pki.services.fleet import devices
-from pki.services.issuing import by_hand, listener_certificates
-from pki.services.issuing.by_hand import Holder
+from pki.services.issuing import listener_certificates
 
 GIVEN, MADE = "given", "made"
 GENERATED, OWN = "generated", "own"
@@ -350,7 +350,7 @@ class HandoverForm(forms.Form):
         required=False,
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text=f"At least {by_hand.SHORTEST_PASSWORD} ASCII characters.",
+        help_text=f"At least {file_passwords.SHORTEST} ASCII characters.",
     )
     password_again = forms.CharField(
         label="The same again",
@@ -367,8 +367,8 @@ class HandoverForm(forms.Form):
             self.add_error("password_again", "The two are not the same.")
             return cleaned
         try:
-            by_hand.checked_password(cleaned.get("password") or "")
-        except by_hand.PasswordRefused as refusal:
+            file_passwords.check(cleaned.get("password") or "")
+        except file_passwords.PasswordRefused as refusal:
             self.add_error("password", refusal.detail)
         return cleaned
 
@@ -376,8 +376,8 @@ class HandoverForm(forms.Form):
     def was_shown(self) -> bool:
         """Whether the page offered a generated password, which may be written down already."""
         try:
-            by_hand.checked_password(str(self["generated"].value() or ""))
-        except by_hand.PasswordRefused:
+            file_passwords.check(str(self["generated"].value() or ""))
+        except file_passwords.PasswordRefused:
             return False
         return True
 

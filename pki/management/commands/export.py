@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from pki.core import key_files
+from pki.core import file_passwords, key_files
 from pki.core.keys import IssuerKey
 from pki.keystore.files import write_private
 from pki.management import passwords
@@ -20,7 +20,6 @@ from pki.services.exporting.identities import Above, Container
 from pki.services.exporting.making import Naming
 from pki.services.exporting.subjects import Subject
 from pki.services.fleet import devices
-from pki.services.issuing import by_hand
 from pki.services.looking import standings
 from pki.services.revoking import revocation
 
@@ -224,9 +223,9 @@ def _password(container: Container, options: dict[str, Any]) -> str | None:
             raise CommandError("A Kubernetes secret has no password: whoever may read it has the key.")
         return None
     if options["generate_password"]:
-        return by_hand.new_password()
+        return file_passwords.new()
     if options["password_file"] is not None:
-        return by_hand.checked_password(passwords.read(options["password_file"]))
+        return file_passwords.check(passwords.read(options["password_file"]))
     return passwords.asked_twice(
-        "new password", by_hand.checked_password, instead="--password-file or --generate-password"
+        "new password", file_passwords.check, instead="--password-file or --generate-password"
     )

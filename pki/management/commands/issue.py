@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from pki.core import csr
 from pki.management.base import ServiceCommand
+from pki.services import by_hand
 from pki.services.audit import Actor
+from pki.services.by_hand import Holder
 from pki.services.fleet import devices
-from pki.services.issuing import by_hand
-from pki.services.issuing.by_hand import Holder
 
 
 class Command(ServiceCommand):

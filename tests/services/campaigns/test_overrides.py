@@ -3,8 +3,9 @@
 import pytest
 
 from pki.models import AuditEvent, Campaign, CampaignMember, Device, Issuer, Profile
+from pki.services import by_hand
 from pki.services.fleet import devices
-from pki.services.issuing import by_hand, issuance, profiles
+from pki.services.issuing import issuance, profiles
 from pki.services.proving import status
 from pki.services.rotating import asking, campaigns, overrides, switching
 from pki.services.rotating.selection import Selection

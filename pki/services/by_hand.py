@@ -6,14 +6,13 @@ among the requests would also let anybody who has the CSR fetch the certificate 
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.views.decorators.debug import sensitive_variables
 
-from pki.core import certificates, csr, keys, names
+from pki.core import certificates, csr, file_passwords, keys, names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Grant, Outcome, Record, require_key_kind, weigh, weigh_record
@@ -29,10 +28,6 @@ from pki.services.issuing.issuance import Issued
 from pki.services.revoking import revocation
 from pki.services.transactions import one_at_a_time, writing
 
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 64
-# No letter or digit of which a person takes one for another; 20 of these 31 hold 99 bits.
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _MOST_SHOWN = 5
 
 
@@ -53,12 +48,6 @@ class IssuedBefore(Refusal):
     def __init__(self, certificate: Certificate) -> None:
         super().__init__("This was issued already; here is the certificate.")
         self.certificate = certificate
-
-
-class PasswordRefused(Refusal):
-    """A password that would not protect a key, or that some reader would not take."""
-
-    code = "password_refused"
 
 
 @dataclass(frozen=True)
@@ -172,7 +161,7 @@ def issue_with_key(
     The file is returned here and nowhere else; the key is not kept. Raises PasswordRefused, and as `issue`;
     for a configuration profile also NoProfileSigner.
     """
-    checked_password(password)
+    file_passwords.check(password)
     if container is Container.MOBILECONFIG:
         profile_signing.signer(now)  # else there would be a certificate, and no file for its key
     # Looked at before a key is made, which can take seconds, and again once nobody else writes.
@@ -195,22 +184,6 @@ def issue_with_key(
         )
     subject = subjects.of_certificate(issued.certificate)
     return issued, identities.packed(container, subject, key, password, now, above=above)
-
-
-def new_password() -> str:
-    """A password that a person can type on a phone: `xxxxx-xxxxx-xxxxx-xxxxx`, 99 random bits."""
-    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
-
-
-@sensitive_variables("password")
-def checked_password(password: str) -> str:
-    """`password` if it may protect a key, else PasswordRefused."""
-    if not (password.isascii() and password.isprintable()):
-        # RFC 7292 B.1 wants UTF-16 and RFC 8018 leaves it open: readers disagree on all but ASCII.
-        raise PasswordRefused("Use ASCII letters, digits and signs only; readers disagree on others.")
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise PasswordRefused(f"The password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
-    return password
 
 
 def _issue(
