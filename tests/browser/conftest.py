@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.browser import chromium, fleet
-from tests.browser.visits import Visits
+from tests.browser.visits import Shared, Visits
 from tests.server import Server
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def browser(playwright, server):
 @pytest.fixture(scope="session")
 def visits(browser, server, rows):
     """Makes `Visits` that share what was logged in."""
-    return partial(Visits, browser, server.url("console", ""), fleet.PASSWORDS, {})
+    return partial(Visits, browser, server.url("console", ""), fleet.PASSWORDS, Shared())
 
 
 @pytest.fixture
