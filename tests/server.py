@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.forks import ROOT, Forks
+
 LISTENERS = ("hello", "secure", "provisioning", "console", "status")
 STARTS_WITHIN = 90.0  # seconds, generous: the tests do not time the start
 
@@ -76,6 +77,7 @@ class Server:
     process: subprocess.Popen | None = None
     # Whether `serve` makes the tables; else they are there from a copy, which takes seconds less.
     from_nothing: bool = False
+    _forks: Forks | None = None
 
     def __post_init__(self) -> None:
         ports = free_ports(len(LISTENERS))
@@ -126,19 +128,27 @@ class Server:
 
     def inside(self, function: str, *words: str, stdin: bytes = b"") -> str:
         """Run a function of tests.live.inside against this server's data, and return what it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.live.inside", function, *words],
-            cwd=ROOT,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            timeout=60,
-        )
+        done = self._prepare("inside", function, *words, stdin=stdin)
         if done.returncode != 0:
             raise RuntimeError(done.stderr.decode())
         return done.stdout.decode()
 
+    def _prepare(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
+        """Do what is not itself tested, in a fork: see tests.forks."""
+        environment = self.environment
+        if self._forks is None or self._forks.environment != environment:
+            self._end_forks()
+            self._forks = Forks(environment)
+        return self._forks.run(*words, stdin=stdin)
+
+    def _end_forks(self) -> None:
+        """What they have loaded may be of yesterday."""
+        if self._forks is not None:
+            self._forks.end()
+            self._forks = None
+
     def start(self) -> "Server":
+        self._end_forks()
         self.data.mkdir(parents=True, exist_ok=True)
         self.copy_tables()
         before = len(self.output())
@@ -172,6 +182,7 @@ class Server:
         """Stop the server and return its exit status."""
         if self.process is None:
             raise RuntimeError("the server was not started")
+        self._end_forks()
         self.process.send_signal(sig)
         return self.process.wait(timeout=20)
 
@@ -184,11 +195,11 @@ class Server:
 
     def token(self, *words: str) -> str:
         """A token from `manage.py issue_token`."""
-        done = self.manage("issue_token", *words)
+        done = self._prepare("issue_token", *words)
         assert done.returncode == 0, done.stderr
         return done.stdout.decode().strip()
 
     def revoke(self, device: str, reason: str = "keyCompromise") -> None:
         """Revoke all that a device has, from the shell."""
-        done = self.manage("revoke", "--device", device, "--reason", reason)
+        done = self._prepare("revoke", "--device", device, "--reason", reason)
         assert done.returncode == 0, done.stderr
