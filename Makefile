@@ -14,7 +14,7 @@ serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five list
 
 # Hundreds of processes are started: each would compile all modules anew if Python might not keep them compiled.
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .

@@ -23,15 +23,22 @@ SERVED = {
     "live",
     "phones",
     "proxies",
+    "shell",
 }  # folders whose modules have servers of their own
 
 
+# First: xdist reads the marks in a hook of its own.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Tests that share a server of their module's own run in one process: each would start one for itself."""
     for item in items:
-        if item.path.parent.name in SERVED:
+        if item.path.parent.name in SERVED and item.get_closest_marker("xdist_group") is None:
             kind = item.callspec.params.get("kind", "") if hasattr(item, "callspec") else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kind}".strip()))
+    # In two processes: each starts a server with a fleet, and a browser.
+    in_a_browser = [item for item in items if item.path.parent.name == "browser"]
+    for number, item in enumerate(in_a_browser):
+        item.add_marker(pytest.mark.xdist_group(f"browser {number * 2 // len(in_a_browser)}"))
 
 
 @pytest.fixture(autouse=True)

@@ -138,8 +138,17 @@ def test_gnutls_verifies_an_answer_from_a_file(party):
 # --- Issuers of every kind ------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def many_roots(tmp_path_factory):
+    """A server that may be given roots: other tests count those of theirs."""
+    running = Server(tmp_path_factory.mktemp("many-roots")).start()
+    yield running
+    assert running.stop() == 0, running.output()
+
+
 @pytest.mark.parametrize("spec", ["P-384", "Ed25519", "RSA-2048", "RSA-4096"])
-def test_issuers_with_keys_of_every_kind_are_answered_for(party, spec):
+def test_issuers_with_keys_of_every_kind_are_answered_for(many_roots, tmp_path, spec):
+    party = Party(many_roots, tmp_path, f"device-{spec.lower()}")
     pem = party.server.inside("make_root", f"{spec} of {party.name}", spec)
     (party.folder / "root.pem").write_text(pem)
     done = party.openssl(issuer="root.pem", about=("-cert", "root.pem"))
