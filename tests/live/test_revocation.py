@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 
 from tests.live.devices import Connection, Device
-from tests.server import Server
+from tests.server import Server, seen_within
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_only_its_own_paths_exist_on_a_listener(server):
 
 
 def test_under_a_compromised_root_nobody_passes_from_the_next_request_on(tmp_path):
-    """Though OpenSSL trusts that root until the next start."""
+    """Though OpenSSL trusts that root until the workers have taken up that it is gone."""
     server = Server(tmp_path / "data").start()
     root = x509.load_pem_x509_certificate((server.demo / "ca.pem").read_bytes())
     device = Device.enrolled(server, tmp_path, "device-1")
@@ -127,6 +127,8 @@ def test_under_a_compromised_root_nobody_passes_from_the_next_request_on(tmp_pat
     assert resumed.tls.session_reused
     assert resumed.get("/whoami").code == "issuer_compromised"
     assert device.curl().returncode == 56
-    assert server.logs('"reason": "issuer_compromised"')
+    # Our own rule refused it, or OpenSSL in a worker that has taken it up.
+    reasons = ("issuer_compromised", "unknown_issuer")
+    assert seen_within(10, lambda: any(f'"reason": "{each}"' in server.output() for each in reasons))
     device.close()
     assert server.stop() == 0
