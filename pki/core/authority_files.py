@@ -6,9 +6,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import (
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.core import chains, der, extensions, key_files, keys, reading
@@ -126,12 +124,9 @@ def remarks(certificate: x509.Certificate) -> Iterator[str]:
 
 
 def _opened_p12(data: bytes, passphrase: str | None) -> pkcs12.PKCS12KeyAndCertificates:
-    # A file without a password may be written with none at all, or with an empty one.
-    for secret in (key_files.as_bytes(passphrase),) if passphrase else (None, b""):
-        try:
-            return pkcs12.load_pkcs12(data, secret)
-        except UNREADABLE:
-            continue
+    opened = key_files.open_p12(data, passphrase)
+    if opened is not None:
+        return opened
     if passphrase:
         raise WrongPassphrase(
             "The PKCS#12 file does not open with this passphrase, or it is damaged, or none. Try it with "

@@ -10,11 +10,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
     load_pem_private_key,
     pkcs7,
-    pkcs12,
 )
 from cryptography.x509 import ocsp
 
-from pki.core import der
+from pki.core import der, key_files
 from pki.core.errors import UNREADABLE
 from pki.core.findings import Severity
 from pki.core.parts import Kind, Recognised
@@ -252,7 +251,7 @@ def _open_pkcs12(data: bytes, origin: str, password: str, into: Recognised) -> N
             "OpenSSL 3 opens RC2 with its legacy provider only.",
             "Export it with today's algorithms, unless an old iOS or Android must read it.",
         )
-    opened = _opened(data, password)
+    opened = key_files.open_p12(data, password)
     if opened is None:
         into.add(Kind.UNREADABLE, origin)
         into.found(
@@ -291,16 +290,6 @@ def _open_pkcs12(data: bytes, origin: str, password: str, into: Recognised) -> N
             "This PKCS#12 file holds no certificate for its key.",
             "Export the key together with its certificate.",
         )
-
-
-def _opened(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates | None:
-    # A file without a password may be written with none at all, or with an empty one.
-    for secret in (password.encode(),) if password else (None, b""):
-        try:
-            return pkcs12.load_pkcs12(data, secret)
-        except UNREADABLE:
-            continue
-    return None
 
 
 def _has_legacy_algorithms(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key, pkcs12
 
 from pki.core import der, keys
 from pki.core.errors import UNREADABLE, Refusal
@@ -64,6 +64,17 @@ def read(data: bytes, passphrase: str | None) -> IssuerKey:
             "The key cannot be read: it is no private key in PEM or DER, as openssl genpkey writes it, or it "
             "is damaged."
         ) from error
+
+
+def open_p12(data: bytes, password: str | None) -> pkcs12.PKCS12KeyAndCertificates | None:
+    """What is in a PKCS#12 file (RFC 7292), DER; None if it does not open, or is none."""
+    # A file without a password may be written with none at all, or with an empty one.
+    for secret in (as_bytes(password),) if password else (None, b""):
+        try:
+            return pkcs12.load_pkcs12(data, secret)
+        except UNREADABLE:
+            continue
+    return None
 
 
 def of_our_kind(key: PrivateKeyTypes) -> IssuerKey:
