@@ -3,8 +3,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# In this order: what comes later takes the versions of what came before.
+PINNED := requirements requirements-dev $(filter-out requirements requirements-dev,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in)))
 
-.PHONY: help serve test lint format docs reference bench bench-pages bench-crl bench-revocation bench-renewals seed screenshots clean
+.PHONY: help serve test test-postgres lint format docs reference bench bench-seeds bench-pages bench-crl bench-revocation bench-renewals bench-hostile faults scan-tls fuzz seed screenshots pins advisories sbom clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +18,10 @@ serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five list
 # Hundreds of processes are started: each would compile all modules anew if Python might not keep them compiled.
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+
+test-postgres: $(VENV)/.installed-dev ## Run the tests, or those that TESTS names, on a PostgreSQL of their own.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.postgres \
+		$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(TESTS)
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .
@@ -37,8 +44,12 @@ docs: $(VENV)/.installed-docs docs/site/node_modules/.installed ## Build the doc
 reference: $(VENV)/.installed-dev ## Write docs/reference/ anew, from the code.
 	@$(BIN)/python -m docs.generating
 
-bench: $(VENV)/.installed-dev ## Measure the server's CPU time per operation.
-	$(BIN)/python -m benchmarks.operations
+bench: $(VENV)/.installed-dev ## Measure what an operation costs; BENCH=--long compares everything.
+	@$(BIN)/python -m benchmarks.compare $(BENCH)
+	@$(BIN)/python -m benchmarks.report
+
+bench-seeds: $(VENV)/.installed-dev ## Fill var/bench-seeds for BENCH=--long with 10,000 and 1,000,000 certificates.
+	@$(BIN)/python -m benchmarks.compare.seeding
 
 seed: $(VENV)/.installed-dev ## Fill var/seeded with 100,000 devices and 1,000,000 certificates.
 	@$(BIN)/python -m benchmarks.seed $(SEED)
@@ -55,11 +66,32 @@ bench-revocation: $(VENV)/.installed-dev ## Measure how soon a revocation is see
 bench-renewals: $(VENV)/.installed-simulation ## Let a million devices renew themselves, with outages of 1 h and 6 h.
 	@$(BIN)/python -m benchmarks.renewal_storm --plot docs/images/renewal-storm.svg
 
+bench-hostile: $(VENV)/.installed-dev ## Measure what stalled connections and floods cost good devices.
+	@$(BIN)/python -m benchmarks.hostile
+
+faults: $(VENV)/.installed-dev ## Kill everything at random, 100 times a database, while devices enroll; half an hour.
+	@$(BIN)/python -m benchmarks.faults $(FAULTS)
+
+scan-tls: $(VENV)/.installed-dev ## Have testssl.sh look at each TLS listener; half an hour.
+	@$(BIN)/python -m benchmarks.tls_scan
+
+fuzz: $(VENV)/.installed-dev ## Send random and changed bytes to each parser, a million in all.
+	@$(BIN)/python -m benchmarks.fuzz
+
 screenshots: $(VENV)/.installed-dev ## Take pictures of the console into the folder TO (screenshots).
 	@$(BIN)/python -m docs.screenshots $(or $(TO),screenshots)
 
-clean: ## Remove the virtual environment; var/ stays.
-	rm -rf $(VENV)
+pins: $(VENV)/.installed-supply ## Compile requirements/*.in into pins with hashes; UPGRADE=--upgrade takes newer versions.
+	@for name in $(PINNED); do $(BIN)/uv pip compile --quiet $(UPGRADE) requirements/$$name.in --output-file $$name.txt || exit 1; done
+
+advisories: $(VENV)/.installed-supply ## Ask PyPI whether an advisory names one of our pins.
+	@$(BIN)/python -m requirements.advisories
+
+sbom: $(VENV)/.installed-supply ## Write the bill of materials of what is served into TO (hatchery.cdx.json).
+	@$(BIN)/python -m requirements.sbom >$(or $(TO),hatchery.cdx.json)
+
+clean: ## Remove the virtual environments; var/ stays.
+	rm -rf $(VENV) .venv-django-ca
 
 $(VENV)/.made:
 	@test -w . || { echo "The folder $$(pwd) is not writable; clone Hatchery to one of your own." >&2; exit 1; }
@@ -70,17 +102,17 @@ $(VENV)/.made:
 
 $(VENV)/.installed: $(VENV)/.made requirements.txt
 	@echo "Installing requirements.txt ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "Installing requirements-dev.txt ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed requirements-docs.txt
 	@echo "Installing requirements-docs.txt ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@$(PIP_INSTALL) -r requirements-docs.txt
 	@touch $@
 
 docs/site/node_modules/.installed: docs/site/package-lock.json
@@ -91,5 +123,10 @@ docs/site/node_modules/.installed: docs/site/package-lock.json
 
 $(VENV)/.installed-simulation: $(VENV)/.installed-dev requirements-simulation.txt
 	@echo "Installing requirements-simulation.txt ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-simulation.txt
+	@$(PIP_INSTALL) -r requirements-simulation.txt
+	@touch $@
+
+$(VENV)/.installed-supply: $(VENV)/.installed-dev requirements-supply.txt
+	@echo "Installing requirements-supply.txt ..."
+	@$(PIP_INSTALL) -r requirements-supply.txt
 	@touch $@

@@ -16,12 +16,18 @@ def main() -> None:
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import InternalError, OperationalError
 
     try:
         _ = settings.DEBUG  # reading one setting loads them all
     except ImproperlyConfigured as error:
         sys.exit(f"Hatchery cannot start. {error}")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (OperationalError, InternalError) as error:  # not there, full, or read-only
+        from pki.services.complaints import reason
+
+        sys.exit(reason(error))
 
 
 if __name__ == "__main__":

@@ -35,11 +35,14 @@ def main() -> None:
     _fill(number // _EACH, now)
     print(f"{connection.vendor}, {Certificate.objects.count():,} certificates")
     _measure("the first look, which finds all that is late", lambda: expiry.watch(now))
+    _measure("the number of those for /metrics", lambda: expiry.not_renewed(now, 30 * _DAY).number)
     _measure("nothing to look at yet", lambda: expiry.watch(now))
     _measure("an hour later, the threshold of a day", lambda: expiry.watch(now + _HOUR))
     _measure("7 hours later, both thresholds", lambda: expiry.watch(now + 8 * _HOUR))
     ExpiryMark.objects.all().delete()
     _measure("20 days without a renewal, all that are late at once", lambda: expiry.watch(now + 20 * _DAY))
+    at = now + 20 * _DAY
+    _measure("the number of those for /metrics", lambda: expiry.not_renewed(at, 30 * _DAY).number)
 
 
 def _fill(devices: int, now: datetime) -> None:

@@ -10,12 +10,13 @@ import ssl
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from benchmarks.operations import _cpu_seconds, _server
+from benchmarks.compare import accounts
 from tests.clients import make_csr
 from tests.server import Server
 
@@ -73,7 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=1000, help="how many renew (1000)")
     devices = parser.parse_args().devices // _ROUNDS * _ROUNDS
-    with _server() as server, tempfile.TemporaryDirectory(prefix="hatchery-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hatchery-bench-") as folder, ExitStack() as stack:
+        server = Server(Path(folder) / "data")
+        stack.callback(server.start().stop)
         token = server.token("--pattern", "bench-*", "--uses", str(devices))
         agents = [Agent(server, Path(folder), f"bench-{number}") for number in range(devices)]
         for agent in agents:
@@ -89,15 +92,19 @@ def main() -> None:
         _measure(server, "GET /ca-bundle", agents, lambda agent: agent.get("/ca-bundle"))
 
 
+def _used(server: Server) -> float:
+    return accounts.cpu_seconds(accounts.with_children(server.process.pid if server.process else 0))
+
+
 def _measure(server: Server, what: str, agents: Iterable[Agent], deed: Callable[[Agent], None]) -> None:
     agents = list(agents)
     each = len(agents) // _ROUNDS
     cpu = []
     for first in range(0, len(agents), each):
-        before = _cpu_seconds(server)
+        before = _used(server)
         for agent in agents[first : first + each]:
             deed(agent)
-        cpu.append((_cpu_seconds(server) - before) / each * 1000)
+        cpu.append((_used(server) - before) / each * 1000)
     print(
         f"{what:<20} {statistics.median(cpu):>7.2f} {f'({min(cpu):.2f} to {max(cpu):.2f})':>24}", flush=True
     )

@@ -1,11 +1,13 @@
-"""Lines over hours as SVG, in panels, with nothing but the standard library."""
+"""Lines over hours as SVG, in panels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from benchmarks import drawing
+
 _WIDTH, _HEIGHT = 460, 170  # of a panel, with its margins
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 26, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = drawing.LEFT, 18, 26, 26
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,12 @@ class Panel:
 def svg(title: str, panels: Sequence[Panel], columns: int, most: float) -> str:
     """Panels of one scale, 0 to `most`, with a legend above."""
     rows = -(-len(panels) // columns)
-    width, height = columns * _WIDTH, rows * _HEIGHT + 48
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="11" fill="#24292f">',
-        f'<title>{escape(title)}</title><rect width="{width}" height="{height}" fill="#ffffff"/>',
-        f'<text x="{_LEFT}" y="18" font-size="13" font-weight="bold">{escape(title)}</text>',
-        *_legend(panels[0].lines),
-    ]
+    parts = []
     for number, panel in enumerate(panels):
         left, top = number % columns * _WIDTH, number // columns * _HEIGHT + 44
         parts.append(f'<g transform="translate({left} {top})">{_panel(panel, most)}</g>')
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _legend(lines: Sequence[Line]) -> list[str]:
-    parts, left = [], _LEFT
-    for line in lines:
-        parts.append(f'<rect x="{left}" y="28" width="14" height="3" fill="{line.color}"/>')
-        parts.append(f'<text x="{left + 19}" y="34">{escape(line.name)}</text>')
-        left += 32 + 7 * len(line.name)
-    return parts
+    legend = [(line.name, line.color) for line in panels[0].lines]
+    return drawing.svg(title, columns * _WIDTH, rows * _HEIGHT + 48, legend, parts)
 
 
 def _panel(panel: Panel, most: float) -> str:
@@ -63,12 +49,12 @@ def _panel(panel: Panel, most: float) -> str:
     if panel.shaded:
         begin, end = map(across, panel.shaded)
         parts.append(
-            f'<rect x="{begin:.1f}" y="{_TOP}" width="{end - begin:.1f}" height="{high}" fill="#eaeef2"/>'
+            f'<rect class="shade" x="{begin:.1f}" y="{_TOP}" width="{end - begin:.1f}" height="{high}"/>'
         )
     for quarter in range(5):
         value = most * quarter / 4
         parts.append(
-            f'<path d="M{_LEFT} {up(value):.1f}h{wide}" stroke="#d0d7de" stroke-width="0.5"/>'
+            f'<path class="grid" d="M{_LEFT} {up(value):.1f}h{wide}" stroke-width="0.5"/>'
             f'<text x="{_LEFT - 5}" y="{up(value) + 4:.1f}" text-anchor="end">{value:,.0f}</text>'
         )
     for hour in range(0, int(panel.hours) + 1, 12):

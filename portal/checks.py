@@ -13,8 +13,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from pki.core import names
+from pki.core.proxies import overlap
 from pki.keystore import passphrases
-from portal.listeners import all_listeners
+from portal.listeners import METRICS, all_listeners
 
 SETTINGS = "hatchery"  # the tag of these checks, which every command of ours runs
 SHORTEST_SECRET_KEY = 50  # characters, as Django advises
@@ -23,7 +24,9 @@ LONGEST_MAX_AGE = 5  # seconds, within which everybody is to know of a revocatio
 
 @register(SETTINGS)
 def listeners_are_known(**_: Any) -> list[CheckMessage]:
-    known, named = all_listeners(), settings.PORTAL_LISTENERS
+    # That of the metrics is served by its port alone, whatever else is.
+    known = [name for name in all_listeners() if name != METRICS]
+    named = settings.PORTAL_LISTENERS
     messages: list[CheckMessage] = [
         Error(
             f"PORTAL_LISTENERS names {name!r}, which is no listener.",
@@ -84,16 +87,18 @@ def addresses_are_well_formed(**_: Any) -> list[CheckMessage]:
                     id="portal.E004",
                 )
             )
-    try:
-        ipaddress.ip_address(settings.PORTAL_BIND_HOST)
-    except ValueError:
-        messages.append(
-            Error(
-                f"PORTAL_BIND_HOST is {settings.PORTAL_BIND_HOST!r}, which is not an IP address.",
-                hint="Use 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network.",
-                id="portal.E005",
+    for name, number in (("PORTAL_BIND_HOST", "portal.E005"), ("PORTAL_METRICS_HOST", "portal.E040")):
+        host = getattr(settings, name)
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            messages.append(
+                Error(
+                    f"{name} is {host!r}, which is not an IP address.",
+                    hint="Use 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network.",
+                    id=number,
+                )
             )
-        )
     if not _is_http_url(settings.PORTAL_STATUS_URL):
         # There may be a password in it.
         shown = re.sub(r".*@", "…@", settings.PORTAL_STATUS_URL)
@@ -178,6 +183,21 @@ def proxy_devices_are_well_formed(**_: Any) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+@register(SETTINGS, Tags.security)
+def balancers_are_no_proxies(**_: Any) -> list[CheckMessage]:
+    return [
+        Error(
+            f"PORTAL_BALANCERS names {network}, and PORTAL_PROXIES names {proxy}: what comes from there "
+            "would count as the balancer's client's, and no certificate that it forwards would be believed.",
+            hint="A balancer passes TLS on, a proxy ends it: name each address for what it does there.",
+            id="portal.E017",
+        )
+        for network in settings.PORTAL_BALANCERS
+        for proxy in settings.PORTAL_PROXIES
+        if overlap(network, proxy.network)
+    ]
 
 
 @register(SETTINGS)

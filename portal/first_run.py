@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from pki.core.names import url_host
+from pki.keystore.files import remedy
 from pki.services.audit import Actor
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices
@@ -44,7 +45,7 @@ def run(*, with_demo: bool) -> Outcome:
     except OSError as error:
         raise OSError(
             f"The folder {demo_folder()} cannot be used ({error.strerror}); "
-            "make it writable, or use --no-demo."
+            f"{remedy(error)}, or use --no-demo."
         ) from error
     token = None
     if made.issuers:

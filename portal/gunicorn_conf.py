@@ -20,7 +20,8 @@ except ImproperlyConfigured as error:
 
 from django.conf import settings
 
-from portal import start
+from pki.services.measuring import counted, families, shared
+from portal import pool, start
 from portal.listeners import served_listeners
 from portal.sockets import LARGEST_HEAD
 
@@ -51,6 +52,7 @@ control_socket_disable = True
 loglevel = "warning"
 errorlog = "-"
 accesslog = None
+logger_class = "portal.gunicorn_log.GunicornLog"
 
 
 def on_starting(server: Any) -> None:
@@ -62,6 +64,21 @@ def pre_fork(server: Any, worker: Any) -> None:
     from django.db import connections
 
     connections.close_all()
+    worker.slot = shared.first_free(each.slot for each in server.WORKERS.values())
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    # A worker's settings do not change. gunicorn looks each one up by two calls, twenty times a request; an
+    # attribute that is there is found at once.
+    vars(worker.cfg).update({name: setting.get() for name, setting in worker.cfg.settings.items()})
+    shared.SHARED.take(worker.slot)
+    counted.STARTS.count()
+    pool.begin()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    # By the master, so that it is done whatever the worker died of.
+    families.leave(worker.slot)
 
 
 def pre_request(worker: Any, req: Any) -> None:
@@ -72,3 +89,4 @@ def pre_request(worker: Any, req: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:
     if worker.booted:
         worker.housekeeping.finish()
+    pool.end()

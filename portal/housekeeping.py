@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.services import maintenance
 from pki.services.complaints import COMPLAINTS, reason
+from pki.services.enrolling.limited import LIMITED
+from pki.services.enrolling.repeated import REPEATED
 from pki.services.fleet.sightings import SEEN
 from pki.services.proving.dropped_headers import DROPPED
 from pki.services.proving.folding import FoldedLog
@@ -25,7 +27,7 @@ from pki.services.proving.handshakes import TURNED_AWAY
 from pki.services.proving.refused_proxies import REFUSED_PROXIES
 from pki.services.publishing import publication
 from pki.services.renewing.refusals import REFUSED_RENEWALS
-from portal import serving
+from portal import pool, serving
 from portal.contexts import ListenerNotReady
 
 log = logging.getLogger("hatchery.housekeeping")
@@ -37,7 +39,14 @@ TICK_SECONDS = 1.0  # between two looks at what is due
 
 NO_LISTS = "CRLs cannot be made, and do not say what was revoked since"
 
-_FOLDED: tuple[FoldedLog[Any], ...] = (TURNED_AWAY, DROPPED, REFUSED_PROXIES, REFUSED_RENEWALS)
+_FOLDED: tuple[FoldedLog[Any], ...] = (
+    TURNED_AWAY,
+    DROPPED,
+    REFUSED_PROXIES,
+    REFUSED_RENEWALS,
+    LIMITED,
+    REPEATED,
+)
 
 
 class Housekeeping:
@@ -50,11 +59,11 @@ class Housekeeping:
         self._full_lists = OwnThread(Errand(publication.publish_full_lists, NO_LISTS).run)
         self._maintenance = OwnThread(_maintain)
 
-    def tick(self, submit: Callable[[Callable[[], None]], object]) -> None:
-        """Hand what is due to `submit`, which runs it in a thread; once a second, however busy."""
+    def tick(self, submit: Callable[[Callable[[], None]], object]) -> bool:
+        """Hand what is due to `submit`, which runs it in a thread, once a second; whether it is time."""
         now = time.monotonic()
         if now < self._next:
-            return
+            return False
         self._next = now + TICK_SECONDS
         for folded in _FOLDED:
             if not folded.is_idle:
@@ -70,6 +79,7 @@ class Housekeeping:
         if now >= self._maintenance_at:
             self._maintenance_at = now + MAINTENANCE_SECONDS
             self._maintenance.ask()
+        return True
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
@@ -83,7 +93,6 @@ def _flush(folded: FoldedLog[Any]) -> None:
 
 
 def _maintain() -> None:
-    close_old_connections()
     # One worker of all nodes is enough; what fails says so itself.
     for _ in maintenance.run(rested=timedelta(seconds=MAINTENANCE_SECONDS * 3 / 4)):
         pass
@@ -103,7 +112,6 @@ class Errand:
         if not self._busy.acquire(blocking=False):
             return
         try:
-            close_old_connections()
             self._what(timezone.now())
         except (DatabaseError, KeystoreError, Refusal, ListenerNotReady, OSError) as error:
             COMPLAINTS.say(log, self._complaint, reason(error))
@@ -134,4 +142,4 @@ class OwnThread:
     def _go_on(self) -> None:
         while self._asked.wait():
             self._asked.clear()
-            self._what()
+            pool.giving_back(self._what)

@@ -1,4 +1,6 @@
-"""The five listeners as data. A request's listener is known from the socket it came in on."""
+"""The five listeners, and that of the metrics, as data. A request's listener is known from the socket it came
+in on.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -25,6 +27,7 @@ class Listener:
     urlconf: str
     largest_body: int  # bytes; a larger request body is refused before it is read
     proxied: bool = False  # whether its clients are those that named proxies forward, and nobody else
+    own_host: str = ""  # the address it is bound to, if not that of all
 
     @property
     def scheme(self) -> str:
@@ -46,9 +49,14 @@ class Listener:
 
     @property
     def bind(self) -> str:
-        return f"{url_host(settings.PORTAL_BIND_HOST)}:{self.port}"
+        return f"{url_host(self.host)}:{self.port}"
+
+    @property
+    def host(self) -> str:
+        return self.own_host or settings.PORTAL_BIND_HOST
 
 
+METRICS = "metrics"
 SMALL = 64 * 1024
 
 # How the secure listener is reached, by PORTAL_SECURE_PROXY.
@@ -61,8 +69,10 @@ _SECURE_MODES = {
 
 
 def all_listeners() -> dict[str, Listener]:
-    """The five listeners by name, whether they are served here or elsewhere."""
-    listeners = (
+    """The five listeners by name, whether they are served here or elsewhere, and that of this process's
+    metrics, if it is to have one.
+    """
+    listeners = [
         Listener("hello", settings.PORTAL_PORT_HELLO, TlsMode.TLS, "portal.urls.hello", SMALL),
         Listener(
             "secure",
@@ -83,8 +93,16 @@ def all_listeners() -> dict[str, Listener]:
             settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         ),
         Listener("status", settings.PORTAL_PORT_STATUS, TlsMode.PLAIN, "portal.urls.status", SMALL),
-    )
+    ]
+    if settings.PORTAL_PORT_METRICS is not None:
+        listeners.append(_metrics(settings.PORTAL_PORT_METRICS))
     return {listener.name: listener for listener in listeners}
+
+
+def _metrics(port: int) -> Listener:
+    # Bound apart from the others: what opens those to the world does not open this one.
+    host = settings.PORTAL_METRICS_HOST
+    return Listener(METRICS, port, TlsMode.PLAIN, "portal.urls.metrics", SMALL, own_host=host)
 
 
 def certified_listeners() -> list[str]:
@@ -93,6 +111,7 @@ def certified_listeners() -> list[str]:
 
 
 def served_listeners() -> list[Listener]:
-    """Those that PORTAL_LISTENERS names."""
+    """Those that PORTAL_LISTENERS names, and that of the metrics."""
     listeners = all_listeners()
-    return [listeners[name] for name in settings.PORTAL_LISTENERS]
+    own = [METRICS] if METRICS in listeners else []
+    return [listeners[name] for name in dict.fromkeys([*settings.PORTAL_LISTENERS, *own])]

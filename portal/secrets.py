@@ -5,7 +5,9 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from pki.keystore.files import make_private_folder, write_private
+from pki.keystore.files import make_private_folder, remedy, write_private
+
+_DAMAGED = "is damaged: it holds no text; restore it from a backup."
 
 
 def read_or_make_secret(path: Path) -> str:
@@ -24,7 +26,7 @@ def read_or_make_secret(path: Path) -> str:
     except OSError as error:
         raise ImproperlyConfigured(
             f"PORTAL_DATA_DIR: {path.parent.parent} cannot be written ({error.strerror}); "
-            "make it writable or set PORTAL_DATA_DIR to another folder."
+            f"{remedy(error)} or set PORTAL_DATA_DIR to another folder."
         ) from error
     try:
         secret = path.read_text().strip()
@@ -32,6 +34,10 @@ def read_or_make_secret(path: Path) -> str:
         raise ImproperlyConfigured(
             f"The file {path} cannot be read ({error.strerror}); run as its owner, or make it readable."
         ) from error
+    except UnicodeDecodeError as error:
+        raise ImproperlyConfigured(f"The file {path} {_DAMAGED}") from error
+    if "\0" in secret:
+        raise ImproperlyConfigured(f"The file {path} {_DAMAGED}")
     if not secret:
         raise ImproperlyConfigured(f"The file {path} is empty; restore it from a backup.")
     return secret

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -40,6 +41,10 @@ def port(name: str, default: int) -> int:
     return number(name, default, 1, 65535, "a port")
 
 
+def optional_port(name: str) -> int | None:
+    return port(name, 0) if env.str(name, default="") else None
+
+
 def flag(name: str) -> bool:
     value: str = env.str(name, default="off").strip().lower()
     if value in ("on", "true", "yes", "1"):
@@ -64,11 +69,47 @@ def named_proxies(name: str) -> tuple[proxies.Proxy, ...]:
         raise ImproperlyConfigured(f"{name} {error}.") from None
 
 
+def balancers(name: str) -> tuple[Network, ...]:
+    try:
+        return proxies.balancers(env.str(name, default=""))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} {error}.") from None
+
+
 def networks(name: str) -> tuple[Network, ...]:
     try:
         return destinations.networks(env.str(name, default=""))
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} {error}.") from None
+
+
+def path_or_none(name: str) -> Path | None:
+    """A file, relative to the project's folder; None if none is named."""
+    value: str = env.str(name, default="")
+    if not value:
+        return None
+    path = (BASE_DIR / value).expanduser()
+    if not path.parent.is_dir() or path.is_dir():
+        raise ImproperlyConfigured(f"{name} must name a file in a folder that is there, not {value!r}.")
+    return path
+
+
+def syslog(name: str) -> SplitResult | None:
+    value: str = env.str(name, default="")
+    if not value:
+        return None
+    try:
+        url = urlsplit(value)
+        named = bool(url.hostname and url.port)
+        if url.scheme == "unix":
+            named = url.path.startswith("/") and not url.netloc
+        if url.scheme not in ("tcp", "udp", "unix") or not named or url.username or url.query:
+            raise ValueError
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} must be tcp://host:port, udp://host:port or unix:///dev/log, without a password."
+        ) from None
+    return url
 
 
 def mail(name: str) -> dict[str, Any]:
@@ -133,6 +174,9 @@ PORTAL_PORT_SECURE = port("PORTAL_PORT_SECURE", 8444)
 PORTAL_PORT_PROVISIONING = port("PORTAL_PORT_PROVISIONING", 8445)
 PORTAL_PORT_CONSOLE = port("PORTAL_PORT_CONSOLE", 8446)
 PORTAL_PORT_STATUS = port("PORTAL_PORT_STATUS", 8080)
+# Of this process's metrics; without it they are not served, and nothing is counted. docs/monitoring.md.
+PORTAL_PORT_METRICS = optional_port("PORTAL_PORT_METRICS")
+PORTAL_METRICS_HOST: str = env.str("PORTAL_METRICS_HOST", default="127.0.0.1")
 PORTAL_LISTENERS: list[str] = [
     name.strip()
     for name in env.list("PORTAL_LISTENERS", default=["hello", "secure", "provisioning", "console", "status"])
@@ -161,11 +205,23 @@ PORTAL_LOCKOUT_SECONDS = number("PORTAL_LOCKOUT_SECONDS", 900, 60, 86400, "a num
 # Off, because a browser that holds any certificate asks its user which one to show, before the first page.
 PORTAL_CONSOLE_CLIENT_CERTIFICATES = flag("PORTAL_CONSOLE_CLIENT_CERTIFICATES")
 
+# How much of what is refused, and of what is made without a token, is borne within a window before more is
+# answered with 429 (pki.services.limits).
+PORTAL_LIMIT_SECONDS = number("PORTAL_LIMIT_SECONDS", 600, 10, 86400, "a number of seconds")
+PORTAL_LIMIT_FAILURES = number("PORTAL_LIMIT_FAILURES", 100, 1, 1_000_000, "a number of requests")
+PORTAL_LIMIT_DEVICE_FAILURES = number(
+    "PORTAL_LIMIT_DEVICE_FAILURES", 30, 1, 1_000_000, "a number of requests"
+)
+PORTAL_LIMIT_WITHOUT_TOKEN = number("PORTAL_LIMIT_WITHOUT_TOKEN", 200, 1, 1_000_000, "a number of requests")
+
 # For relying parties: how long a CRL and an OCSP answer may be relied on (each is made anew at half of it),
 # and for how long a cache in between may hand out what it has.
 PORTAL_CRL_SECONDS = number("PORTAL_CRL_SECONDS", 86400, 60, 30 * 86400, "a number of seconds")
 PORTAL_OCSP_SECONDS = number("PORTAL_OCSP_SECONDS", 3600, 60, 7 * 86400, "a number of seconds")
 PORTAL_STATUS_MAX_AGE = number("PORTAL_STATUS_MAX_AGE", 3, 0, 86400, "a number of seconds")
+
+# Load balancers that pass TCP on, and say whose each connection is by the PROXY protocol; docs/postgresql.md.
+PORTAL_BALANCERS = balancers("PORTAL_BALANCERS")
 
 # Proxies that end mutual TLS in front of Hatchery; docs/proxies.md.
 PORTAL_PROXIES = named_proxies("PORTAL_PROXIES")
@@ -184,6 +240,14 @@ PORTAL_NOTICE_FROM: str = (
 )
 PORTAL_WEBHOOK_NETWORKS = networks("PORTAL_WEBHOOK_NETWORKS")
 PORTAL_WEBHOOK_CA_FILE: str = env.str("PORTAL_WEBHOOK_CA_FILE", default="")
+
+# Where the audit trail is written beside the database; docs/audit.md.
+PORTAL_AUDIT_FILE = path_or_none("PORTAL_AUDIT_FILE")
+PORTAL_AUDIT_SYSLOG = syslog("PORTAL_AUDIT_SYSLOG")
+
+# What the log looks like, and whether each request has a line; docs/monitoring.md.
+PORTAL_LOG_FORMAT = choice("PORTAL_LOG_FORMAT", "line", "json")
+PORTAL_LOG_REQUESTS = flag("PORTAL_LOG_REQUESTS")
 
 # Networks whose servers the console may look at, beside our own listeners; docs/diagnose.md.
 PORTAL_DIAGNOSE_NETWORKS = networks("PORTAL_DIAGNOSE_NETWORKS")
@@ -248,6 +312,7 @@ MIDDLEWARE = [
     # First, so that what any other one answers has these headers too.
     "portal.middleware.SecurityHeaders",
     "portal.middleware.RefuseNul",
+    "portal.middleware.RefuseMethods",
     "portal.middleware.RefuseLarge",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -300,6 +365,7 @@ except (ImproperlyConfigured, ValueError, KeyError):
 if _database["NAME"] in ("", ":memory:"):
     raise ImproperlyConfigured("DATABASE_URL must name the database, or the file, that Hatchery is to use.")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["ENGINE"] = "portal.sqlite"
     _database["OPTIONS"] = {
         # A writer takes the write lock when its transaction begins: a lock that is asked for in the
         # middle of one cannot be waited for.
@@ -308,10 +374,22 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # WAL lets readers read while one writes; FULL keeps a commit through a power cut.
         "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
     }
+    _database["CONN_MAX_AGE"] = None
 else:
+    _database["ENGINE"] = "portal.postgresql"
     _database["CONN_HEALTH_CHECKS"] = True
-# A worker's thread keeps its connection: opening one costs more than a whole request.
-_database["CONN_MAX_AGE"] = None
+    # With a connection end the plans that PostgreSQL keeps for it: a table that was small when one was made
+    # may be large by now, which it learns from autovacuum alone.
+    _database["CONN_MAX_AGE"] = 600  # seconds
+PORTAL_DATABASE_POOL = number("PORTAL_DATABASE_POOL", 0, 0, 100, "a number of connections")
+if PORTAL_DATABASE_POOL and "sqlite" in _database["ENGINE"]:
+    raise ImproperlyConfigured("PORTAL_DATABASE_POOL is for PostgreSQL; leave it unset for SQLite.")
+if 0 < PORTAL_DATABASE_POOL < 4:
+    # Making lists and maintenance may hold three for as long as a large list takes to sign.
+    raise ImproperlyConfigured(
+        f"PORTAL_DATABASE_POOL must be 0, for none, or at least 4 connections, not {PORTAL_DATABASE_POOL}."
+    )
+# Not zero: opening a connection costs more than a whole request. portal.pool has threads share them.
 DATABASES = {"default": _database}
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -363,6 +441,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 STATIC_URL = "static/"
 # Served straight from the installed packages: no build step, no collectstatic.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # nobody else's pages load them
 
 # The console is only ever reached over TLS.
 SECURE_SSL_REDIRECT = True
@@ -392,9 +471,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bytes
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "formatters": {"line": {"()": "portal.log_format.Line"}, "json": {"()": "portal.log_format.Json"}},
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "stderr": {"class": "logging.StreamHandler", "formatter": PORTAL_LOG_FORMAT},
         "null": {"class": "logging.NullHandler"},
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
@@ -406,6 +485,8 @@ LOGGING = {
         # Django mails and logs every 4xx as a warning; refusals have their own log.
         "django": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "django.request": {"level": "ERROR"},
+        # What fails for want of a connection says so itself, once a minute.
+        "psycopg.pool": {"level": "ERROR"},
         # What it says stands in the audit trail, with names.
         "axes": {"level": "ERROR"},
     },

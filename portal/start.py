@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError
 from django.db.migrations.executor import MigrationExecutor
@@ -21,7 +20,8 @@ from pki.services.issuing.profiles import warn_of_open_enrollment
 from pki.services.proving.proxies import warn_of_unknown_devices
 from pki.services.publishing import publication, revocation_lists
 from portal.checks import SETTINGS
-from portal.listeners import served_listeners
+from portal.listeners import Listener, served_listeners
+from portal.occupants import who_listens
 
 log = logging.getLogger("hatchery.start")
 
@@ -47,27 +47,31 @@ def check_ports() -> None:
     """Raises CannotStart if a listener's address cannot be bound."""
     for listener in served_listeners():
         setting = f"PORTAL_PORT_{listener.name.upper()}"
-        host = settings.PORTAL_BIND_HOST
+        host = listener.host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, listener.port))
             except OSError as error:
-                raise CannotStart(_why_not_bound(error, listener.port, listener.name, setting)) from error
+                raise CannotStart(_why_not_bound(error, listener, setting)) from error
 
 
-def _why_not_bound(error: OSError, port: int, name: str, setting: str) -> str:
+def _why_not_bound(error: OSError, listener: Listener, setting: str) -> str:
+    port, name = listener.port, listener.name
+    bound_by = "PORTAL_METRICS_HOST" if listener.own_host else "PORTAL_BIND_HOST"
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} ({name}) is taken by another program; stop it or set {setting} to a free port."
+        return (
+            f"Port {port} ({name}) is taken by {who_listens(port)}; stop it or set {setting} to a free port."
+        )
     if error.errno == errno.EACCES:
         return f"Port {port} ({name}) needs privileges; set {setting} to a port from 1024 on."
     if error.errno == errno.EADDRNOTAVAIL:
         return (
-            f"PORTAL_BIND_HOST is {settings.PORTAL_BIND_HOST}, which is no address of this machine; "
+            f"{bound_by} is {listener.host}, which is no address of this machine; "
             "use one of its own, 127.0.0.1, or 0.0.0.0 for all."
         )
-    return f"Port {port} ({name}) cannot be bound: {error.strerror}; see PORTAL_BIND_HOST and {setting}."
+    return f"Port {port} ({name}) cannot be bound: {error.strerror}; see {bound_by} and {setting}."
 
 
 def check_database() -> None:
@@ -119,7 +123,7 @@ def check_or_exit() -> None:
 
 def prepare_or_exit() -> None:
     """For gunicorn: everything but the settings, which were judged when it read its configuration."""
-    from portal import serving
+    from portal import measured, serving
     from portal.contexts import ListenerNotReady
 
     try:
@@ -131,6 +135,7 @@ def prepare_or_exit() -> None:
         check_database()
         serving.prepare()
         prepare_lists()
+        measured.begin()
         warn_of_open_enrollment()
         warn_of_unknown_devices()
     except (CannotStart, ListenerNotReady, KeystoreError, Refusal, OSError) as error:

@@ -8,17 +8,20 @@ import errno
 import logging
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 from OpenSSL import SSL, crypto
 
 from pki.core import pins
+from pki.endpoints.peer import NOT_PROVEN
+from pki.services import complaints
 from pki.services.proving import status
+from portal.handshakes import HandshakeFailed, RefusedCertificate
 from portal.listeners import Listener, TlsMode
+from portal.prefaces import Preface
 from portal.sockets import DONE, READ, WRITE, ClientSocket
 
 log = logging.getLogger("hatchery.tls")
@@ -56,32 +59,29 @@ _HANDSHAKE_ERRORS = {
     "packet length too long": ("not_tls", "what the client sent is not TLS"),
     "unexpected eof": ("aborted", "the client went away during the handshake"),
 }
+# Which are given elsewhere here, and by the worker.
+_OTHER_REASONS = (
+    "aborted",
+    "certificate_malformed",
+    "certificate_refused",
+    "handshake_failed",
+    "timeout",
+    "unavailable",
+)
 
 
-class HandshakeFailed(Exception):
-    """A handshake that ended without a connection."""
-
-    def __init__(self, reason: str, explanation: str, refused: "RefusedCertificate | None" = None) -> None:
-        super().__init__(explanation)
-        self.reason = reason
-        self.explanation = explanation
-        self.refused = refused
-
-
-@dataclass(frozen=True)
-class RefusedCertificate:
-    """A client certificate that was refused, and why."""
-
-    certificate: x509.Certificate
-    reason: str
-    explanation: str
-    ours: bool
+def reasons() -> set[str]:
+    """Every reason for which a handshake may fail, or a client be turned away whom a proxy forwards."""
+    known = {name for name, _ in (*_VERIFY_ERRORS.values(), *_HANDSHAKE_ERRORS.values())}
+    return {*known, *_OTHER_REASONS, *(kind.code for kind in NOT_PROVEN)}
 
 
 def verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:
     """OpenSSL's verdict on each certificate of the chain; ours on the client's own."""
     client: TlsSocket = connection.get_app_data()
     client.resumed = False  # a resumed session verifies nothing
+    if accepted and depth > 0:
+        return True  # of the chain the client's own is left
     try:
         certificate = raw.to_cryptography()
     except (ValueError, TypeError, x509.InvalidVersion):
@@ -100,11 +100,11 @@ def verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int,
             certificate, reason, explanation, ours=reason == "certificate_expired"
         )
         return False
-    if depth == 0:
-        late = _lets_late_ones_renew(client.listener)
-        client.refused = _standing_refusal(certificate, timezone.now(), late=late)
-        return client.refused is None
-    return True
+    late = _lets_late_ones_renew(client.listener)
+    client.refused = _standing_refusal(certificate, timezone.now(), late=late)
+    if client.refused is None:
+        client.verified(certificate)
+    return client.refused is None
 
 
 def _lets_late_ones_renew(listener: Listener) -> bool:
@@ -118,15 +118,16 @@ def _standing_refusal(
     """Why a client's certificate is not let in; with `late`, one that has expired may be, to be renewed."""
     stands = status.renewable if late else status.standing
     try:
-        close_old_connections()
         stands(pins.fingerprint_of(certificate), now)
     except (status.SuspendedDevice, status.RetiredDevice):
         return None  # may connect, and is told by a 403 which of the two it is
     except status.NotStanding as refusal:
         ours = not isinstance(refusal, status.UnknownCertificate)
         return RefusedCertificate(certificate, refusal.code, refusal.detail, ours)
-    except DatabaseError:
-        log.exception("The database did not say whether a client certificate still stands")
+    except DatabaseError as error:
+        complaints.COMPLAINTS.say(
+            log, "Clients are turned away: nobody knows whether they stand", complaints.reason(error)
+        )
         return RefusedCertificate(certificate, "unavailable", "the database did not answer", ours=False)
     return None
 
@@ -135,10 +136,16 @@ class TlsSocket(ClientSocket):
     """A connection of a TLS listener."""
 
     def __init__(
-        self, raw: socket.socket, listener: Listener, address: str, first: SSL.Context, current: SSL.Context
+        self,
+        raw: socket.socket,
+        listener: Listener,
+        address: str,
+        first: SSL.Context,
+        current: SSL.Context,
+        preface: Preface | None = None,
     ) -> None:
         """`first` and `current`: see `portal.serving.Tls`."""
-        super().__init__(raw, listener, address)
+        super().__init__(raw, listener, address, preface)
         self.resumed = listener.mode is TlsMode.MUTUAL  # until `verify` is called
         self.refused: RefusedCertificate | None = None
         self.malformed = False  # whether a certificate came that cannot be read
@@ -152,7 +159,8 @@ class TlsSocket(ClientSocket):
         self._peer_certificate: x509.Certificate | None = None
 
     def handshake(self) -> int:
-        """As ClientSocket; raises HandshakeFailed."""
+        if event := super().handshake():
+            return event
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
@@ -170,6 +178,10 @@ class TlsSocket(ClientSocket):
         if self._peer_certificate is None:
             self._peer_certificate = self._connection.get_peer_certificate(as_cryptography=True)
         return self._peer_certificate
+
+    def verified(self, certificate: x509.Certificate) -> None:
+        """`verify` has let the client's certificate pass, and need not be asked for it again."""
+        self._peer_certificate = certificate
 
     @property
     def protocol(self) -> str:

@@ -6,24 +6,32 @@ can be run at once. The parser, the WSGI calls, keep-alive and the worker's life
 """
 
 import errno
+import json
 import logging
 import socket
 import time
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from django.db import close_old_connections
+from django.conf import settings
 from django.utils import timezone
+from gunicorn.util import http_date
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from pki.endpoints import measuring, request_ids
+from pki.endpoints.health import ALIVE
 from pki.endpoints.problems import problem
+from pki.services.measuring import counted
 from pki.services.proving.handshakes import TURNED_AWAY, RefusedHandshake
-from portal import serving
+from portal import pool, serving
+from portal.handshakes import HandshakeFailed
 from portal.housekeeping import Housekeeping
-from portal.listeners import TlsMode
-from portal.sockets import READ, ClientSocket, HeadTooLarge
-from portal.tls import HandshakeFailed, TlsSocket
+from portal.prefaces import Preface, is_balancer
+from portal.sockets import DONE, READ, ClientEnded, ClientSocket, HeadTooLarge
+from portal.tls import TlsSocket
 
 log = logging.getLogger("hatchery.worker")
 
@@ -32,6 +40,15 @@ REQUEST_SECONDS = 10.0  # from the end of the handshake, or the first byte of a 
 ANSWER_SECONDS = 10.0  # for the client to read the answer, and
 SLOWEST_READER = 50_000  # bytes of a large one a second: 25 MB in eight minutes
 GOODBYE_SECONDS = 2.0  # for the client to hang up after the answer
+LOOK_SECONDS = 0.25  # between two looks at whose deadline has passed
+
+
+# Where one asks how this process is, and the requests that do.
+ASKED_FOR_HEALTH = ("portal.urls.status", "portal.urls.metrics")
+HEALTHZ = b"GET /healthz"
+WATCHERS = (b"GET /readyz", b"GET /metrics")
+# For those: while one asks a database that hangs, the other tells that it does.
+WATCHERS_THREADS = 2
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
@@ -44,6 +61,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.answered: bool | None = None  # the answer is made; whether to keep the connection after it
         self.leaving = False  # the client has the answer; only its goodbye is awaited
         self.deadline = 0.0
+        self.awaited = 0  # the event that the poller waits for
+        self.watcher = False  # whether it asks how this process is
 
 
 class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -53,6 +72,9 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         self.waiting: set[Connection] = set()
         self.hurried = False  # told to stop without waiting for clients
+        self.looked_at = 0.0
+        self.in_hand = 0  # connections that a thread has, or that wait for one
+        self.watchers = ThreadPoolExecutor(WATCHERS_THREADS, "watchers", initializer=pool.apart)
         self.housekeeping = Housekeeping()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -80,33 +102,122 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             client = (client[0].partition("%")[0], *client[1:])
         self.nr_conns += 1
         conn = Connection(self.cfg, _wrap(raw, client), client, listener.getsockname())
-        conn.shaken = conn.sock.listener.mode is TlsMode.PLAIN
+        conn.shaken = not conn.sock.begins_with_handshake
         conn.deadline = time.monotonic() + (REQUEST_SECONDS if conn.shaken else HANDSHAKE_SECONDS)
         self.wait(conn, READ)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Serve events, for a moment: what gunicorn does between two calls, looking after its master and
+        deadlines, need not be done after each.
+        """
+        until = time.monotonic() + LOOK_SECONDS
+        super().wait_for_and_dispatch_events(timeout)
+        while self.alive and self.nr_conns < self.worker_connections and time.monotonic() < until:
+            super().wait_for_and_dispatch_events(LOOK_SECONDS)
+
     def wait(self, conn: Connection, event: int) -> None:
         """Hold a connection until the event comes or its deadline passes."""
+        if conn.awaited == event:
+            return
+        self.wait_no_more(conn)
         self.waiting.add(conn)
         self.poller.register(conn.sock, event, lambda _: self.wake(conn))
+        conn.awaited = event
+
+    def wait_no_more(self, conn: Connection) -> None:
+        """Let go of a connection."""
+        if conn.awaited:
+            self.poller.unregister(conn.sock)
+            self.waiting.discard(conn)
+            conn.awaited = 0
 
     def wake(self, conn: Connection) -> None:
         """The event came."""
         if conn.leaving:
             if conn.sock.drained():
-                self.drop(conn)
+                self.end(conn)
             return
-        self.poller.unregister(conn.sock)
-        self.waiting.discard(conn)
         if conn.answered is not None:
             self.settle(conn)
             return
         if conn.idle:
             conn.idle = False
             conn.deadline = time.monotonic() + REQUEST_SECONDS
-        self.enqueue_req(conn)
+        if conn.shaken:
+            self.go_on(conn)
+        elif conn.sock.listener.asks_for_certificates:
+            self.hand_over(conn)
+        else:
+            self.begin(conn)
+
+    def begin(self, conn: Connection) -> None:
+        """Go on with a handshake for which the database is not asked: to wake a thread costs as much."""
+        try:
+            event = self.shake(conn)
+        except HandshakeFailed as failed:
+            self.in_a_thread(partial(self.note, conn.sock, failed))
+            self.leave(conn)
+            return
+        except Exception:
+            # From here it would end the worker, and everybody's connections with it.
+            log.exception("A handshake failed")
+            self.end(conn)
+            return
+        if event:
+            self.wait(conn, event)
+        else:
+            self.go_on(conn)
+
+    def go_on(self, conn: Connection) -> None:
+        """Receive what has come of a request; a thread is woken when it is whole, or has to be refused."""
+        try:
+            event = conn.sock.begin_request()
+        except HeadTooLarge:
+            event = DONE  # as the thread will find
+        except ClientEnded:
+            # There is nobody to wait for, and nothing unread that would reset the connection.
+            conn.sock.hang_up()
+            self.end(conn)
+            return
+        except OSError:
+            self.leave(conn)
+            return
+        if event:
+            self.wait(conn, event)
+        elif not self.told_alive(conn):
+            self.hand_over(conn)
+
+    def hand_over(self, conn: Connection) -> None:
+        """Give a connection to a thread."""
+        self.wait_no_more(conn)
+        conn.sock.handed_over = time.perf_counter()
+        conn.watcher = conn.sock.listener.urlconf in ASKED_FOR_HEALTH and conn.sock.asks_exactly(*WATCHERS)
+        if conn.watcher:
+            # To whom it matters that all of the other threads wait.
+            done = self.watchers.submit(self.handle, conn)
+            done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+        else:
+            self.in_hand += 1
+            self.enqueue_req(conn)
+
+    def told_alive(self, conn: Connection) -> bool:
+        """Answer `/healthz` here: it must not wait for threads that all wait for the database."""
+        if conn.sock.listener.urlconf not in ASKED_FOR_HEALTH or not conn.sock.asks_exactly(HEALTHZ):
+            return False
+        try:
+            conn.sock.sendall(_alive())
+        except OSError:
+            self.end(conn)
+            return True
+        conn.answered = False
+        conn.deadline = time.monotonic() + ANSWER_SECONDS
+        self.settle(conn)
+        return True
 
     def finish_request(self, conn: Connection, future: "Future[int | bool]") -> None:
         """A thread is done with a connection: it waits for an event, for a next request, or leaves."""
+        if not conn.watcher:
+            self.in_hand -= 1
         try:
             outcome = future.result()
         except Exception:
@@ -140,7 +251,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         # gunicorn's parser may have read into the next request already.
         if conn.sock.await_next(conn.parser.unreader.take_buffered()):
             conn.deadline = time.monotonic() + REQUEST_SECONDS
-            self.enqueue_req(conn)
+            self.hand_over(conn)
             return
         conn.idle = True
         conn.deadline = time.monotonic() + self.cfg.keepalive
@@ -156,43 +267,88 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.deadline = time.monotonic() + GOODBYE_SECONDS
         self.wait(conn, READ)
 
-    def drop(self, conn: Connection) -> None:
-        """Close a waiting connection."""
-        self.poller.unregister(conn.sock)
-        self.waiting.discard(conn)
-        self.end(conn)
-
     def end(self, conn: Connection) -> None:
-        """Close a connection that waits for nothing."""
+        """Close a connection."""
+        self.wait_no_more(conn)
         conn.sock.close()
         self.nr_conns -= 1
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Close what waited past its deadline. gunicorn calls this at least once a second."""
+        """Close what waited past its deadline. gunicorn calls this at each turn of the loop, at least once a
+        second.
+        """
         now = time.monotonic()
+        if self.alive and not force and now < self.looked_at + LOOK_SECONDS:
+            return  # hundreds may be waiting
+        self.looked_at = now
         for conn in list(self.waiting):
             leaves = self.hurried or (not self.alive and (conn.idle or not conn.shaken))
             if force or leaves or now >= conn.deadline:
-                if not conn.shaken and not conn.leaving and self.alive:
-                    self.tpool.submit(self.note, conn.sock, _timed_out(conn.sock))
-                self.drop(conn)
+                if now >= conn.deadline and self.alive:
+                    self.cut_off(conn)
+                self.end(conn)
+
+    def cut_off(self, conn: Connection) -> None:
+        """Have it known whom a connection was waited for in vain, if anything was awaited but its goodbye."""
+        if conn.leaving or conn.idle:
+            return
+        if not conn.shaken:
+            self.in_a_thread(partial(self.note, conn.sock, _timed_out(conn.sock)))
+        else:
+            late = counted.REQUEST if conn.answered is None else counted.ANSWER
+            counted.CUT_OFF.count(conn.sock.listener.name, late)
 
     def murder_pending(self) -> None:
         """gunicorn's list of pending connections stays empty; this is its call at each turn of the loop."""
-        if self.alive:
-            self.housekeeping.tick(self.tpool.submit)
+        if self.alive and self.housekeeping.tick(self.in_a_thread):
+            self.measure()
+
+    def measure(self) -> None:
+        """Tell how busy this worker is."""
+        counted.WORKERS.put(1)
+        counted.THREADS.put(self.cfg.threads)
+        counted.IN_HAND.put(self.in_hand)
+        counted.CONNECTIONS.put(self.nr_conns)
+        counted.MOST_CONNECTIONS.put(self.worker_connections)
+        pool.measure()
+
+    def in_a_thread(self, errand: Callable[[], None]) -> None:
+        """Have housekeeping done in a thread, which gives its database connection back."""
+        self.tpool.submit(pool.giving_back, errand)
+
+    # --- Both -------------------------------------------------------------------------------------
+
+    def shake(self, conn: Connection) -> int:
+        """Go on with what comes before the first request: the event to wait for, or DONE.
+
+        Raises HandshakeFailed.
+        """
+        sock: ClientSocket = conn.sock
+        if event := sock.handshake():
+            return event
+        conn.shaken = True
+        counted.HANDSHAKES.count(sock.listener.name)
+        # What becomes REMOTE_ADDR.
+        conn.client = sock.client or conn.client
+        conn.deadline = time.monotonic() + REQUEST_SECONDS
+        return DONE
 
     # --- The pool's threads -----------------------------------------------------------------------
 
     def handle(self, conn: Connection) -> int | bool:
         """Do what can be done now: true to keep the connection, false to end it, or an event to wait for."""
+        outcome: int | bool = pool.giving_back(self._handle, conn)
+        return outcome
+
+    def _handle(self, conn: Connection) -> int | bool:
         try:
             event = self.receive(conn)
         except HandshakeFailed as failed:
             self.note(conn.sock, failed)
             return False
         except HeadTooLarge:
-            self.refuse(conn.sock, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            with request_ids.Named():
+                self.refuse(conn.sock, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
             return False
         except OSError:
             return False  # the client is gone
@@ -200,17 +356,18 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return event
         conn.data_ready = True
         keep: bool = super().handle(conn)
+        try:
+            conn.sock.flush()
+        except OSError:
+            return False  # the client is gone
         return keep
 
     def receive(self, conn: Connection) -> int:
         """Take the handshake, then the request, as far as they have come."""
-        sock: ClientSocket = conn.sock
-        if not conn.shaken:
-            if event := sock.handshake():
-                return event
-            conn.shaken = True
-            conn.deadline = time.monotonic() + REQUEST_SECONDS
-        return sock.receive_request()
+        if not conn.shaken and (event := self.shake(conn)):
+            return event
+        received: int = conn.sock.receive_request()
+        return received
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         # A body that nobody read would have to be drained by a thread; the connection ends instead.
@@ -221,17 +378,22 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         status = _STATUS_OF_PARSER_ERROR.get(type(exc).__name__)
         if status is None and type(exc).__module__ == "gunicorn.http.errors":
             status = HTTPStatus.BAD_REQUEST
-        if status is None:
-            log.exception("A request failed")
-            self.refuse(client, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error")
-        else:
-            log.info("malformed request from %s: %s", addr[0] if addr else "", type(exc).__name__)
-            self.refuse(client, status, "malformed_request")
+        with request_ids.Named():
+            if status is None:
+                log.exception("A request failed")
+                self.refuse(client, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error")
+            else:
+                self.refuse(client, status, "malformed_request", type(exc).__name__)
 
-    def refuse(self, client: ClientSocket, status: HTTPStatus, code: str) -> None:
-        """Answer a request that never reached Django."""
+    def refuse(self, client: ClientSocket, status: HTTPStatus, code: str, fault: str = "") -> None:
+        """Answer a request that never reached Django; `fault` is what gunicorn calls its fault."""
         response = problem(status, code, f"{status.description or status.phrase}.")
+        measuring.too_early(status, code, client.listener, client.address)
+        where = client.listener.name, client.address
+        log.info("%s from %s: %d %s%s", *where, status, code, f", {fault}" if fault else "")
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+        if name := request_ids.current():
+            head += f"{request_ids.HEADER}: {name}\r\n"
         head += f"Content-Type: {response['Content-Type']}\r\nContent-Length: {len(response.content)}\r\n\r\n"
         try:
             client.sendall(head.encode() + response.content)
@@ -241,7 +403,6 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def note(self, sock: ClientSocket, failed: HandshakeFailed) -> None:
         """Have a refused handshake recorded."""
         refused = failed.refused
-        close_old_connections()
         TURNED_AWAY.note(
             RefusedHandshake.of(
                 refused.certificate if refused else None,
@@ -264,13 +425,24 @@ _STATUS_OF_PARSER_ERROR = {
 }
 
 
+# As gunicorn and the endpoint would write it.
+_BODY = json.dumps(ALIVE).encode()
+
+
+def _alive() -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nDate: {http_date()}\r\nConnection: close\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\n\r\n"
+    return head.encode() + _BODY
+
+
 def _wrap(raw: socket.socket, client: Any) -> ClientSocket:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener, tls = serving.at_port(raw.getsockname()[1])
     address = client[0] if isinstance(client, tuple) else ""
+    preface = Preface() if is_balancer(address, settings.PORTAL_BALANCERS) else None
     if tls is None:
-        return ClientSocket(raw, listener, address)
-    return TlsSocket(raw, listener, address, tls.first, tls.current)
+        return ClientSocket(raw, listener, address, preface)
+    return TlsSocket(raw, listener, address, tls.first, tls.current, preface)
 
 
 def _timed_out(sock: ClientSocket) -> HandshakeFailed:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from pki.keystore import keystore
 from pki.models.immutable import KEPT
+from pki.services import limits
 from pki.services.audit import Actor
 from pki.services.complaints import COMPLAINTS
 from pki.services.enrolling import refusals
@@ -51,6 +52,12 @@ def _refusals_are_apart(monkeypatch):
 def _nothing_was_said_before():
     """What one test has logged is no reason to be silent in the next one."""
     COMPLAINTS.forget()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_limited():
+    """Who has reached a limit in one test has not in the next one."""
+    limits.forget()
 
 
 @pytest.fixture

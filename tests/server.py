@@ -2,6 +2,7 @@
 
 import atexit
 import itertools
+import json
 import os
 import random
 import shutil
@@ -16,10 +17,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from tests import postgres
 from tests.forks import ROOT, Forks
 
 LISTENERS = ("hello", "secure", "provisioning", "console", "status")
+LIMITS = ("PORTAL_LIMIT_FAILURES", "PORTAL_LIMIT_DEVICE_FAILURES", "PORTAL_LIMIT_WITHOUT_TOKEN")
 STARTS_WITHIN = 90.0  # seconds, generous: the tests do not time the start
+
+_DATABASES: dict[Path, str] = {}  # URLs by data directory
 
 
 def seen_within(seconds: float, is_there: Callable[[], bool]) -> bool:
@@ -75,7 +80,8 @@ class Server:
     data: Path
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None
-    # Whether `serve` makes the tables; else they are there from a copy, which takes seconds less.
+    # Whether `serve` makes the tables; else they are there from a copy, which takes seconds less. On
+    # PostgreSQL, if that is what the tests run on, each data directory has a database of its own.
     from_nothing: bool = False
     _forks: Forks | None = None
 
@@ -105,11 +111,23 @@ class Server:
         }
         return {
             **kept,
+            # All tests come from one address; those of the limits set their own.
+            **dict.fromkeys(LIMITS, "1000000"),
+            **self._database(),
             "DJANGO_READ_DOT_ENV": "off",
             "PORTAL_DATA_DIR": str(self.data),
             **ports,
             **self.settings,
         }
+
+    def _database(self, *, empty: bool = True) -> dict[str, str]:
+        """The setting of the data directory's own database, where that is not a file."""
+        url = postgres.of_this_run()
+        if not url or "DATABASE_URL" in self.settings:
+            return {}
+        if self.data not in _DATABASES:
+            _DATABASES[self.data] = postgres.new_database(url, empty=empty)
+        return {"DATABASE_URL": _DATABASES[self.data]}
 
     def url(self, listener: str, path: str = "/") -> str:
         scheme = "http" if listener == "status" else "https"
@@ -173,9 +191,10 @@ class Server:
 
     def copy_tables(self) -> None:
         """Have the tables there before a start, unless it shall make them itself."""
+        if self.from_nothing or "DATABASE_URL" in self.settings:
+            return
         database = self.data / "db.sqlite3"
-        elsewhere = "DATABASE_URL" in self.environment
-        if not (self.from_nothing or elsewhere or database.exists()):
+        if not (self._database(empty=False) or database.exists()):
             shutil.copy(_empty_tables(), database)
 
     def stop(self, sig: int = signal.SIGINT) -> int:
@@ -188,6 +207,12 @@ class Server:
 
     def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+    def events(self, kind: str) -> list[dict]:
+        """What the log has of audit events of this kind."""
+        lines = (line.partition(f" {kind} ") for line in self.output().splitlines())
+        # The request's name may follow.
+        return [json.JSONDecoder().raw_decode(words)[0] for _, found, words in lines if found]
 
     def logs(self, text: str, within: float = 10.0) -> bool:
         """Whether the log shows `text` in time: what a client is told comes before what is written of it."""

@@ -17,7 +17,13 @@ os.environ["PORTAL_DATA_DIR"] = _folder
 
 from portal.settings import *  # noqa: E402, F403
 
+# All tests come from one address; those of the limits set their own.
+PORTAL_LIMIT_FAILURES = PORTAL_LIMIT_DEVICE_FAILURES = PORTAL_LIMIT_WITHOUT_TOKEN = 1_000_000
+
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if "sqlite" in DATABASES["default"]["ENGINE"]:  # noqa: F405
     # A file, not memory: threads of the concurrency tests need connections of their own.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_folder) / "test.sqlite3")}  # noqa: F405
+else:
+    # Each process has a copy of the database that the run was given, with its tables.
+    DATABASES["default"]["TEST"] = {"TEMPLATE": DATABASES["default"]["NAME"]}  # noqa: F405

@@ -1,6 +1,6 @@
 """What was made in the database and in a folder, put back for the next test: making it anew takes long.
 
-Rows are kept as SQLite has them. Elsewhere, and where a test's transactions are real, all is made anew.
+Rows are kept as the database has them. Where a test's transactions are real, all is made anew.
 """
 
 import pickle
@@ -15,7 +15,8 @@ from django.db import connection
 # What tests see is of this moment, or nearly: clocks go on.
 FRESH_FOR = timedelta(seconds=30)
 
-Rows = dict[str, dict[int, tuple[Any, ...]]]  # by table and SQLite's number of the row
+# By table, and SQLite's number of the row; PostgreSQL has none that stays, so that there a row is its text.
+Rows = dict[str, dict[Any, tuple[Any, ...]]]
 Files = dict[Path, tuple[bytes, int]]  # content and mode by path in the folder
 
 
@@ -26,23 +27,44 @@ class Snapshot:
     at: datetime
     below: Self | None  # what was there before
     rows: dict[str, list[tuple[Any, ...]]]
-    gone: dict[str, list[tuple[int]]]
+    gone: dict[str, list[tuple[Any]]]
     files: Files
     result: bytes  # pickled, so that each test has its own
 
     def put_back(self, folder: Path) -> Any:
-        with connection.cursor() as cursor:
-            for table, numbers in self.gone.items():
-                cursor.executemany(f'DELETE FROM "{table}" WHERE rowid = %s', numbers)  # noqa: S608
-            for table, rows in self.rows.items():
-                places = ", ".join(["%s"] * len(rows[0]))
-                cursor.executemany(f'INSERT OR REPLACE INTO "{table}" VALUES ({places})', rows)  # noqa: S608
+        if connection.vendor == "sqlite":
+            self._put_back_rows()
+        else:
+            self._put_back_texts()
         for path, (content, mode) in self.files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             target.write_bytes(content)
             target.chmod(mode)
         return pickle.loads(self.result)  # noqa: S301  our own
+
+    def _put_back_rows(self) -> None:
+        with connection.cursor() as cursor:
+            for table, numbers in self.gone.items():
+                cursor.executemany(f'DELETE FROM "{table}" WHERE rowid = %s', numbers)  # noqa: S608
+            for table, rows in self.rows.items():
+                places = ", ".join(["%s"] * len(rows[0]))
+                cursor.executemany(f'INSERT OR REPLACE INTO "{table}" VALUES ({places})', rows)  # noqa: S608
+
+    def _put_back_texts(self) -> None:
+        with connection.cursor() as cursor:
+            # No trigger asks what goes or in which order it comes: it was all there in this way.
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            for table, gone in self.gone.items():
+                texts = [text for (text,) in gone]
+                cursor.execute(f'DELETE FROM "{table}" t WHERE t::text = ANY(%s)', [texts])  # noqa: S608
+            for table, rows in self.rows.items():
+                texts = [text for (text,) in rows]
+                cursor.execute(
+                    f'INSERT INTO "{table}" SELECT * FROM unnest(%s::text[]::"{table}"[])',  # noqa: S608
+                    [texts],
+                )
+            cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 _SNAPSHOTS: dict[str, Snapshot] = {}
@@ -53,7 +75,7 @@ def made(name: str, folder: Path, now: datetime, make: Callable[[], Any], *, on:
 
     `on` is the snapshot that the test has already; without it the database is as `migrate` leaves it.
     """
-    if connection.vendor != "sqlite" or not connection.in_atomic_block:
+    if not connection.in_atomic_block:
         return make()
     below, kept = _SNAPSHOTS.get(on), _SNAPSHOTS.get(name)
     if kept is not None and kept.below is below and now - FRESH_FOR < kept.at <= now:
@@ -76,7 +98,8 @@ def _rows() -> Rows:
     with connection.cursor() as cursor:
         found: Rows = {}
         for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT rowid, * FROM "{table}"')  # noqa: S608
+            columns = "rowid, *" if connection.vendor == "sqlite" else "t::text, t::text"
+            cursor.execute(f'SELECT {columns} FROM "{table}" t')  # noqa: S608
             found[table] = {row[0]: row[1:] for row in cursor.fetchall()}
         return found
 
@@ -90,7 +113,7 @@ def _new(before: Rows, after: Rows) -> dict[str, list[tuple[Any, ...]]]:
     return {table: rows for table, rows in found.items() if rows}
 
 
-def _gone(before: Rows, after: Rows) -> dict[str, list[tuple[int]]]:
+def _gone(before: Rows, after: Rows) -> dict[str, list[tuple[Any]]]:
     found = {
         table: [(number,) for number in rows.keys() - after[table].keys()] for table, rows in before.items()
     }

@@ -11,7 +11,7 @@ from docs.generating.markdown import code, page, table
 OURS = ("portal", "pki")
 ABOUT = """Run as `.venv/bin/python manage.py COMMAND`, in the project's folder and with the settings of
 the server. Each ends with 0 if it did what it says, and otherwise with one sentence on standard error and
-1, or 2 if its words were not understood. Django's own commands (`migrate`, `changepassword`,
+1, or 2 if its words were not understood. Django's own commands (`changepassword`,
 `clearsessions`, `check --deploy`, …) are there as well, and so are its options for all commands
 (`--settings`, `--verbosity`, `--traceback`, …)."""
 

@@ -24,7 +24,7 @@ says what is wrong and what to do. On the listeners of devices it is an `applica
 {"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "…", "code": "token_missing"}
 ```
 
-A 503 says in `Retry-After` when to try again, and so does `too_many_renewals`. What to do about each is
+A 503 and a 429 say in `Retry-After` when to try again. What to do about each is
 told where it comes: [enrollment](../enrollment.md#answers), [renewal](../renewal.md#when-it-is-refused),
 [proxies](../proxies.md)."""
 

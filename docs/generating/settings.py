@@ -66,6 +66,7 @@ def what_is_taken() -> dict[str, str]:
 _TAKEN = {
     "number": lambda default, least, most, what: f"{what} from {least:,} to {most:,}",
     "port": lambda default: "a port",
+    "optional_port": lambda: "a port",
     "flag": lambda: "on or off",
     "choice": lambda *choices: " or ".join(choices),
 }

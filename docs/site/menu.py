@@ -33,6 +33,9 @@ MENU: dict[str, list[str]] = {
     "Administering": ["docs/console", "Campaigns <docs/campaigns>", "docs/rollover", "docs/notices"],
     "Operating": [
         "docs/operating",
+        "docs/monitoring",
+        "docs/faults",
+        "PostgreSQL, several nodes <docs/postgresql>",
         "systemd <examples/systemd/README>",
         "Docker <examples/docker/README>",
         "Kubernetes <examples/kubernetes/README>",
@@ -46,6 +49,8 @@ MENU: dict[str, list[str]] = {
         "examples/envoy/README",
         "examples/crl/README",
         "docs/backup",
+        "docs/audit",
+        "docs/performance",
         "A million devices <docs/renewal-storm>",
     ],
     "Reference": [
@@ -55,7 +60,7 @@ MENU: dict[str, list[str]] = {
         "docs/reference/errors",
         "docs/reference/models",
     ],
-    "Security": ["docs/security"],
+    "Security": ["docs/security", "docs/hardening", "docs/supply-chain"],
     "Hatchery itself": ["docs/architecture", "docs/decisions", "CHANGELOG"],
 }
 

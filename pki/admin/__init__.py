@@ -1,7 +1,7 @@
 """The console: lists, pages and buttons that call the services."""
 
 # Importing a module registers its pages.
-from pki.admin import audit  # noqa: F401
+from pki.admin import audit, audit_checkpoints  # noqa: F401
 from pki.admin.authority import (  # noqa: F401
     certificates,
     cross_certificates,

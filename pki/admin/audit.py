@@ -11,12 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.dateparse import parse_date
 
-from pki.admin.parts import kinds, searching, sentences
+from pki.admin.parts import searching, sentences
 from pki.admin.parts.objects import looked_at
 from pki.admin.parts.pages import ReadOnlyAdmin
 from pki.admin.parts.shown import when
 from pki.core import identifiers
 from pki.models import AuditEvent, Certificate
+from pki.services.auditing import kinds
 
 
 class KindFilter(admin.SimpleListFilter):

@@ -12,7 +12,15 @@ from pki.admin.navigation import link
 from pki.models import Campaign
 from pki.services.issuing.listener_certificates import SERVER_PROFILE
 from pki.services.issuing.profiles import open_profiles
-from pki.services.looking import list_standings, lost_issuers, overview, responder_standings, shut_out, upkeep
+from pki.services.looking import (
+    audit_standing,
+    list_standings,
+    lost_issuers,
+    overview,
+    responder_standings,
+    shut_out,
+    upkeep,
+)
 from pki.services.looking.overview import IssuerLife
 from pki.services.people import logins
 
@@ -67,6 +75,8 @@ def found(request: HttpRequest, issuers: Sequence[IssuerLife], now: datetime) ->
                 "Look at the webhooks",
             )
         )
+    if may("pki.view_auditcheckpoint"):
+        listed += _not_proven(now)
     if may("pki.view_notice"):
         listed += _not_kept_up(now)
     return listed
@@ -181,6 +191,27 @@ def _lost(now: datetime) -> Iterator[Warning]:
             f"{number} notice{'s' if number > 1 else ''} did not arrive in the last days, and will not.",
             link("pki_delivery_changelist", state__exact="given up"),
             "See why, and try again",
+        )
+
+
+def _not_proven(now: datetime) -> Iterator[Warning]:
+    if event := audit_standing.cut_off(now):
+        yield Warning(
+            "danger",
+            f"The end of the audit trail was missing at {event.at:%Y-%m-%d %H:%M} UTC: checkpoint "
+            f"{event.detail.get('checkpoint')} was signed here, and the database had it no more. A database "
+            "that was put back to an earlier day looks so, and one that somebody cut off.",
+            link("pki_auditevent_change", event.pk),
+            "See what is missing",
+        )
+    standing = audit_standing.now_is(now)
+    if standing.is_overdue and standing.last is not None:
+        yield Warning(
+            "danger",
+            f"The audit trail was signed last at {standing.last.at:%Y-%m-%d %H:%M} UTC: who can write to the "
+            "database could change unnoticed what happened since.",
+            link("pki_auditcheckpoint_changelist"),
+            "See what is not signed",
         )
 
 

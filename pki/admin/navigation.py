@@ -39,6 +39,7 @@ _ENTRIES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ),
         ("Profiles", "rule", "pki_profile_changelist", "pki.view_profile"),
         ("Audit log", "history", "pki_auditevent_changelist", "pki.view_auditevent"),
+        ("Audit checkpoints", "lock_clock", "pki_auditcheckpoint_changelist", "pki.view_auditcheckpoint"),
     ),
     "Notices": (
         ("Notices", "notifications", "pki_notice_changelist", "pki.view_notice"),

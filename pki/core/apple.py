@@ -5,6 +5,7 @@ What is made here is the property list; who signs it is the keystore's matter.
 """
 
 import plistlib
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.core import pins, reading
 
+_NOT_IN_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Of the identifiers that are made here (RFC 9562 5.5).
 _NAMESPACE = uuid.UUID("6f2f0d0c-3c4b-4a0e-9a55-7f7b2f1a9f10")
 
@@ -43,7 +45,7 @@ def profile(
             "PayloadType": "Configuration",
             # A device's root alone, and its root with its identity, are two: neither takes the other's place.
             **_named(name, f"{organization}/{what}/{name}", version),
-            "PayloadOrganization": organization,
+            "PayloadOrganization": _in_xml(organization),
             "PayloadDescription": _description(len(roots), identity),
             "PayloadContent": payloads,
         }
@@ -64,7 +66,7 @@ def _identity(identity: Identity, organization: str) -> dict[str, object]:
     return {
         "PayloadType": "com.apple.security.pkcs12",
         **_named(identity.name, f"{organization}/pkcs12/{identity.name}", pins.fingerprint(identity.pkcs12)),
-        "PayloadCertificateFileName": f"{identity.name}.p12",
+        "PayloadCertificateFileName": f"{_in_xml(identity.name)}.p12",
         "PayloadContent": identity.pkcs12,
     }
 
@@ -76,10 +78,15 @@ def _named(name: str, owner: str, version: str = "") -> dict[str, object]:
         "PayloadVersion": 1,
         "PayloadIdentifier": f"hatchery.{identifier}",
         "PayloadUUID": str(uuid.uuid5(identifier, version)).upper(),
-        "PayloadDisplayName": name,
+        "PayloadDisplayName": _in_xml(name),
     }
 
 
 def _description(roots: int, identity: Identity | None) -> str:
     trusted = f"Trusts {roots} root{'s' if roots != 1 else ''}"
-    return f"{trusted} and installs the identity {identity.name}." if identity else f"{trusted}."
+    return f"{trusted} and installs the identity {_in_xml(identity.name)}." if identity else f"{trusted}."
+
+
+def _in_xml(name: str) -> str:
+    """A name with a replacement character for each that XML 1.0 cannot write (2.2): control characters."""
+    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", name)

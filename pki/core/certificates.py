@@ -11,7 +11,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from pki.core import extensions, keys
 from pki.core.errors import Refusal
 from pki.core.keys import CertifiedKey
-from pki.core.profiles import Grant, Rules
+from pki.core.profiles import ExtendedKeyUsage, Grant, Rules
 
 # Clocks differ: a certificate is valid a little before it was made.
 BACKDATED = timedelta(minutes=5)
@@ -64,8 +64,8 @@ def validity(
 ) -> tuple[datetime, datetime]:
     """notBefore and notAfter (UTC) of a certificate that is made `now` and lives for `lifetime`.
 
-    It starts BACKDATED, and never outlives its issuer. Raises IssuerExpired when nothing is left of
-    the issuer's own validity.
+    It starts BACKDATED, but not before an issuer that has begun, and never outlives it. Raises IssuerExpired
+    when nothing is left of the issuer's own validity.
     """
     now = now.replace(microsecond=0)
     not_before = now - BACKDATED
@@ -74,6 +74,8 @@ def validity(
     if issuer is not None:
         if issuer.not_valid_after_utc <= now:
             raise IssuerExpired("The issuer of this profile has expired; an administrator must renew it.")
+        if issuer.not_valid_before_utc <= now:
+            not_before = max(not_before, issuer.not_valid_before_utc)
         not_after = min(not_after, issuer.not_valid_after_utc)
     return not_before, not_after
 
@@ -87,12 +89,11 @@ def end_entity(
     rules: Rules, granted: Grant, key: CertifiedKey, authority: Authority, now: datetime
 ) -> x509.CertificateBuilder:
     """A device's or a server's certificate, unsigned. Raises IssuerExpired."""
-    builder = _base(granted.subject, key, authority, validity(rules.lifetime, now, authority.certificate))
-    builder = builder.add_extension(
-        x509.BasicConstraints(ca=False, path_length=None), critical=True
-    ).add_extension(_key_usage(digital_signature=True), critical=True)
-    builder = builder.add_extension(
-        x509.ExtendedKeyUsage([usage.oid for usage in rules.extended_key_usages]), critical=False
+    builder = _named(
+        _device_or_server(authority, rules.extended_key_usages),
+        granted.subject,
+        key,
+        validity(rules.lifetime, now, authority.certificate),
     )
     if granted.sans:
         builder = builder.add_extension(
@@ -127,7 +128,7 @@ def subordinate(
     subject: x509.Name, key: CertifiedKey, lifetime: timedelta, authority: Authority, now: datetime
 ) -> x509.CertificateBuilder:
     """A CA certificate under `authority` that may sign end entities only, unsigned. Raises IssuerExpired."""
-    builder = _base(subject, key, authority, validity(lifetime, now, authority.certificate))
+    builder = _named(_under(authority), subject, key, validity(lifetime, now, authority.certificate))
     return _as_ca(builder, path_length=0)
 
 
@@ -143,9 +144,8 @@ def cross(
         raise IssuerExpired("The root that would be certified has expired.")
     not_before, not_after = validity(lifetime, now, authority.certificate)
     _, key = keys.certified(subject.public_key())
-    builder = _base(
-        subject.subject, key, authority, (not_before, min(not_after, subject.not_valid_after_utc))
-    )
+    not_after = min(not_after, subject.not_valid_after_utc)
+    builder = _named(_under(authority), subject.subject, key, (not_before, not_after))
     return _as_ca(builder, path_length=1)
 
 
@@ -159,7 +159,7 @@ def bundle_signer(
     is short, and so nobody need ask whether it is revoked (RFC 9608).
     """
     return (
-        _bare(BUNDLE_SIGNER, key, issuer, validity(lifetime, now, issuer))
+        _named(_signed_by(issuer), BUNDLE_SIGNER, key, validity(lifetime, now, issuer))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
@@ -176,7 +176,7 @@ def ocsp_responder(
     pointers to ask at; its life is to be short.
     """
     return (
-        _bare(RESPONDER, key, issuer, validity(lifetime, now, issuer))
+        _named(_signed_by(issuer), RESPONDER, key, validity(lifetime, now, issuer))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
@@ -215,9 +215,21 @@ def sans(certificate: x509.Certificate) -> list[x509.GeneralName]:
         return []
 
 
-def _base(
-    subject: x509.Name, key: CertifiedKey, authority: Authority, validity: tuple[datetime, datetime]
-) -> x509.CertificateBuilder:
+# Builders never change, and these say nothing of a subject: each is made once for all certificates that
+# have so much in common, and again for an issuer, a URL or a usage that is another.
+@lru_cache(maxsize=256)
+def _device_or_server(authority: Authority, usages: tuple[ExtendedKeyUsage, ...]) -> x509.CertificateBuilder:
+    """What an end entity's certificate says of its issuer, and of what it may be used for."""
+    return (
+        _under(authority)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage.oid for usage in usages]), critical=False)
+    )
+
+
+def _under(authority: Authority) -> x509.CertificateBuilder:
+    """What a certificate says of its issuer, with where to ask about it."""
     access = [
         x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
         for method, url in (
@@ -227,29 +239,35 @@ def _base(
     ]
     crl = x509.DistributionPoint([x509.UniformResourceIdentifier(authority.pointers.crl)], None, None, None)
     return (
-        _bare(subject, key, authority.certificate, validity)
+        _signed_by(authority.certificate)
         .add_extension(x509.AuthorityInformationAccess(access), critical=False)
         .add_extension(x509.CRLDistributionPoints([crl]), critical=False)
     )
 
 
-def _bare(
-    subject: x509.Name, key: CertifiedKey, issuer: x509.Certificate, validity: tuple[datetime, datetime]
+def _signed_by(issuer: x509.Certificate) -> x509.CertificateBuilder:
+    """What every certificate says of its issuer, but for a root's."""
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+        subject_key_identifier(issuer)
+    )
+    builder = x509.CertificateBuilder().issuer_name(issuer.subject)
+    return builder.add_extension(identifier, critical=False)
+
+
+def _named(
+    builder: x509.CertificateBuilder,
+    subject: x509.Name,
+    key: CertifiedKey,
+    validity: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
-    """What every certificate has, but for a root."""
+    """With what is a certificate's own."""
     return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject)
+        builder.subject_name(subject)
         .public_key(key)
         .serial_number(new_serial())
         .not_valid_before(validity[0])
         .not_valid_after(validity[1])
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject_key_identifier(issuer)),
-            critical=False,
-        )
     )
 
 

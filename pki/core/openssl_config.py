@@ -17,6 +17,7 @@ _ASSIGNMENT = re.compile(rf"(?:({_NAME})::)?({_NAME})\s*=\s*(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|\(([^)]*)\)|(\w*(?:::\w*)?))", re.ASCII)
 _QUOTES = "\"'`"
 _ESCAPED = {"n": "\n", "r": "\r", "b": "\b", "t": "\t"}
+_SECRET = ("password", "passwd", "passphrase", "secret")  # in the names of what is not to be shown
 DEFAULT = "default"  # the section of what stands before the first
 
 
@@ -93,17 +94,32 @@ def parse(text: str) -> Config:
 
 
 def without_passwords(text: str) -> str:
-    """A file with `***` for each password, whether `input_password` or another one; its lines keep their
-    numbers.
+    """A file with `***` for each password, whether `input_password` or another one, and for what it is
+    made of; its lines keep their numbers.
     """
+    secret: set[str] = set()  # names of what passwords further down are made of
+    shown: list[str] = []
+    for lines in reversed(list(_grouped(text))):
+        written, sign, value = "\n".join(lines).partition("=")
+        name = written.strip().rpartition("::")[2]
+        if sign and (name in secret or any(word in name.lower() for word in _SECRET)):
+            secret.update(_variable_name(found).rpartition("::")[2] for found in _VARIABLE.finditer(value))
+            # Where the name itself goes on, it is shown up to its first line's end.
+            lines = [f"{lines[0].partition('=')[0]}= ***", *[""] * (len(lines) - 1)]
+        shown += reversed(lines)
+    return "\n".join(reversed(shown))
+
+
+def _grouped(text: str) -> Iterator[list[str]]:
+    """The lines as they stand, those together that go on."""
     lines: list[str] = []
-    is_rest = False  # of a password that goes on
     for line in text.split("\n"):
-        name, sign, _ = line.partition("=")
-        is_password = is_rest or (bool(sign) and "password" in name.lower())
-        lines.append(("" if is_rest else f"{name}= ***") if is_password else line)
-        is_rest = is_password and _goes_on(line.removesuffix("\r"))
-    return "\n".join(lines)
+        lines.append(line)
+        if not _goes_on(line.removesuffix("\r")):
+            yield lines
+            lines = []
+    if lines:
+        yield lines
 
 
 def _section(line: str) -> str:
@@ -184,7 +200,7 @@ def _expanded(value: str, line: int, current: str, known: Mapping[tuple[str, str
 
 def _meant(found: re.Match[str], line: int, current: str, known: Mapping[tuple[str, str], str]) -> str:
     """What a variable stands for."""
-    written = found[1] or found[2] or found[3] or ""
+    written = _variable_name(found)
     section, separator, name = written.rpartition("::")
     if section == "ENV":
         return found[0]
@@ -192,3 +208,8 @@ def _meant(found: re.Match[str], line: int, current: str, known: Mapping[tuple[s
         if (where, name) in known:
             return known[where, name]
     raise ConfigRefused(f"Line {line} uses ${written[:40]}, which no line before it sets.")
+
+
+def _variable_name(found: re.Match[str]) -> str:
+    """A variable's name as it is written, with its section if that is."""
+    return found[1] or found[2] or found[3] or ""

@@ -34,9 +34,17 @@ def parse(text: str) -> tuple[Proxy, ...]:
     named = tuple(_parse_one(entry.strip()) for entry in text.split(",")) if text.strip() else ()
     for index, proxy in enumerate(named):
         for other in named[:index]:
-            if proxy.form != other.form and _overlap(proxy.network, other.network):
+            if proxy.form != other.form and overlap(proxy.network, other.network):
                 raise ValueError(f"gives one address two forms: {other} and {proxy}")
     return named
+
+
+def balancers(text: str) -> tuple[Network, ...]:
+    """The load balancers of a text such as `10.0.0.7,fd00:1::/64`.
+
+    Raises ValueError as `parse` does.
+    """
+    return tuple(_network(entry.strip()) for entry in text.split(",")) if text.strip() else ()
 
 
 def find(named: Sequence[Proxy], address: str | None) -> Proxy | None:
@@ -71,15 +79,12 @@ def _parse_one(entry: str) -> Proxy:
         raise ValueError(
             f"must name each proxy as form@address, with a form of {', '.join(Form)}, not as {entry!r}"
         )
-    if "%" in network:
-        raise ValueError(f"names {network} with a zone: leave it out, and what begins with %")
-    parsed = _network(network)
-    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
-        raise ValueError(f"names {network}, an IPv4 address in IPv6: write the IPv4 address alone")
-    return Proxy(Form(form), parsed)
+    return Proxy(Form(form), _network(network))
 
 
 def _network(text: str) -> Network:
+    if "%" in text:
+        raise ValueError(f"names {text} with a zone: leave it out, and what begins with %")
     try:
         parsed = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -94,8 +99,10 @@ def _network(text: str) -> Network:
         raise ValueError(
             f"names {text}, an address within a network: write {parsed}, or {address} for that address alone"
         )
+    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
+        raise ValueError(f"names {text}, an IPv4 address in IPv6: write the IPv4 address alone")
     return parsed
 
 
-def _overlap(one: Network, other: Network) -> bool:
+def overlap(one: Network, other: Network) -> bool:
     return one.version == other.version and one.overlaps(other)

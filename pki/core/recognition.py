@@ -15,7 +15,9 @@ from pki.core.parts import Kind, Recognised
 LARGEST = 1_000_000  # bytes
 
 # Two to seven dashes: those that were lost, or grew, are a damage that is named.
-_LINE = re.compile(rb"[ \t]*-{2,7} *(BEGIN|END) ([A-Z0-9 #]{1,40}?) *-{2,7}[ \t]*", re.IGNORECASE)
+# It begins with a dash: one that began with any blanks was tried at each blank of a paste, and took hours for
+# a megabyte of them.
+_LINE = re.compile(rb"-{2,7} *(BEGIN|END) ([A-Z0-9 #]{1,40}?) *-{2,7}", re.IGNORECASE)
 _INTACT = re.compile(rb"-----(BEGIN|END) [A-Z0-9 #]{1,40}-----")
 
 

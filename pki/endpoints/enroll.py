@@ -16,6 +16,7 @@ from pki.endpoints.peer import address
 from pki.endpoints.problems import NotFound, endpoint
 from pki.endpoints.versions import PEM
 from pki.models import EnrollmentRequest
+from pki.services import limits
 from pki.services.enrolling import enrollment, lost_answers, tokens
 from pki.services.fleet import devices
 from pki.services.issuing import issuance
@@ -45,6 +46,7 @@ CSR_REFUSALS: tuple[type[Refusal], ...] = (
     profiles.SanMissing,
     certificates.IssuerExpired,
     issuance.IssuerInactive,
+    issuance.IssuerNotYetValid,
     issuance.DeviceInactive,
     issuance.KeyCompromised,
     issuance.KeyInUse,
@@ -83,6 +85,8 @@ def _keep(request: HttpRequest, refusal: Refusal) -> Refusal:
             tokens.TokenMissing,
             tokens.TokenInvalid,
             tokens.NameNotAllowed,
+            limits.TooManyFailures,
+            limits.TooManyWithoutToken,
         ),
         description="The same token with the same key gets the same answer again, so that a lost one heals.",
         body=CSR,

@@ -19,6 +19,8 @@ from pki.endpoints.listeners import listener_of
 from pki.services.proving.proxies import ProxyUnknown, named
 
 _KEY = "hatchery.forwarding"
+# The headers' names in WSGI (RFC 3875 4.1.18).
+_VARIABLES = {f"HTTP_{form.header.upper().replace('-', '_')}": form for form in Form}
 
 
 @dataclass
@@ -49,8 +51,8 @@ def at_the_door(request: HttpRequest) -> None:
 
 def take(environ: dict[str, Any]) -> None:
     """Take the headers of all forms out of a request, so that nothing after this reads one by accident."""
-    found = {form: environ.pop(_variable(form), None) for form in Form}
-    environ[_KEY] = Forwarding({form: value for form, value in found.items() if value is not None})
+    found = {form: environ.pop(name) for name, form in _VARIABLES.items() if name in environ}
+    environ[_KEY] = Forwarding(found)
 
 
 def believe(request: HttpRequest) -> None:
@@ -80,7 +82,9 @@ def believed(request: HttpRequest) -> dict[str, str]:
 
 def of(request: HttpRequest) -> Forwarding:
     """What was taken out of a request; nothing, where nobody took anything."""
-    forwarding: Forwarding = request.META.setdefault(_KEY, Forwarding())
+    forwarding: Forwarding | None = request.META.get(_KEY)
+    if forwarding is None:
+        forwarding = request.META[_KEY] = Forwarding()
     return forwarding
 
 
@@ -105,8 +109,3 @@ def _sender(request: HttpRequest, now: datetime) -> Proxy:
         raise ProxyUnknown("no_connection", "there is no connection")
     own: x509.Certificate | None = request.META["gunicorn.socket"].peer_certificate
     return named(sender_address(request), own, listener.mutual, now)
-
-
-def _variable(form: Form) -> str:
-    """A header's name in WSGI (RFC 3875 4.1.18)."""
-    return f"HTTP_{form.header.upper().replace('-', '_')}"

@@ -27,6 +27,11 @@ class Listener(Protocol):
         ...
 
 
+def handed_over(environ: Mapping[str, Any]) -> float:
+    """When a request was whole and given to the threads, by time.perf_counter(); 0 for one from nowhere."""
+    return getattr(environ.get("gunicorn.socket"), "handed_over", 0.0)
+
+
 def listener_of(environ: Mapping[str, Any]) -> Listener | None:
     """The listener of a request's WSGI environment; None for a request from nowhere."""
     return getattr(environ.get("gunicorn.socket"), "listener", None)

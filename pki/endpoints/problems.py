@@ -16,6 +16,7 @@ from pki.core.errors import Refusal
 from pki.endpoints.identity_headers import IdentityTooLarge
 from pki.endpoints.peer import ClientCertificateMissing
 from pki.keystore import KeystoreError
+from pki.services import limits
 from pki.services.complaints import COMPLAINTS, reason
 from pki.services.enrolling import enrollment, lost_answers, tokens
 from pki.services.exporting import profile_signing
@@ -77,6 +78,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     profiles.SanMissing: HTTPStatus.BAD_REQUEST,
     certificates.IssuerExpired: HTTPStatus.SERVICE_UNAVAILABLE,
     issuance.IssuerInactive: HTTPStatus.SERVICE_UNAVAILABLE,
+    issuance.IssuerNotYetValid: HTTPStatus.SERVICE_UNAVAILABLE,
     issuance.DeviceInactive: HTTPStatus.FORBIDDEN,
     issuance.KeyCompromised: HTTPStatus.FORBIDDEN,
     issuance.KeyInUse: HTTPStatus.FORBIDDEN,
@@ -92,6 +94,7 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
     enrollment.TooManyWaiting: HTTPStatus.SERVICE_UNAVAILABLE,
     renewal.SameKeyRefused: HTTPStatus.FORBIDDEN,
     renewal.TooManyRenewals: HTTPStatus.TOO_MANY_REQUESTS,
+    limits.LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
     status.NotStanding: HTTPStatus.FORBIDDEN,
     publication.PublicationBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     publication.NotPublishable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -115,6 +118,14 @@ _STATUS: dict[type[Refusal], HTTPStatus] = {
 }
 
 PROBLEM = "application/problem+json"
+# Codes of what is no Refusal; the last two are the worker's, before there is a request.
+WITHOUT_A_KIND = (
+    "bad_request",
+    "internal_error",
+    "unavailable",
+    "head_too_large",
+    "malformed_request",
+)
 
 _RETRY_AFTER = 60  # seconds
 _RETRY_SOON = 5
@@ -155,7 +166,7 @@ def refused(refusal: Refusal) -> HttpResponse:
     response = problem(status_of(type(refusal)), refusal.code, refusal.detail)
     if isinstance(refusal, publication.PublicationBusy | bundle.BundleBusy):
         response["Retry-After"] = str(_RETRY_SOON)
-    if isinstance(refusal, renewal.TooManyRenewals):
+    if isinstance(refusal, renewal.TooManyRenewals | limits.LimitReached):
         response["Retry-After"] = str(math.ceil(refusal.pause.total_seconds()))
     return response
 
@@ -176,10 +187,10 @@ def endpoint(
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if allowed and request.method not in allowed:
                 refusal = MethodNotAllowed(f"Use {' or '.join(methods)} here, not {request.method}.")
-                response = answered(request, lambda: refused(keep(request, refusal) if keep else refusal))
+                response = answered(lambda: refused(keep(request, refusal) if keep else refusal))
                 response["Allow"] = ", ".join(allowed)
                 return response
-            return answered(request, lambda: view(request, *args, **kwargs))
+            return answered(lambda: view(request, *args, **kwargs))
 
         # Devices send no cookies, so there is nothing that a forged request could ride on.
         answer.csrf_exempt = True  # type: ignore[attr-defined]
@@ -189,20 +200,20 @@ def endpoint(
     return decorate
 
 
-def answered(request: HttpRequest, what: Callable[[], Answer]) -> Answer | HttpResponse:
+def answered(what: Callable[[], Answer]) -> Answer | HttpResponse:
     """What is answered, or a problem if that fails."""
     try:
         return what()
     except Refusal as refusal:
         return refused(refusal)
     except UnreadablePostError:
-        return bad_request(request)  # the client is gone
+        return bad_request()  # the client is gone
     except (DatabaseError, KeystoreError) as error:
         COMPLAINTS.say(log, "Requests are answered with 503", reason(error))
         return unavailable()
     except Exception:
         log.exception("An endpoint failed")
-        return server_error(request)
+        return server_error()
 
 
 def unavailable() -> HttpResponse:
@@ -212,18 +223,18 @@ def unavailable() -> HttpResponse:
     )
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """handler404 of the listeners that devices reach."""
+def not_found() -> HttpResponse:
+    """The answer where a listener that devices reach has nothing."""
     return refused(NotFound("There is nothing at this address on this port."))
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500 of the same."""
+def server_error() -> HttpResponse:
+    """The answer to what failed, for a reason that is logged."""
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something failed here; the log says what."
     )
 
 
-def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """handler400 of the same."""
+def bad_request() -> HttpResponse:
+    """The answer to a request that nobody could answer."""
     return problem(HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed.")

@@ -1,12 +1,11 @@
-"""CA certificates on the status listener: one, its chain, and bundles for trust stores; and health."""
+"""CA certificates on the status listener: one, its chain, and bundles for trust stores."""
 
 from django.conf import settings
-from django.db import connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from pki.core import bundles, pins
-from pki.endpoints.openapi.operations import Answer, Operation, described, record
+from pki.endpoints.openapi.operations import Answer, Operation, described
 from pki.endpoints.problems import NotFound, PreconditionFailed, endpoint
 from pki.endpoints.versions import NOT_MODIFIED, PEM, Version, answer, tag_of
 from pki.models import Issuer
@@ -73,20 +72,6 @@ def trust_bundle(request: HttpRequest) -> HttpResponse:
 def verifiers_bundle(request: HttpRequest) -> HttpResponse:
     """The same with the CAs below them: for who verifies certificates that come without their chain."""
     return _bundle(request, roots_only=False)
-
-
-@described(
-    Operation(
-        "Whether this process answers and reaches its database.",
-        (Answer("It does.", schema=record(status={"const": "ok"})),),
-    )
-)
-@endpoint("GET")
-def healthz(request: HttpRequest) -> JsonResponse:
-    """200 if this process answers and reaches its database; 503 if it does not."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok"})
 
 
 def _find(key_identifier: str) -> Issuer:

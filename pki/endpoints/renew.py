@@ -12,6 +12,7 @@ from pki.endpoints.moments import utc
 from pki.endpoints.openapi.operations import MOMENT, MUTUAL_TLS, Answer, Operation, described, record
 from pki.endpoints.peer import NOT_PROVEN, address, proven
 from pki.endpoints.problems import endpoint
+from pki.services import limits
 from pki.services.renewing import renewal, windows
 
 # RFC 9773 4.2
@@ -22,7 +23,13 @@ WINDOW = record(start=MOMENT, end=MOMENT)
     Operation(
         "A device gets its next certificate.",
         (AS_PEM,),
-        refusals=(*NOT_PROVEN, *CSR_REFUSALS, renewal.SameKeyRefused, renewal.TooManyRenewals),
+        refusals=(
+            *NOT_PROVEN,
+            *CSR_REFUSALS,
+            renewal.SameKeyRefused,
+            renewal.TooManyRenewals,
+            limits.TooManyFailures,
+        ),
         description="The same key with the same certificate gets the same answer again: a lost one heals.",
         body=CSR,
         security=(MUTUAL_TLS,),

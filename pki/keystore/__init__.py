@@ -5,10 +5,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from pki.keystore.base import Keystore, KeystoreError
+from pki.keystore.base import AUDIT, Keystore, KeystoreError
 from pki.keystore.encrypted_files import EncryptedFiles
 
-__all__ = ["Keystore", "KeystoreError", "folder", "keystore", "keystore_of"]
+__all__ = ["AUDIT", "Keystore", "KeystoreError", "folder", "keystore", "keystore_of"]
 
 
 @cache

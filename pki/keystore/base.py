@@ -9,6 +9,9 @@ from OpenSSL import SSL
 
 from pki.core.keys import CertifiedKey, IssuerKey
 
+# The label of keys that sign statements about the audit trail.
+AUDIT = "audit-checkpoints"
+
 Signed = TypeVar(
     "Signed", x509.Certificate, x509.CertificateRevocationList, ocsp.OCSPResponse, covariant=True
 )
@@ -80,6 +83,14 @@ class Keystore(Protocol):
         """CMS SignedData (RFC 5652 5) around `content`, DER, by the key of `signer`; its `chain` comes along.
 
         Raises KeystoreError, or ValueError unless `signer` is that key's, is no CA, and the key is EC or RSA.
+        """
+        ...
+
+    def sign_statement(self, reference: str, statement: str) -> bytes:
+        """ECDSA with SHA-256 over a statement about the audit trail (`pki.core.audit_proof`), DER, by a key
+        that was created with the label AUDIT.
+
+        Raises KeystoreError, or ValueError for another key or another text.
         """
         ...
 

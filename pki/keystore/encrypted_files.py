@@ -10,15 +10,15 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
-from pki.core import extensions, keys
+from pki.core import audit_proof, extensions, keys
 from pki.keystore import holding, pkcs8
-from pki.keystore.base import Builder, KeystoreError, Signed
-from pki.keystore.files import make_private_folder, sync_folder, write_private
+from pki.keystore.base import AUDIT, Builder, KeystoreError, Signed
+from pki.keystore.files import make_private_folder, remedy, sync_folder, write_private
 
 # Exactly these: a class of somebody else's would be handed the private key.
 _BUILDERS = (x509.CertificateBuilder, x509.CertificateRevocationListBuilder, ocsp.OCSPResponseBuilder)
@@ -51,7 +51,7 @@ class EncryptedFiles:
             write_private(self._path(reference), pkcs8.encrypt(key, self._passphrase), replace=False)
         except OSError as error:
             raise KeystoreError(
-                f"The key folder {self._folder} cannot be written ({error.strerror}); make it writable."
+                f"The key folder {self._folder} cannot be written ({error.strerror}); {remedy(error)}."
             ) from error
         return reference
 
@@ -120,6 +120,15 @@ class EncryptedFiles:
             builder = builder.add_certificate(certificate)
         # As the bytes are: text would have its line ends changed.
         return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities])
+
+    def sign_statement(self, reference: str, statement: str) -> bytes:
+        key = self._open(reference)
+        if not (reference.startswith(f"file:{AUDIT}-") and isinstance(key, ec.EllipticCurvePrivateKey)):
+            raise ValueError("Statements are signed by keys that were made for it only.")
+        # What begins with these words can be taken for nothing else that is signed.
+        if not any(statement.startswith(f"{what}\n") for what in audit_proof.STATEMENTS):
+            raise ValueError("This is no statement about the audit trail.")
+        return key.sign(statement.encode(), ec.ECDSA(hashes.SHA256()))
 
     def install(self, reference: str, context: SSL.Context) -> None:
         context.use_privatekey(self._open(reference))

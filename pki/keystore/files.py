@@ -15,6 +15,15 @@ _MARK = 8  # random bytes in the name of a file that is being written
 _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{{2 * _MARK}}}")
 
 
+# What a full disk, a used-up quota and a limit of the process say.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file or folder that cannot be written."""
+    return "make room on its disk" if error.errno in _NO_ROOM else "make it writable"
+
+
 def make_private_folder(path: Path) -> None:
     """Make a folder, and those above it that are missing, that only its owner enters (0700)."""
     if not path.parent.exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 from pki.core.keys import IssuerKey
 from pki.keystore import holding, pkcs8
 from pki.keystore.base import KeystoreError
-from pki.keystore.files import temporaries, write_private
+from pki.keystore.files import remedy, temporaries, write_private
 
 _MOST_NAMED = 3  # files in one sentence
 
@@ -87,7 +87,7 @@ def _write_all(folder: Path, waiting: Mapping[Path, IssuerKey], new: str) -> Non
         for path in temporaries(folder):
             path.unlink()
     except OSError as error:
-        sentence = f"The key folder {folder} cannot be written ({error.strerror}); make it writable."
+        sentence = f"The key folder {folder} cannot be written ({error.strerror}); {remedy(error)}."
         if not done:
             raise KeystoreError(f"{sentence} Nothing was changed.") from error
         raise HalfDone(

@@ -8,6 +8,7 @@ from django.db import DatabaseError, DataError
 from pki.core import names
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
+from pki.services.complaints import why_unusable
 
 
 class ServiceCommand(BaseCommand):
@@ -32,8 +33,5 @@ class ServiceCommand(BaseCommand):
                 returncode=self.failed,
             ) from error
         except DatabaseError as error:
-            message = " ".join(str(error).split())
-            raise CommandError(
-                f"The database cannot be used ({message}); if it is new, run: python manage.py migrate",
-                returncode=self.failed,
-            ) from error
+            said = why_unusable(error, "if it is new, run: python manage.py migrate").rstrip(".")
+            raise CommandError(said, returncode=self.failed) from error

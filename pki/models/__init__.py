@@ -1,10 +1,12 @@
 """What Hatchery remembers."""
 
 from pki.models.audit import AuditEvent
+from pki.models.audit_seal import AuditChain, AuditCheckpoint, AuditSeal, AuditSigner
 from pki.models.campaign import Campaign, CampaignMember
 from pki.models.certificate import Certificate, SubjectAltName
 from pki.models.device import Device, DeviceGroup, Label
 from pki.models.enrollment import EnrollmentRequest, EnrollmentToken
+from pki.models.failure_count import FailureCount
 from pki.models.form_answered import FormAnswered
 from pki.models.issuer import Issuer
 from pki.models.last_seen import LastSeen
@@ -23,7 +25,11 @@ from pki.models.trust import BundleSignature, BundleSigner, CrossCertificate, St
 __all__ = [
     "FULL",
     "SIGNED_BYTES",
+    "AuditChain",
+    "AuditCheckpoint",
     "AuditEvent",
+    "AuditSeal",
+    "AuditSigner",
     "BundleSignature",
     "BundleSigner",
     "Campaign",
@@ -37,6 +43,7 @@ __all__ = [
     "EnrollmentToken",
     "ExpiryMark",
     "ExpiryWarning",
+    "FailureCount",
     "FormAnswered",
     "Issuer",
     "Label",

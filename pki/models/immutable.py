@@ -1,7 +1,7 @@
 """What must not change or go, held by the database itself: triggers on SQLite and PostgreSQL.
 
-They are (re)made after every `migrate`, because Django's SQLite migrations rebuild a table to alter
-it, and a rebuilt table has lost its triggers.
+Those that are missing are made after every `migrate`, because Django's SQLite migrations rebuild a table to
+alter it, and a rebuilt table has lost its triggers.
 """
 
 from collections.abc import Iterator
@@ -9,9 +9,15 @@ from typing import Any
 
 from django.db import connections
 
+from pki.models import triggers
+from pki.models.triggers import Rule
+
 # Table → the columns that never change, or None for all of them.
 IMMUTABLE: dict[str, tuple[str, ...] | None] = {
     "pki_auditevent": None,
+    "pki_auditseal": None,
+    "pki_auditsigner": None,
+    "pki_auditcheckpoint": None,
     "pki_revocation": None,
     "pki_revokedserial": None,
     "pki_certificate": (
@@ -46,6 +52,10 @@ IMMUTABLE: dict[str, tuple[str, ...] | None] = {
 # Table → which of its rows may be deleted after all, in SQL; None for none of them.
 KEPT: dict[str, str | None] = {
     "pki_auditevent": None,
+    "pki_auditseal": None,
+    "pki_auditsigner": None,
+    "pki_auditcheckpoint": None,
+    "pki_auditchain": None,
     # RFC 5280 5.3.1: a hold can be lifted; every other revocation is for good.
     "pki_revocation": "OLD.reason = 'certificateHold'",
     "pki_revokedserial": None,
@@ -74,48 +84,16 @@ GROWING: dict[str, tuple[tuple[str, ...], str]] = {
 
 def make_triggers(*, using: str, **_: Any) -> None:
     """Receiver of post_migrate."""
-    connection = connections[using]
-    with connection.cursor() as cursor:
-        present = set(connection.introspection.table_names(cursor))
-        for table, columns in IMMUTABLE.items():
-            if table in present:
-                event = f"UPDATE OF {', '.join(columns)}" if columns else "UPDATE"
-                message = f"{table}: what was signed or recorded never changes"
-                for statement in _statements(connection.vendor, table, "immutable", event, "", message):
-                    cursor.execute(statement)
-        for table, (columns, never) in GROWING.items():
-            if table in present:
-                event = f"UPDATE OF {', '.join(columns)}"
-                message = f"{table}: its numbers only grow"
-                for statement in _statements(
-                    connection.vendor, table, "growing", event, f"WHEN ({never})", message
-                ):
-                    cursor.execute(statement)
-        for table, but in KEPT.items():
-            if table in present:
-                condition = f"WHEN (NOT ({but}))" if but else ""
-                message = f"{table}: what was signed or recorded is never deleted"
-                for statement in _statements(connection.vendor, table, "kept", "DELETE", condition, message):
-                    cursor.execute(statement)
+    triggers.make(connections[using], rules())
 
 
-def _statements(
-    vendor: str, table: str, rule: str, event: str, condition: str, message: str
-) -> Iterator[str]:
-    # All of these words are the constants above, nothing from outside.
-    name = f"{table}_{rule}"
-    if vendor == "sqlite":
-        yield f"DROP TRIGGER IF EXISTS {name}"
-        yield (
-            f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW {condition} "
-            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-        )
-    elif vendor == "postgresql":
-        yield (
-            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = 'integrity_constraint_violation'; END $$"
-        )
-        yield (
-            f"CREATE OR REPLACE TRIGGER {name} BEFORE {event} ON {table} "
-            f"FOR EACH ROW {condition} EXECUTE FUNCTION {name}()"
-        )
+def rules() -> Iterator[Rule]:
+    """The tables above, as what each refuses."""
+    for table, columns in IMMUTABLE.items():
+        message = f"{table}: what was signed or recorded never changes"
+        yield Rule(table, "immutable", "UPDATE", message, columns or ())
+    for table, (columns, never) in GROWING.items():
+        yield Rule(table, "growing", "UPDATE", f"{table}: its numbers only grow", columns, f"({never})")
+    for table, but in KEPT.items():
+        message = f"{table}: what was signed or recorded is never deleted"
+        yield Rule(table, "kept", "DELETE", message, when=f"(NOT ({but}))" if but else "")

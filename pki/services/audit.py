@@ -13,6 +13,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from pki.models import AuditEvent, Certificate, Device
+from pki.services.measuring import counted
+from pki.services.prepared import insert
 
 log = logging.getLogger("hatchery.audit")
 
@@ -60,7 +62,7 @@ def record(
 ) -> AuditEvent:
     """Add an event to the audit trail, inside the caller's transaction."""
     event = _event(kind, actor, now, device, certificate, count, detail)
-    event.save(force_insert=True)
+    insert(event)
     transaction.on_commit(partial(_write_line, event, level))
     return event
 
@@ -113,7 +115,8 @@ def _event(
 
 
 def _write_line(event: AuditEvent, level: int) -> None:
-    line = {
+    counted.EVENTS.count(event.kind, by=event.count)
+    said = {
         "actor": event.actor,
         "address": event.address,
         "device": event.device.name if event.device else None,
@@ -121,6 +124,11 @@ def _write_line(event: AuditEvent, level: int) -> None:
         "count": event.count if event.count > 1 else None,
         **event.detail,
     }
+    write_line(event.kind, {key: value for key, value in said.items() if value is not None}, level)
+
+
+def write_line(kind: str, said: dict[str, Any], level: int = logging.INFO) -> None:
+    """Log what the audit trail got; in a log of JSON, `said` stands in its line as it is."""
     # JSON escapes line breaks: whatever a client put into a name, it stays on this line.
-    words = json.dumps({key: value for key, value in line.items() if value is not None})
-    log.log(level, "%s %s", event.kind, words)
+    words = json.dumps(said)
+    log.log(level, "%s %s", kind, words, extra={"fields": {"message": kind, "kind": kind, "event": said}})

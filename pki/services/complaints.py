@@ -1,6 +1,7 @@
 """Saying in the log that something does not work, once a minute: anybody can ask, as often as he likes."""
 
 import logging
+import sqlite3
 import threading
 import time
 
@@ -9,6 +10,12 @@ from django.db import DatabaseError
 SECONDS = 60.0  # between two lines that say the same
 # Different lines in that time.
 MOST = 50
+
+FULL = "make room on its disk, and Hatchery goes on by itself"
+READ_ONLY = "let it take writes again, and Hatchery goes on by itself"
+_BY_SQLITE = {sqlite3.SQLITE_FULL: FULL, sqlite3.SQLITE_READONLY: READ_ONLY}
+# PostgreSQL's disk_full and read_only_sql_transaction.
+_BY_SQLSTATE = {"53100": FULL, "25006": READ_ONLY}
 
 
 class Complaints:
@@ -40,11 +47,20 @@ class Complaints:
 
 def reason(error: Exception) -> str:
     """One sentence on what does not work, in its own words."""
-    if not isinstance(error, DatabaseError):
-        return str(error)
+    return why_unusable(error, "see DATABASE_URL") if isinstance(error, DatabaseError) else str(error)
+
+
+def why_unusable(error: DatabaseError, advice: str) -> str:
+    """The same of a database, with `advice` unless what fails says what to do."""
     # A driver's message goes over several lines and may end with a full stop.
     message = " ".join(str(error).split()).rstrip(".?")
-    return f"The database cannot be used ({message}); see DATABASE_URL."
+    return f"The database cannot be used ({message}); {_remedy(error) or advice}."
+
+
+def _remedy(error: DatabaseError) -> str | None:
+    of_postgresql = _BY_SQLSTATE.get(getattr(error.__cause__, "sqlstate", None) or "")
+    # Of SQLite's, the low byte; the others say where it was noticed.
+    return of_postgresql or _BY_SQLITE.get(getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF)
 
 
 # This process's.

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
+from operator import attrgetter
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -13,11 +15,14 @@ from django.utils import timezone
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError
 from pki.models import Notice, TaskRun
-from pki.services import complaints
+from pki.services import complaints, limits
 from pki.services.audit import HATCHERY
+from pki.services.auditing import audit_file, sealing, syslog
 from pki.services.complaints import COMPLAINTS
+from pki.services.enrolling import old_refusals
 from pki.services.issuing import listener_certificates
 from pki.services.looking import tallies
+from pki.services.measuring import counted
 from pki.services.publishing import publication, revocation_lists
 from pki.services.publishing.responders import RESPONDERS
 from pki.services.renewing import superseding
@@ -60,6 +65,9 @@ def tasks() -> tuple[Task, ...]:
         Task("listener certificates", _renew_listeners, "renewed", everywhere=True),
         Task("OCSP responders", RESPONDERS.renew_due, "renewed", everywhere=True),
         Task("standby keys", standby_keys.say_which_are_here, "seen", everywhere=True),
+        # Whatever else takes long: an event that is not sealed yet is the one that can still be changed.
+        Task("audit trail", sealing.seal, "events sealed"),
+        Task("audit syslog", syslog.send_due, "messages sent"),
         # Before the lists that say so.
         Task("renewed certificates", superseding.supersede_due, "superseded"),
         Task("campaigns", campaigns.step, "led"),
@@ -71,9 +79,13 @@ def tasks() -> tuple[Task, ...]:
         Task("tallies", _roll_up, "events tallied"),
         Task("expiry watch", expiry.watch, "notices"),
         Task("events to tell of", from_audit.read, "notices"),
+        Task("ended limits", limits.prune, "forgotten"),
+        Task("old refusals", old_refusals.prune, "forgotten"),
         # After all that makes notices.
         Task("deliveries", deliveries.send_due, "delivered"),
         Task("old notices", pruning.prune, "forgotten"),
+        # After what it writes was sealed.
+        Task("audit file", audit_file.write_due, "lines written", everywhere=True),
     )
 
 
@@ -83,9 +95,9 @@ def run(clock: Callable[[], datetime] = timezone.now, rested: timedelta = timede
     Those of one process for all are left to another that is at them. `rested` is for workers: those tasks are
     left to the next time if any process was at them less than that ago, and some are done beside this anyway.
     """
-    for task in tasks():
-        if task.everywhere:
-            yield _done(task, clock())
+    before = list(takewhile(attrgetter("everywhere"), tasks()))
+    for task in before:
+        yield _done(task, clock())
     try:
         with alone("maintenance") as free:
             yield from _for_all(clock, rested) if free else [Outcome("the rest", _ELSEWHERE)]
@@ -93,6 +105,9 @@ def run(clock: Callable[[], datetime] = timezone.now, rested: timedelta = timede
         yield _failed("the rest", complaints.reason(error))
     except OSError as error:
         yield _failed("the rest", _why(error))
+    for task in tasks()[len(before) :]:
+        if task.everywhere:
+            yield _done(task, clock())
 
 
 def _for_all(clock: Callable[[], datetime], rested: timedelta) -> Iterator[Outcome]:
@@ -133,6 +148,7 @@ def _why(error: OSError) -> str:
 
 def _failed(task: str, why: str) -> Outcome:
     COMPLAINTS.say(log, f"Maintenance: {task} failed", why)
+    counted.MAINTENANCE_FAILURES.count(task)
     return Outcome(task, why, failed=True)
 
 

@@ -68,20 +68,30 @@ def alone(what: str) -> Iterator[bool]:
 @contextmanager
 def _session_lock(what: str) -> Iterator[bool]:
     # Of the session, not of a transaction: none is kept open for as long as a large list takes to sign.
+    held: set[str] = _thread.__dict__.setdefault("held", set())
+    if what in held:
+        yield False  # a session is let in as often as it asks
+        return
     key = int.from_bytes(hashlib.sha256(f"hatchery {what}".encode()).digest()[:8], "big", signed=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         (free,) = cursor.fetchone()
+    if not free:
+        yield False
+        return
+    held.add(what)
     try:
-        yield free
+        yield True
     finally:
-        if free:
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-            except DatabaseError:
-                # The session is what holds it.
-                connection.close()
+        held.discard(what)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+        except DatabaseError:
+            # The session is what holds it; Django would give one of a pool back to it.
+            if connection.connection is not None:
+                connection.connection.close()
+            connection.close()
 
 
 @contextmanager
@@ -98,12 +108,18 @@ def _file_lock() -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _lock_path() -> Path | None:
+def database_file() -> Path | None:
+    """SQLite's; None of another database, and of one in memory."""
     if connection.vendor != "sqlite":
         return None
     name = str(connection.settings_dict["NAME"])
+    return None if "memory" in name else Path(name)
+
+
+def _lock_path() -> Path | None:
     # A database in memory has one process and needs no lock.
-    return None if "memory" in name else Path(f"{name}.lock")
+    file = database_file()
+    return None if file is None else file.with_name(f"{file.name}.lock")
 
 
 def _descriptor(path: Path) -> int:

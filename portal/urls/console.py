@@ -13,3 +13,5 @@ urlpatterns = [
     path("admin/", include(own_password.urls)),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = "portal.failures.console_failed"

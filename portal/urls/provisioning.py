@@ -10,6 +10,3 @@ urlpatterns = [
     path("enrollments/<uuid:request_id>", ask_again, name="enrollment"),
     path("openapi.json", openapi),
 ]
-handler400 = "pki.endpoints.problems.bad_request"
-handler404 = "pki.endpoints.problems.not_found"
-handler500 = "pki.endpoints.problems.server_error"

@@ -17,6 +17,3 @@ urlpatterns = [
     asked_by_proxies,
     path("openapi.json", openapi_to_devices),
 ]
-handler400 = "pki.endpoints.problems.bad_request"
-handler404 = "pki.endpoints.problems.not_found"
-handler500 = "pki.endpoints.problems.server_error"

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from pki.endpoints import crl, ocsp, publish
+from pki.endpoints import crl, health, ocsp, publish
 from pki.endpoints.ca_bundle import ca_bundle
 from pki.endpoints.openapi.views import openapi
 from portal.urls.authorize import asked_by_proxies
@@ -24,10 +24,8 @@ urlpatterns = [
     re_path(rf"^crl/{_ISSUER}\.(?P<form>crl|pem)\Z", crl.revocation_list),
     re_path(rf"^crl/{_ISSUER}/delta\.crl\Z", crl.delta),
     re_path(rf"^crl/{_ISSUER}/{_SHARD}\.(?P<form>crl|pem)\Z", crl.revocation_list),
-    path("healthz", publish.healthz),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
     asked_by_proxies,
     path("openapi.json", openapi),
 ]
-handler400 = "pki.endpoints.problems.bad_request"
-handler404 = "pki.endpoints.problems.not_found"
-handler500 = "pki.endpoints.problems.server_error"

@@ -17,6 +17,7 @@ from pki.models import (
     Revocation,
     RevocationList,
 )
+from pki.services.auditing import sealing
 from pki.services.enrolling import approval, tokens
 from pki.services.fleet import devices, labels
 from pki.services.people import logins
@@ -76,6 +77,7 @@ def _world(now):
     campaign = led(door, now)
     delivery = given_up(now)
     renewed(doomed, certificate, now)
+    sealing.seal(now)
     return SimpleNamespace(
         campaign=campaign,
         delivery=delivery,

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import pki
-from pki.admin.parts import kinds, searching
+from pki.admin.parts import searching
 from pki.models import AuditEvent
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.auditing import kinds
 from pki.templatetags.console import colons
 from tests.console.browser import changelist, page
 from tests.services.cast import issue, registered
@@ -125,6 +126,25 @@ def test_an_events_page_tells_it_as_facts_and_escapes_them(ada, ca, now):
     assert "subject O, SAN x" in html
     assert page(door) in html
     assert 'datetime="2026-05-10T12:00:00Z"' in html
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        (
+            {"code": "too_many_failures", "instead_of": "token_invalid"},
+            "Enrollment refused, for too many were refused before (too_many_failures); without the limit, "
+            "for token_invalid",
+        ),
+        (
+            {"code": "too_many_without_token", "instead_of": "too_many_without_token"},
+            "Enrollment refused, for too many came without a token (too_many_without_token)",
+        ),
+    ],
+    ids=lambda each: each["code"] if isinstance(each, dict) else "",
+)
+def test_a_limit_that_was_reached_is_said_in_words(ada, ca, detail, words):
+    assert f"{words}<" in ada.get(page(event("enrollment.limited", **detail))).content.decode()
 
 
 def test_an_event_is_not_changed_by_a_post(ada, ca):

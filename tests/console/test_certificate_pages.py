@@ -18,12 +18,12 @@ from django.views.debug import ExceptionReporter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pki.admin.parts.kinds import GROUPS
 from pki.core import csr, pins
 from pki.core.identifiers import read, serials
 from pki.core.recognition import LARGEST
 from pki.models import Certificate, Issuer, Profile, Revocation
 from pki.services import audit
+from pki.services.auditing.kinds import GROUPS
 from pki.services.issuing import issuance
 from pki.services.looking import inspection, search
 from pki.services.publishing import ocsp_answers

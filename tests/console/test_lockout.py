@@ -64,6 +64,17 @@ def test_a_lockout_ends_by_itself_and_knocking_does_not_prolong_it(stranger, now
         assert is_in(try_to_log_in(stranger, "a-password"))
 
 
+@pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=3650)])
+def test_a_clock_that_was_ahead_locks_nobody_out_once_it_is_right(stranger, now, ahead):
+    with time_machine.travel(now + ahead, tick=False) as clock:
+        assert fail(stranger, LIMIT).status_code == 429
+        clock.shift(-ahead)
+        assert is_in(try_to_log_in(stranger, "a-password"))
+        assert fail(stranger, LIMIT).status_code == 429
+        clock.shift(-COOL_OFF)
+        assert try_to_log_in(stranger, "a-password").status_code == 429, "a little is no reason to let in"
+
+
 def test_an_attacker_locks_out_nobody_who_sits_elsewhere(stranger):
     fail(stranger, LIMIT)
     assert is_in(try_to_log_in(stranger, "a-password", address=THERE))

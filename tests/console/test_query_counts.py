@@ -20,6 +20,7 @@ from pki.models import (
     RevocationList,
     StaleList,
 )
+from pki.services.auditing import sealing
 from pki.services.enrolling import refusals, tokens
 from pki.services.enrolling.refusals import Attempt
 from pki.services.fleet import devices
@@ -34,7 +35,9 @@ from tests.upkeep import bundled, given_up, led, renewed
 FEW, MANY = 3, 60
 # These grow with every device; the others are as many as an administrator makes by hand.
 LARGE = (
+    "pki_auditcheckpoint",
     "pki_auditevent",
+    "pki_auditseal",
     "pki_campaignmember",
     "pki_certificate",
     "pki_delivery",
@@ -77,6 +80,7 @@ def fill(first: int, last: int, now) -> None:
         bundled(now, number + 1)
         extra = Profile(name=f"profile-{number}", issuer=profile.issuer, extended_key_usages=["clientAuth"])
         profiles.save(extra, [], TESTER, now)
+        sealing.seal(now)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
 
 from pki.models import (
+    AuditCheckpoint,
     AuditEvent,
     Campaign,
     CampaignMember,
@@ -51,6 +52,7 @@ MAY_SEE: dict[type, set[str]] = {
     TrustBundle: set(ROLES),
     Webhook: set(ROLES),
     AuditEvent: {CA_ADMINISTRATOR, AUDITOR},
+    AuditCheckpoint: {CA_ADMINISTRATOR, AUDITOR},
     LoginKey: {AUDITOR},
     User: {AUDITOR},
     Group: {AUDITOR},

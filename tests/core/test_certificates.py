@@ -1,6 +1,7 @@
 """Certificates by the book: RFC 5280's fields and extensions, and how long each one lives."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pki.core import certificates, names
+from pki.core import certificates, extensions, names, profiles
 from pki.core.profiles import ExtendedKeyUsage
 from tests.core.cast import (
     DAY,
@@ -22,7 +23,9 @@ from tests.core.cast import (
     issued,
     private_key,
     record,
+    rules,
     sign,
+    verified,
 )
 
 MINUTE = timedelta(minutes=1)
@@ -69,6 +72,12 @@ def test_a_certificate_lives_as_long_as_it_may_and_never_longer_than_its_issuer(
 def test_a_certificate_is_back_dated_five_minutes(lifetime, now, issuer, ends):
     del ends
     assert certificates.validity(lifetime, now, issuer)[0] == now.replace(microsecond=0) - 5 * MINUTE
+
+
+def test_back_dating_does_not_lead_before_an_issuer_that_has_begun():
+    begun = ISSUER.not_valid_before_utc
+    for later in (timedelta(0), SECOND, 5 * MINUTE - SECOND):
+        assert certificates.validity(30 * DAY, begun + later, ISSUER)[0] == begun
 
 
 @pytest.mark.parametrize("late", [timedelta(0), timedelta(microseconds=1), SECOND, 365 * DAY])
@@ -318,3 +327,32 @@ def test_a_ca_of_any_key_identifier_has_a_name_for_urls_and_for_what_it_signs(
     hashed = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
     assert certificates.key_identifier(certificate) == (in_urls or hashed).digest.hex()
     assert certificates.subject_key_identifier(certificate) == (in_what_it_signs or hashed)
+
+
+def test_what_certificates_of_one_issuer_have_in_common_is_never_anothers():
+    """Each is asked for after others that differ from it in one thing alone."""
+    ours, moved = ca().authority, replace(POINTERS, ocsp="http://moved.example/ocsp")
+    both = (ExtendedKeyUsage.CLIENT_AUTH, ExtendedKeyUsage.SERVER_AUTH)
+    granted = profiles.grant(rules(), record("door-1"), verified(key=private_key("P-256")))
+
+    def made(authority, usages, issuer):
+        builder = certificates.end_entity(
+            rules(both[0], extended_key_usages=usages),
+            granted,
+            private_key("P-256").public_key(),
+            authority,
+            MOMENT,
+        )
+        certificate = sign(builder, issuer.issuing_key)
+        certificate.verify_directly_issued_by(issuer.issuing)
+        access = extensions.value_of(certificate, x509.AuthorityInformationAccess)
+        usage = extensions.value_of(certificate, x509.ExtendedKeyUsage)
+        return certificate.serial_number, access[0].access_location.value, list(usage)
+
+    other = ca("P-384")
+    for _ in range(2):
+        assert made(ours, both[:1], ca())[1:] == (POINTERS.ocsp, [both[0].oid])
+        assert made(replace(ours, pointers=moved), both[:1], ca())[1:] == (moved.ocsp, [both[0].oid])
+        assert made(ours, both, ca())[1:] == (POINTERS.ocsp, [each.oid for each in both])
+        assert made(other.authority, both[:1], other)[1:] == (POINTERS.ocsp, [both[0].oid])
+    assert made(ours, both, ca())[0] != made(ours, both, ca())[0]

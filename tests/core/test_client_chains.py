@@ -95,8 +95,11 @@ def test_a_certificate_of_no_ca_signs_nobody_though_it_is_ours():
     """Its key could sign; basicConstraints and keyUsage say that it may not."""
     device_key = ec.generate_private_key(ec.SECP256R1())
     device = sign(
-        certificates._base(
-            names.subject({"CN": "door-1"}), device_key.public_key(), ca().authority, (MOMENT, MOMENT + DAY)
+        certificates._named(
+            certificates._under(ca().authority),
+            names.subject({"CN": "door-1"}),
+            device_key.public_key(),
+            (MOMENT, MOMENT + DAY),
         ).add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
         ca().issuing_key,
     )
@@ -124,10 +127,10 @@ A_CA = x509.BasicConstraints(ca=True, path_length=None)
 
 def saying(*extensions: x509.ExtensionType, key: keys.IssuerKey | None = None) -> x509.Certificate:
     """A certificate of the root's that says these things."""
-    builder = certificates._base(
+    builder = certificates._named(
+        certificates._under(certificates.Authority(ca().root, POINTERS)),
         names.subject({"CN": "door-1"}),
         (key or keys.generate("P-256")).public_key(),
-        certificates.Authority(ca().root, POINTERS),
         (MOMENT, MOMENT + DAY),
     )
     for extension in extensions:

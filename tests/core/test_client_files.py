@@ -101,6 +101,11 @@ def test_a_profile_holds_its_roots_and_its_identity():
     assert len(set(identifiers)) == 3
 
 
+def test_a_name_that_xml_cannot_write_is_shown_in_a_profile_all_the_same():
+    made = profile(identity=apple.Identity("door\x00\x1b\uffff-1", b"a PKCS#12 file"))
+    assert made["PayloadContent"][1]["PayloadDisplayName"] == "door\ufffd\ufffd\ufffd-1"
+
+
 def test_a_profile_takes_the_place_of_the_one_before_and_says_that_it_is_another():
     before, after = profile(), profile(roots=[ca().root, ca().issuing])
     assert before["PayloadIdentifier"] == after["PayloadIdentifier"]

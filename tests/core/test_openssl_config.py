@@ -333,6 +333,29 @@ def test_the_passphrase_of_a_key_is_told_to_nobody():
     assert [each.written for each in wishes(text).told] == ["output_password = ***", "input_password = ***"]
 
 
+def test_what_a_password_is_made_of_is_not_shown_either():
+    text = """[default]
+first = opensesame
+second = a$first\\
+ and-more
+unrelated = shown
+[req]
+default_bits = 2048
+output_password = ${default::second}
+"""
+    shown = openssl_config.without_passwords(text)
+    assert "opensesame" not in shown
+    assert "and-more" not in shown
+    assert "unrelated = shown" in shown
+    assert "default_bits = 2048" in shown
+    assert shown.count("\n") == text.count("\n")
+
+
+def test_a_file_without_a_password_is_shown_as_it_is():
+    text = "[req]\r\nprompt = no\\\r\n\n# output_pass\nx"
+    assert openssl_config.without_passwords(text) == text
+
+
 COSTLY = {
     "a section without a name": "[" + " " * 60_000,
     "a section without an end": "[" + " a" * 30_000,

@@ -38,6 +38,7 @@ CLAIMS = {
         ".venv/bin/python manage.py diagnose": DIAGNOSED,
         ".venv/bin/python manage.py issue_token": TYPED,
     },
+    "docs/audit.md": {"": f"{SHELL}/test_audit.py::test_the_lines_of_the_page_prove_the_trail"},
     "docs/backup.md": {"": f"{LIVE}/test_backup_page.py::test_the_lines_of_the_page_work_as_written"},
     "docs/bundles.md": {
         "": f"{LIVE}/test_bundles_page.py::"
@@ -46,10 +47,16 @@ CLAIMS = {
     "docs/campaigns.md": {"": TYPED},
     "docs/concepts/files.md": {"": f"{LIVE}/test_typed_pages.py::test_the_files_are_what_the_page_says"},
     "docs/diagnose.md": {"": DIAGNOSED},
+    "docs/monitoring.md": {
+        "": "tests/live/test_monitoring.py::test_the_lines_of_the_page_print_what_it_says",
+    },
     "docs/moving-in.md": {"": f"{LIVE}/test_moving_in.py::test_the_devices_go_on_and_the_next_one_enrolls"},
     "docs/notices.md": {
         "KEY=": "tests/services/test_notices_page.py::test_the_lines_of_shell_verify_it_and_nothing_else",
         ".venv/bin/python manage.py maintain": TYPED,
+    },
+    "docs/postgresql.md": {
+        "make test-postgres": "tests/docs/test_commands.py::test_the_tests_run_on_postgresql_as_the_page_says"
     },
     "docs/operating.md": {
         "python3 -m venv": f"{LIVE}/test_typed_pages.py::test_gunicorn_serves_as_in_production",
@@ -64,6 +71,9 @@ CLAIMS = {
     "docs/rollover.md": {"for root in": BUNDLE},
     "docs/status.md": {
         "": f"{LIVE}/test_status_page.py::test_the_shell_lines_of_the_page_print_what_it_says"
+    },
+    "docs/supply-chain.md": {
+        "": "tests/docs/test_commands.py::test_the_lines_on_the_supply_chain_come_to_what_they_say"
     },
     "docs/topologies.md": {"": f"{LIVE}/test_topologies.py::test_the_page_prints_what_it_says"},
     "examples/README.md": {"": f"{LIVE}/test_typed_pages.py::test_a_proxys_files_are_made_as_the_page_says"},
@@ -101,6 +111,7 @@ CLAIMS = {
     "examples/haproxy/README.md": {
         "cp ask-hatchery": ASKING,
         "cp hatchery-behind": BEHIND,
+        "cp nodes": f"{LIVE}/test_balanced_nodes.py::test_the_lines_of_the_example_are_right",
         "printf": BY_SOCKET,
     },
     "examples/traefik/README.md": {"cp ask-hatchery": ASKING, "cp hatchery-behind": BEHIND},
@@ -180,3 +191,35 @@ def test_the_two_commands_of_the_readme_do_what_it_says():
         done = run("make", "--no-print-directory", "--dry-run", "--always-make", target, cwd=ROOT)
         assert done.returncode == 0
         assert comes_to in done.stdout.decode().splitlines()[-1]
+
+
+def test_the_tests_run_on_postgresql_as_the_page_says():
+    """What its lines come to is what each run on PostgreSQL starts."""
+    (block,) = (
+        each for each in blocks("docs/postgresql.md", "sh") if each.text.startswith("make test-postgres")
+    )
+    for line in commands(block.text):
+        words = [word for word in shlex.split(line, comments=True) if word != "make"]
+        done = run("make", "--no-print-directory", "--dry-run", "--always-make", *words, cwd=ROOT)
+        assert done.returncode == 0
+        comes_to = done.stdout.decode().replace("\\\n", " ").split()
+        assert "tests.postgres" in comes_to
+        assert comes_to[-2:] == (
+            ["tests/models", "tests/shell"] if len(words) > 1 else ["--dist", "loadgroup"]
+        )
+
+
+def test_the_lines_on_the_supply_chain_come_to_what_they_say():
+    """What they come to is tested in tests/shell, but for the network that `make pins` asks."""
+    for line in (line for block in blocks("docs/supply-chain.md", "sh") for line in commands(block.text)):
+        _, target, *given = shlex.split(line, comments=True)
+        done = run("make", "--no-print-directory", "--dry-run", "--always-make", target, *given, cwd=ROOT)
+        assert done.returncode == 0
+        *_, last = done.stdout.decode().splitlines()
+        comes_to = {
+            "pins": "uv pip compile",
+            "advisories": "requirements.advisories",
+            "sbom": "requirements.sbom",
+        }
+        assert comes_to[target] in last
+        assert all(words.partition("=")[2] in last for words in given)

@@ -244,11 +244,11 @@ def test_the_largest_csr_that_is_read_is_granted(send):
 
 
 def test_the_answer_does_not_tell_which_tokens_exist(send):
-    answers = {
-        (response.status_code, response.content, tuple(sorted(response.items())))
-        for token in ("wrong", "empty", "expired", "cancelled", "used up")
-        for response in [send(Bad("", 401, "token_invalid", token=token))]
-    }
+    answers = set()
+    for token in ("wrong", "empty", "expired", "cancelled", "used up"):
+        response = send(Bad("", 401, "token_invalid", token=token))
+        assert response.headers.pop("X-Request-Id")  # another one for each
+        answers.add((response.status_code, response.content, tuple(sorted(response.items()))))
     assert len(answers) == 1
 
 

@@ -1,12 +1,11 @@
 """What the log has of requests that fail: what went wrong, once, and nothing that says only that it did."""
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
 
-from pki.endpoints import publish
+from pki.services.issuing import authorities
 from pki.services.publishing import publication, serving
 from tests.endpoints.problems import assert_problem
 
@@ -24,7 +23,7 @@ def fail_with(monkeypatch, error):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(publish, "connection", SimpleNamespace(cursor=fails))
+    monkeypatch.setattr(authorities, "trusted", fails)
 
 
 def test_a_refusal_is_no_error_of_the_server(status, lines, monkeypatch):
@@ -38,13 +37,13 @@ def test_a_refusal_is_no_error_of_the_server(status, lines, monkeypatch):
 
 def test_a_database_that_does_not_answer_is_logged_once(status, lines, monkeypatch):
     fail_with(monkeypatch, OperationalError("gone"))
-    assert_problem(status.get("/healthz"), 503, "unavailable")
+    assert_problem(status.get("/ca/all.pem"), 503, "unavailable")
     assert lines() == ["ERROR hatchery.endpoint"]
 
 
 def test_what_fails_in_an_endpoint_is_logged_once(status, lines, monkeypatch):
     fail_with(monkeypatch, RuntimeError("broken"))
-    assert_problem(status.get("/healthz"), 500, "internal_error")
+    assert_problem(status.get("/ca/all.pem"), 500, "internal_error")
     assert lines() == ["ERROR hatchery.endpoint"]
 
 
@@ -53,5 +52,5 @@ def test_what_fails_before_an_endpoint_is_logged_once(status, lines, monkeypatch
         raise RuntimeError("broken")
 
     monkeypatch.setattr("django.urls.resolvers.URLResolver.resolve", broken)
-    assert_problem(status.get("/healthz"), 500, "internal_error")
+    assert_problem(status.get("/ca/all.pem"), 500, "internal_error")
     assert lines() in (["ERROR django.request"], ["ERROR hatchery.endpoint"])

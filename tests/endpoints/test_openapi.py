@@ -47,6 +47,7 @@ PATHS = {
         "/crl/{key_identifier}/delta.crl",
         "/crl/{key_identifier}/{shard}.{form}",
         "/healthz",
+        "/readyz",
         "/authorize",
         "/openapi.json",
     ],

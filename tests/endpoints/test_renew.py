@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+import time_machine
 from cryptography import x509
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
@@ -159,8 +160,9 @@ def test_whose_certificate_does_not_stand_is_told_so(door, device, now, happens,
 def late(ca, now):
     """A client whose certificate has ended an hour ago, under a profile that gives two."""
     set_profile(grace_hours=2, lifetime_seconds=86400)
-    sleeper = Fielded.enrolled("sleeper-1", now - DAY - timedelta(hours=1))
-    return sleeper, DeviceClient(sleeper.certificate)
+    sleeper = Fielded.enrolled("sleeper-1", now)
+    with time_machine.travel(now + DAY + timedelta(hours=1)):
+        yield sleeper, DeviceClient(sleeper.certificate)
 
 
 @pytest.mark.parametrize("path", ["/secure", "/whoami"])

@@ -226,6 +226,21 @@ def test_a_damaged_key_file_is_an_error_that_names_it(folder, reference, damage,
     says_what_is_wrong_and_no_secret(caught.value, path)
 
 
+def test_a_key_file_cut_off_anywhere_or_of_zeros_is_an_error_that_names_it_and_is_left_as_it_is(
+    folder, reference
+):
+    path = only_file(folder)
+    whole = path.read_bytes()
+    for half in (*(whole[:length] for length in range(0, len(whole) - 30, 13)), bytes(len(whole))):
+        path.write_bytes(half)
+        with pytest.raises(KeystoreError, match="restore the file from a backup") as caught:
+            reopened(folder).public_key(reference)
+        says_what_is_wrong_and_no_secret(caught.value, path)
+        assert path.read_bytes() == half
+    path.write_bytes(whole)
+    reopened(folder).public_key(reference)
+
+
 def test_a_key_file_damaged_anywhere_is_an_error_that_names_it(folder, reference):
     # Some of the bytes then decrypt to a key of a kind that nobody knows.
     path = only_file(folder)

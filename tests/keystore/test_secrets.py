@@ -67,6 +67,17 @@ def test_an_empty_secret_stops_the_start_and_is_not_made_anew(path, content):
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize("content", [bytes(65), b"half a secret" + bytes(51), b"\xff\xfe"])
+def test_a_damaged_secret_stops_the_start_and_is_not_made_anew(path, content):
+    """Zeros are what some file systems leave of a file that was being written when the power went."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(ImproperlyConfigured, match=r"damaged.*restore it from a backup") as caught:
+        read_or_make_secret(path)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == content
+
+
 def test_a_folder_that_cannot_be_written_stops_the_start_and_is_named(tmp_path):
     (tmp_path / "data").write_bytes(b"a file, where a folder should be")
     with pytest.raises(ImproperlyConfigured, match="PORTAL_DATA_DIR") as caught:

@@ -49,16 +49,19 @@ class Connection:
     def answer(self) -> Answer:
         received = b""
         while b"\r\n\r\n" not in received:
-            chunk = self.tls.recv(65536)
-            if not chunk:
-                raise ConnectionError(f"ended after {received!r}")
-            received += chunk
+            received += self._more(received)
         head, _, body = received.partition(b"\r\n\r\n")
         status_line, *fields = head.decode().split("\r\n")
         headers = {name.lower(): value for name, value in (field.split(": ", 1) for field in fields)}
         while len(body) < int(headers["content-length"]):
-            body += self.tls.recv(65536)
+            body += self._more(body)
         return Answer(int(status_line.split()[1]), headers, body)
+
+    def _more(self, received: bytes) -> bytes:
+        chunk = self.tls.recv(65536)
+        if not chunk:
+            raise ConnectionError(f"ended after {received!r}")
+        return chunk
 
     def ended(self) -> bool:
         """Wait for the server to end the connection."""

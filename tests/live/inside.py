@@ -48,7 +48,7 @@ from pki.models import (  # noqa: E402
 from pki.models.immutable import make_triggers  # noqa: E402
 from pki.services import audit  # noqa: E402
 from pki.services.audit import Actor  # noqa: E402
-from pki.services.enrolling import waivers  # noqa: E402
+from pki.services.enrolling import tokens, waivers  # noqa: E402
 from pki.services.fleet import devices, rotation  # noqa: E402
 from pki.services.issuing import authorities, issuance, listener_certificates, succession  # noqa: E402
 from pki.services.issuing import profiles as stored_profiles  # noqa: E402
@@ -56,8 +56,10 @@ from pki.services.people import logins  # noqa: E402
 from pki.services.renewing import superseding  # noqa: E402
 from pki.services.revoking import revocation  # noqa: E402
 from pki.services.telling import notices, webhooks  # noqa: E402
+from pki.services.transactions import writing  # noqa: E402
 from pki.services.trusting import published_roots, standby_keys  # noqa: E402
 from portal.listeners import certified_listeners  # noqa: E402
+from tests.live import late_events  # noqa: E402
 
 ACTOR = Actor("shell:test")
 
@@ -106,6 +108,16 @@ def revoke_expired(name: str) -> None:
     revocation.revoke(ended, Revocation.Reason.KEY_COMPROMISE, ACTOR, timezone.now())
 
 
+def make_tokens(pattern: str, number: str) -> None:
+    """Tokens for one use each, all or none; prints a line each."""
+    profile = devices.default_profile()
+    with writing():
+        made = [
+            tokens.make(ACTOR, timezone.now(), profile, name_pattern=pattern)[0] for _ in range(int(number))
+        ]
+    print(*made, sep="\n")
+
+
 def allow_once(name: str) -> None:
     """Allow the newest refused enrollment of this name."""
     refused = EnrollmentRequest.objects.filter(name=name, state=EnrollmentRequest.State.REFUSED)
@@ -132,6 +144,26 @@ def sign_off_the_record(name: str) -> None:
     request = csr.verify(sys.stdin.buffer.read())
     granted = profiles.grant(profile.rules, profiles.Record(name), request)
     _print_signed(profile, granted, request.key)
+
+
+def record_a_forgery(name: str) -> None:
+    """Put a device and a certificate in our issuer's name on record, as who writes the database can.
+
+    It is for the CSR on standard input, and signed by a key that is not the issuer's, which they lack.
+    """
+    now, profile = timezone.now(), devices.default_profile()
+    request = csr.verify(sys.stdin.buffer.read())
+    granted = profiles.grant(profile.rules, profiles.Record(name), request)
+    unsigned = certificates.end_entity(
+        profile.rules, granted, request.key, authorities.authority(profile.issuer), now
+    )
+    forger = keys.generate("P-256")
+    forged = unsigned.sign(forger, keys.signature_hash(forger))
+    device = devices.register(name, profile, ACTOR, now)
+    spki = pins.spki_sha256(request.key)
+    with writing():
+        issuance.store(forged, granted, profile, profile.issuer, device, ACTOR, now, spki_sha256=spki)
+    print(bundles.pem([forged, *authorities.chain(profile.issuer)]).decode())
 
 
 def sign_a_server(name: str) -> None:
@@ -358,6 +390,11 @@ def forget_lists() -> None:
     """Have every CRL be stale."""
     for found in RevocationList.objects.all():
         StaleList.objects.create(issuer=found.issuer, shard=found.shard, at=timezone.now())
+
+
+def seal_late() -> None:
+    """Seal while events are committed late, and many at once; what was found of it, JSON."""
+    print(json.dumps(late_events.run()))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def test_nobody_else_learns_which_certificates_are_good(server, tmp_path):
 def test_a_header_is_of_no_account_to_who_asks_for_something_else_and_is_counted(server, tmp_path):
     enrolled(server, tmp_path, "door-3")
     forger = "127.0.0.78"
-    assert ask(server, "status", "/healthz", nginx(tmp_path, "door-3"), address=forger).status == 200
+    assert ask(server, "status", "/openapi.json", nginx(tmp_path, "door-3"), address=forger).status == 200
     assert server.logs(f'"address": "{forger}", "listener": "status", "reason": "not_asked"')
 
 

@@ -1,7 +1,5 @@
 """The secure listener in proxy mode over plain HTTP: raw sockets play the proxies, and everybody else."""
 
-import json
-
 import pytest
 
 from pki.core.forwarded import Form
@@ -9,6 +7,8 @@ from tests.clients import make_csr, run
 from tests.core.test_forwarded import WRITTEN
 from tests.live import proxies
 from tests.live.proxies import NAMED, NGINX, STRANGER, Plain, ask, certificate, enrolled, nginx
+from tests.live.raw import exchange
+from tests.live.smuggled import answered_otherwise
 from tests.live.test_handshakes import strangers_certificate
 from tests.live.test_last_seen import WITHIN
 from tests.live.waiting import eventually
@@ -44,11 +44,6 @@ def gate(server, folder):
     return enrolled(server, folder, "gate-1")
 
 
-def events(server, kind):
-    lines = (line.partition(f" {kind} ") for line in server.output().splitlines())
-    return [json.loads(words) for _, found, words in lines if found]
-
-
 # --- What named proxies say -----------------------------------------------------------------------
 
 
@@ -66,6 +61,22 @@ def test_whoami_says_who_forwarded_and_that_only_the_proxy_knows_the_rest(server
     assert told["forwarded_by"] == NGINX
     assert (told["tls_version"], told["cipher_suite"], told["resumed"]) == (None, None, None)
     assert told["headers"]["X-SSL-Client-Cert"] == header.partition(": ")[2]
+
+
+def test_what_can_be_read_in_two_ways_is_refused_once_and_the_connection_ends(server):
+    def send(data, **late):
+        return exchange(server, "secure", data, None, address=NGINX, **late)
+
+    assert answered_otherwise(send, "/renew") == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["X_SSL_Client_Cert", "X-SSL_Client-Cert", "X-SSL-Client-Cert-", "SSL-Client-Cert"]
+)
+def test_a_name_that_is_nearly_the_headers_is_not_read(server, folder, door, name):
+    """A proxy that sets its own header lets others of its client through; to WSGI, _ would be -."""
+    value = nginx(folder, door.name).partition(":")[2]
+    assert ask(server, "secure", "/secure", f"{name}:{value}").code == "client_certificate_missing"
 
 
 @pytest.mark.parametrize("name", ["x-ssl-client-cert", "X-SSL-CLIENT-CERT", "X-Ssl-Client-Cert"])
@@ -90,7 +101,7 @@ def test_a_forged_header_beside_the_right_one_changes_nothing(server, folder, do
     assert told["client"] == door.name
     assert {form.header for form in Form} & set(told["headers"]) == {"X-SSL-Client-Cert"}
     assert server.logs('"reason": "other_form"')
-    dropped = [each for each in events(server, "forwarded_certificate.dropped") if each["address"] == NGINX]
+    dropped = [each for each in server.events("forwarded_certificate.dropped") if each["address"] == NGINX]
     assert {"reason": "other_form", "listener": "secure"}.items() <= dropped[-1].items()
 
 
@@ -168,7 +179,7 @@ def test_headers_of_nobody_are_dropped_and_counted_and_do_not_fill_the_trail(ser
         ask(server, "secure", "/secure", nginx(folder, door.name), address="127.0.0.10")
     assert server.logs('"address": "127.0.0.10"')
     written = [
-        each for each in events(server, "forwarded_certificate.dropped") if each["address"] == "127.0.0.10"
+        each for each in server.events("forwarded_certificate.dropped") if each["address"] == "127.0.0.10"
     ]
     assert len(written) <= WORKERS, "each worker writes the first at once, and the others by their number"
     for each in written:
@@ -191,7 +202,7 @@ def refused(server, header, code):
     assert (answer.status, answer.code, answer.headers["hatchery-reason"]) == (403, code, code)
     return [
         each
-        for each in events(server, "handshake.refused")
+        for each in server.events("handshake.refused")
         if each["reason"] == code and each.get("forwarded_by") == NGINX
     ]
 

@@ -1,7 +1,6 @@
 """Handshakes that are refused: what the client sees, and what the log knows of it."""
 
 import base64
-import json
 
 import pytest
 from cryptography import x509
@@ -19,11 +18,7 @@ RECEIVE_FAILED = 56
 
 def events(server):
     """The refused handshakes that the log shows."""
-    return [
-        json.loads(line.split(" handshake.refused ", 1)[1])
-        for line in server.output().splitlines()
-        if " handshake.refused " in line
-    ]
+    return server.events("handshake.refused")
 
 
 def strangers_certificate(folder, name):

@@ -1,7 +1,9 @@
 """A device's proof over mutual TLS is known a few seconds later, and ends a rotation."""
 
 import logging
+import selectors
 import signal
+import socket
 import ssl
 import time
 from threading import Thread
@@ -10,7 +12,9 @@ from gunicorn.config import Config
 
 from pki.core import certificates
 from portal.housekeeping import SIGHTINGS_SECONDS
-from portal.worker import PortalWorker
+from portal.listeners import SMALL, Listener, TlsMode
+from portal.sockets import READ, ClientSocket
+from portal.worker import Connection, PortalWorker
 from tests.live.devices import Device
 from tests.server import Server
 
@@ -77,4 +81,47 @@ def test_a_worker_that_is_told_to_stop_waits_for_no_lock():
     assert not worker.alive
     worker.tpool.shutdown()
     worker.method_queue.close()
+    worker.tmp.close()
+
+
+class Unheard(ClientSocket):
+    """A connection whose handshake fails as nobody has foreseen."""
+
+    def handshake(self):
+        raise RuntimeError("unheard of")
+
+
+def connected(worker, kind):
+    """The client's end of a connection that waits for its handshake."""
+    listener = Listener("hello", 1, TlsMode.TLS, "portal.urls.status", SMALL)
+    client, raw = socket.socketpair()
+    conn = Connection(worker.cfg, kind(raw, listener, ""), ("", 1), ("", 2))
+    conn.deadline = time.monotonic() + 60
+    worker.nr_conns += 1
+    worker.wait(conn, READ)
+    client.settimeout(10)
+    return client
+
+
+def test_a_handshake_that_fails_as_nobody_has_foreseen_ends_its_connection_alone(caplog):
+    worker = PortalWorker(0, 0, [], None, 1, Config(), logging.getLogger())
+    worker.poller = selectors.DefaultSelector()
+    clients = [connected(worker, kind) for kind in (Unheard, ClientSocket, Unheard)]
+    for client in clients:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with caplog.at_level("ERROR", logger="hatchery.worker"):
+        worker.wait_for_and_dispatch_events(1)
+    heads = []
+    for client in clients:
+        try:
+            heads.append(client.recv(100)[:15])
+        except ConnectionResetError:
+            heads.append(b"")
+    assert heads == [b"", b"HTTP/1.1 200 OK", b""]
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["unheard of"] * 2
+    assert worker.nr_conns == 1
+    for client in clients:
+        client.close()
+    worker.murder_keepalived(force=True)
+    worker.poller.close()
     worker.tmp.close()

@@ -8,26 +8,15 @@ from contextlib import closing
 
 import pytest
 
-from tests import postgres
-from tests.clients import needs, run
+from tests.clients import run
+from tests.live.conftest import BAD_TOKENS
 from tests.live.devices import Device
 from tests.live.parties import Crl, Ocsp
 from tests.live.visitors import Visitor
-from tests.server import Server, seen_within
+from tests.server import seen_within
 
 NUMBERS = itertools.count()
 SOON = 20.0  # seconds, generous: the benchmark measures how soon lists have a revocation
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    """Two nodes, the second made from the first."""
-    folder = tmp_path_factory.mktemp("nodes")
-    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as url:
-        first = Server(folder / "first", {"DATABASE_URL": url, "WEB_CONCURRENCY": "1"}).start()
-        second = first.second_node(folder / "second").start()
-        yield first, second
-        assert [node.stop() for node in (first, second)] == [0, 0]
 
 
 @pytest.fixture(params=[(0, 1), (1, 0)], ids=["first tells second", "second tells first"])
@@ -191,3 +180,32 @@ def test_a_node_signs_for_a_new_issuer_once_it_has_its_key(nodes, tmp_path):
     device.enroll(token)
     subject = run("openssl", "x509", "-in", device.certificate, "-noout", "-issuer").stdout
     assert subject == b"issuer=CN = latecomer\n"
+
+
+def test_an_audit_event_that_is_committed_late_is_sealed_late_and_none_is_left_out(nodes):
+    found = json.loads(nodes[0].inside("seal_late").splitlines()[-1])
+    assert found.pop("faults") == []
+    assert len(found) == 4
+    assert all(found.values()), found
+
+
+def test_a_node_proves_what_another_has_sealed(nodes, tmp_path):
+    """By the key that came with keys/, which was copied before any worker ran, and by its public key."""
+    key = tmp_path / "audit.pem"
+    key.write_bytes(nodes[0].manage("audit", "key").stdout)
+    for given in ((), ("--public-key", str(key))):
+        done = nodes[1].manage("audit", "verify", *given)
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.splitlines()[-1].startswith(b"PROVEN")
+
+
+def test_bad_tokens_at_one_node_count_at_the_other_and_good_devices_are_served_at_both(nodes, tmp_path):
+    first, second = nodes
+    stranger = Device.made(first, tmp_path, "guesser")
+    answers = [stranger.ask("hatch_never-made").stdout for _ in range(BAD_TOKENS + 1)]
+    assert answers[-1] == b"429"
+    stranger.server = second
+    assert stranger.ask("hatch_never-made").stdout == b"429"
+    for node in nodes:
+        device = Device.enrolled(node, tmp_path, f"wanderer-{next(NUMBERS)}")
+        assert json.loads(device.curl().stdout)["client"] == device.name

@@ -15,9 +15,7 @@ LOG = "hatchery.housekeeping"
 
 
 @pytest.fixture
-def publisher(ca, monkeypatch):
-    # The test's own connection is in a transaction.
-    monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
+def publisher(ca):
     return housekeeping.Errand(publish, "CRLs cannot be made")
 
 
@@ -97,7 +95,6 @@ def test_a_full_list_that_takes_long_holds_up_no_shard_and_none_of_the_workers_t
 
     monkeypatch.setattr(publication, "publish_full_lists", slow)
     monkeypatch.setattr(publication, "publish_shards", shards.append)
-    monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
     keeper = housekeeping.Housekeeping()
     # One thread, which does one thing after the other.
     submit = lambda what: what()  # noqa: E731

@@ -85,15 +85,27 @@ def test_an_expired_certificate_is_refused_on_a_connection_that_was_good(server,
     assert connection.get("/secure").code == "certificate_expired"
 
 
-def test_a_certificate_that_is_not_on_record_is_refused_in_the_handshake(server, tmp_path):
-    """Signed by our own issuer, but not stored: what somebody with a stolen issuer key would show."""
-    name = "not-on-record"
-    device = Device.made(server, tmp_path, name)
-    signed = server.inside("sign_off_the_record", name, stdin=(tmp_path / f"{name}.csr").read_bytes())
-    (tmp_path / f"{name}.pem").write_text(signed)
+def refused_in_the_handshake(server, folder, name, made_by):
+    """A device shows what was made inside the server, and is refused."""
+    device = Device.made(server, folder, name)
+    made = server.inside(made_by, name, stdin=(folder / f"{name}.csr").read_bytes())
+    (folder / f"{name}.pem").write_text(made)
     assert device.curl().returncode == 56
     assert server.logs(f'"subject": "CN={name}"')
+
+
+def test_a_certificate_that_is_not_on_record_is_refused_in_the_handshake(server, tmp_path):
+    """Signed by our own issuer, but not stored: what somebody with a stolen issuer key would show."""
+    refused_in_the_handshake(server, tmp_path, "not-on-record", "sign_off_the_record")
     assert '"reason": "certificate_unknown"' in server.output()
+
+
+def test_a_certificate_that_was_written_into_the_database_is_refused_in_the_handshake(server, tmp_path):
+    """Who writes the database has no issuer's key: on record is not enough."""
+    name = "written-in"
+    refused_in_the_handshake(server, tmp_path, name, "record_a_forgery")
+    (event,) = [each for each in server.events("handshake.refused") if each.get("subject") == f"CN={name}"]
+    assert event["reason"] != "certificate_unknown", "it is on record"
 
 
 def test_only_its_own_paths_exist_on_a_listener(server):

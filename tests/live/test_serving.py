@@ -26,7 +26,6 @@ def served(ca, settings, monkeypatch):
     """A process that serves these listeners, as far as their contexts go."""
     settings.PORTAL_LISTENERS = [*LISTENERS, "status"]
     monkeypatch.setattr(serving, "_by_port", {})
-    monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
     serving.prepare()
 
 
@@ -163,8 +162,7 @@ def test_without_a_database_everything_goes_on_as_it_was(served, now, caplog, mo
     assert "see DATABASE_URL" in line
 
 
-def test_what_nobody_thought_of_is_logged_with_its_traceback(caplog, monkeypatch):
-    monkeypatch.setattr(housekeeping, "close_old_connections", lambda: None)
+def test_what_nobody_thought_of_is_logged_with_its_traceback(caplog):
 
     def surprise(now):
         return {}["key"]

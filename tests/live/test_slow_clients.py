@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from portal.worker import HANDSHAKE_SECONDS, REQUEST_SECONDS
+from portal.worker import REQUEST_SECONDS
 from tests.clients import run
 from tests.live.devices import Connection
 
-AT_ONCE = 50
+AT_ONCE = 500
 # The server looks at its deadlines once a second.
 SLACK = 3.0
 
@@ -38,28 +38,20 @@ def stalled_in_a_body(server, context):
     return connection
 
 
-@pytest.mark.parametrize(
-    ("stall", "deadline"),
-    [
-        (stalled_before_a_byte, HANDSHAKE_SECONDS),
-        (stalled_in_the_handshake, HANDSHAKE_SECONDS),
-        (stalled_in_a_header, REQUEST_SECONDS),
-        (stalled_in_a_body, REQUEST_SECONDS),
-    ],
-)
-def test_fifty_stalled_clients_are_cut_off_and_harm_nobody(server, stall, deadline):
+def test_five_hundred_stalled_clients_are_cut_off_and_harm_nobody(server):
     context = ssl.create_default_context(cafile=str(server.demo / "ca.pem"))
-    stalled = [stall(server, context) for _ in range(AT_ONCE)]
+    kinds = (stalled_in_a_body, stalled_in_a_header, stalled_in_the_handshake, stalled_before_a_byte)
+    stalled = [stall(server, context) for stall in kinds for _ in range(AT_ONCE // len(kinds))]
     try:
-        started = time.monotonic()
+        last = time.monotonic()
         answer = run(
-            *("curl", "-sS", "--max-time", "2", "--cacert", "ca.pem", server.url("hello", "/hello")),
+            *("curl", "-sS", "--max-time", "5", "--cacert", "ca.pem", server.url("hello", "/hello")),
             cwd=server.demo,
         )
         assert answer.returncode == 0, answer.stderr
         assert b"Hello from TLS server" in answer.stdout
         for connection in stalled:
-            connection.settimeout(deadline + SLACK - (time.monotonic() - started))
+            connection.settimeout(max(1.0, last + REQUEST_SECONDS + SLACK - time.monotonic()))
             assert connection.recv(1) == b""
     finally:
         for connection in stalled:

@@ -1,5 +1,6 @@
 """Starting and stopping: what is made once, what is said, and what stops a start."""
 
+import os
 import re
 import shutil
 import signal
@@ -7,9 +8,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.clients import make_csr, run
 from tests.server import ROOT, Server
 
@@ -51,7 +54,8 @@ def start_and_fail(server, **settings) -> str:
 
 
 def made_so_far(server) -> dict[str, int]:
-    database = sqlite3.connect(server.data / "db.sqlite3")
+    url = server.environment.get("DATABASE_URL")
+    database = postgres.connect(url) if url else sqlite3.connect(server.data / "db.sqlite3")
     try:
         counts = {
             table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
@@ -132,7 +136,9 @@ def test_a_port_that_is_taken_is_named(fresh, listener):
         taken.bind(("127.0.0.1", fresh.ports[listener]))
         taken.listen()
         said = start_and_fail(fresh)
-    assert f"Port {fresh.ports[listener]} ({listener}) is taken" in said
+    comm = Path("/proc/self/comm").read_text().strip()
+    taken_by = f"is taken by the program {comm} (process {os.getpid()});"
+    assert f"Port {fresh.ports[listener]} ({listener}) {taken_by}" in said
     assert f"PORTAL_PORT_{listener.upper()}" in said
 
 
@@ -162,6 +168,7 @@ def test_a_wrong_setting_is_named_in_one_sentence(fresh, settings, named):
     assert "secret" not in said
 
 
+@postgres.not_there("the name of a data directory is part of none of its URLs")
 def test_a_data_directory_may_have_any_name(tmp_path):
     server = Server(tmp_path / "a #1 %20 ca").start()
     try:
@@ -183,6 +190,28 @@ def test_a_host_that_is_not_ours_is_told_so_and_leaves_no_traceback(server):
 def test_two_listeners_on_one_port_are_named(fresh):
     said = start_and_fail(fresh, PORTAL_PORT_SECURE=str(fresh.ports["hello"]))
     assert "hello and secure have the same port" in said
+
+
+def test_a_second_one_on_the_same_data_is_refused_on_the_same_ports_and_serves_on_others(server, tmp_path):
+    """The second names the first. What both have is the database, and keys that are made by one at a time."""
+    said = start_and_fail(server)
+    assert f"is taken by another Hatchery (process {server.process.pid});" in said
+
+    before = made_so_far(server), {path: path.read_bytes() for path in (server.data / "keys").iterdir()}
+    settings = {"PORTAL_LISTENERS": "hello", "WEB_CONCURRENCY": "1"}
+    second = Server(server.data, {**server.settings, **settings})
+    second.log = tmp_path / "second.log"
+    second.start()
+    try:
+        for node in (server, second):
+            done = run("curl", "-sS", "--cacert", server.demo / "ca.pem", node.url("hello", "/hello"))
+            assert b"Hello from TLS server" in done.stdout
+    finally:
+        assert second.stop() == 0
+    assert (
+        made_so_far(server),
+        {path: path.read_bytes() for path in (server.data / "keys").iterdir()},
+    ) == before
 
 
 def test_the_wrong_passphrase_is_named(fresh):

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from pki.models import AuditEvent, EnrollmentRequest, Issuer, Profile, Revocation, RevokedSerial
+from pki.services.auditing import sealing
 from pki.services.enrolling import tokens
 from pki.services.revoking import revocation
 from tests.services.cast import TESTER, Gadget, pattern_token, registered, set_policy, token_for
@@ -31,6 +32,7 @@ def stored(ca, now):
         revoked_at=now,
         not_after=certificate.not_after,
     )
+    sealing.seal(now)
     return SimpleNamespace(
         root=Issuer.objects.get(parent=None),
         issuing=Issuer.objects.get(parent__isnull=False),

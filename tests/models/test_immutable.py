@@ -3,8 +3,18 @@
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
-from pki.models import AuditEvent, Certificate, Issuer, Revocation, RevokedSerial
+from pki.models import (
+    AuditCheckpoint,
+    AuditEvent,
+    AuditSeal,
+    AuditSigner,
+    Certificate,
+    Issuer,
+    Revocation,
+    RevokedSerial,
+)
 from pki.models.immutable import make_triggers
 from tests.services.cast import everything
 
@@ -17,6 +27,9 @@ def columns(model, *but):
 
 SIGNED_OR_RECORDED = [
     *columns(AuditEvent),
+    *columns(AuditSeal),
+    *columns(AuditSigner),
+    *columns(AuditCheckpoint),
     *columns(Certificate),
     *columns(Revocation),
     *columns(RevokedSerial),
@@ -109,3 +122,45 @@ def test_the_triggers_come_back_after_a_table_was_rebuilt(stored, again):
     with pytest.raises(IntegrityError, match="never changes"), transaction.atomic():
         AuditEvent.objects.update(count=1)
     again()  # and doing it twice is no error
+
+
+def statements(work):
+    with CaptureQueriesContext(connection) as queries:
+        work()
+    return [each["sql"] for each in queries if not each["sql"].lstrip().upper().startswith("SELECT")]
+
+
+@pytest.mark.django_db
+def test_triggers_that_are_as_they_should_be_are_let_be():
+    make_triggers(using="default")  # another test may have left some out
+    assert statements(lambda: make_triggers(using="default")) == []
+
+
+@pytest.mark.django_db
+def test_only_a_trigger_that_is_missing_is_made():
+    make_triggers(using="default")
+    on = " ON pki_notice" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER pki_notice_immutable{on}")
+    made = statements(lambda: make_triggers(using="default"))
+    assert [each for each in made if "CREATE" in each and "pki_notice_immutable" not in each] == []
+    assert [each for each in made if "CREATE" in each]
+
+
+@pytest.mark.django_db
+def test_a_trigger_of_the_same_name_that_lets_through_is_made_anew():
+    make_triggers(using="default")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION pki_notice_immutable() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RETURN NEW; END $$"
+            )
+        else:
+            cursor.execute("DROP TRIGGER pki_notice_immutable")
+            cursor.execute(
+                "CREATE TRIGGER pki_notice_immutable BEFORE UPDATE ON pki_notice FOR EACH ROW "
+                "BEGIN SELECT 1; END"
+            )
+    assert [each for each in statements(lambda: make_triggers(using="default")) if "CREATE" in each]
+    assert statements(lambda: make_triggers(using="default")) == []

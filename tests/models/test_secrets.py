@@ -115,5 +115,6 @@ def test_a_stolen_key_file_does_not_open_without_the_passphrase(used):
     for path in (data / "keys").iterdir():
         with pytest.raises((TypeError, ValueError)):
             load_pem_private_key(path.read_bytes(), None)
-        with pytest.raises(ValueError, match=r"(?i)password|decrypt"):
+        # One wrong guess in 256 ends in padding that looks right, and in bytes that are no key.
+        with pytest.raises(ValueError, match=r"(?i)password|decrypt|deserialize"):
             load_pem_private_key(path.read_bytes(), b"a guess")

@@ -238,6 +238,7 @@ ASKING = [
         "/%61uthorize/../ca/all.pem",
         "/ca/all.pem/../../authorize",
         "/healthz",
+        "/readyz",
     ],
 )
 def test_the_question_is_not_for_the_public(front, status_url, device, path):

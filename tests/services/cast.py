@@ -1,7 +1,8 @@
 """The cast of these tests: devices with keys of their own, tokens for them, a look at all that is stored."""
 
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -96,6 +97,12 @@ def everything() -> dict[str, list[dict[str, Any]]]:
         for model in apps.get_models(include_auto_created=True)
         if model._meta.label != "sessions.Session"
     }
+
+
+def statements(queries: Iterable[dict[str, str]]) -> list[tuple[str, str]]:
+    """What was done to which table, in order, without the locks and transactions around it."""
+    done = (re.match(r'(SELECT|INSERT|UPDATE|DELETE)\b.*?"pki_(\w+)"', each["sql"]) for each in queries)
+    return [(match[1], match[2]) for match in done if match]
 
 
 def at_once(*jobs: Callable[[], Any]) -> list[Any]:

@@ -56,7 +56,7 @@ STEPS = {
     "the claim of the token": (tokens, "claim"),
     "the certificate's row": (issuance, "store"),
     "the audit event": (audit, "record"),
-    "the enrollment's row": (EnrollmentRequest.objects, "create"),
+    "the enrollment's row": (enrollment, "insert"),
     "the signature": (issuance.certificates, "end_entity"),
 }
 

@@ -45,6 +45,14 @@ def test_others_are_told_and_do_not_wait():
     assert at_once(enter) == [True]
 
 
+def test_who_is_in_does_not_get_in_once_more():
+    with alone("something") as free:
+        assert free
+        assert enter() is False
+        assert at_once(enter) == [False], "and leaves nothing open by having tried"
+    assert at_once(enter) == [True]
+
+
 def test_one_thing_does_not_keep_another_out():
     with alone("something"):
         assert at_once(lambda: enter("something-else")) == [True]

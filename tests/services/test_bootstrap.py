@@ -9,7 +9,7 @@ from django.db import transaction
 
 from pki.core import pins
 from pki.keystore import keystore
-from pki.models import AuditEvent, Certificate, Issuer, Profile, Revocation
+from pki.models import AuditEvent, AuditSigner, Certificate, Issuer, Profile, Revocation
 from pki.services import audit
 from pki.services.issuing import authorities, bootstrap, listener_certificates
 from pki.services.revoking import revocation
@@ -86,7 +86,8 @@ def test_two_installations_have_issuers_of_different_names(data, now):
 def test_the_keys_are_files_for_their_owner_alone(data, now):
     run(data, now)
     files = list((data / "keys").iterdir())
-    assert len(files) == Issuer.objects.count() + len(LISTENERS) * len(["its own", "its next"])
+    of_listeners = len(LISTENERS) * len(["its own", "its next"])
+    assert len(files) == Issuer.objects.count() + of_listeners + AuditSigner.objects.count()
     assert {mode(file) for file in files} == {0o600}
     assert mode(data / "keys") == 0o700
     assert all(b"BEGIN ENCRYPTED PRIVATE KEY" in file.read_bytes() for file in files)

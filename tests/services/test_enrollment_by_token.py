@@ -1,5 +1,8 @@
 """Enrollment under the policy `token`: what a token opens, what it does not, and what spends it."""
 
+from base64 import urlsafe_b64decode
+from datetime import timedelta
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.db import connection
@@ -27,6 +30,7 @@ from tests.services.cast import (
     refused,
     registered,
     set_policy,
+    statements,
     token_for,
     uses_of,
 )
@@ -250,6 +254,38 @@ def test_that_the_root_stands_is_asked_with_no_query_of_its_own(door, now):
     assert not [query["sql"] for query in queries if 'FROM "pki_issuer"' in query["sql"]]
 
 
+@pytest.mark.parametrize("kind", ["a device's", "a pattern's"])
+def test_an_enrollment_costs_no_more_statements_than_it_must(door, now, kind):
+    """Each costs as much CPU as a twentieth of all; see docs/performance.md."""
+    secret = token_for(door, now, uses=2) if kind == "a device's" else pattern_token("*", now, uses=2)
+    names = ["door-1", "door-1"] if kind == "a device's" else ["door-2", "door-3"]
+    Gadget(names[0]).enroll(secret, now)
+    with CaptureQueriesContext(connection) as queries:
+        Gadget(names[1]).enroll(secret, now)
+    registering = [("INSERT", "device"), ("INSERT", "auditevent")]
+    assert statements(queries) == [
+        ("SELECT", "enrollmenttoken"),  # with its device, its profile and its issuers
+        ("UPDATE", "enrollmenttoken"),
+        *([] if kind == "a device's" else registering),
+        ("SELECT", "certificate"),  # of this key
+        ("INSERT", "certificate"),
+        ("INSERT", "auditevent"),
+        ("SELECT", "crosscertificate"),
+        ("INSERT", "enrollmentrequest"),
+    ]
+
+
+def test_a_device_that_changed_its_profile_since_is_given_its_own_not_its_tokens(door, now):
+    secret = token_for(door, now)
+    other = Profile.objects.get(pk=door.profile_id)
+    other.pk, other.name, other.lifetime_seconds = None, "short", 600
+    other.save(force_insert=True)
+    Device.objects.filter(pk=door.pk).update(profile=other)
+    issued = Gadget("door-1").enroll(secret, now).certificate
+    assert issued.profile == other
+    assert issued.not_after < now + timedelta(seconds=601)
+
+
 @pytest.mark.parametrize("state", [Issuer.State.RETIRED, Issuer.State.COMPROMISED])
 def test_an_issuer_that_is_not_active_signs_nothing(door, now, state):
     secret = token_for(door, now)
@@ -327,8 +363,11 @@ def test_a_token_is_not_for_a_device_and_a_pattern_at_once(door, now):
 
 
 def test_no_two_tokens_are_alike_and_only_a_digest_is_kept(now):
+    """Each has 256 bits; none begins or ends as another does, as those of a counter or a clock would."""
     secrets = {pattern_token("*", now) for _ in range(20)}
-    assert len(secrets) == 20
+    assert len({secret[:12] for secret in secrets}) == len({secret[-6:] for secret in secrets}) == 20
+    written = {secret.removeprefix(tokens.PREFIX) for secret in secrets}
+    assert {len(urlsafe_b64decode(f"{each}=")) for each in written} == {256 // 8}
     stored = str(list(EnrollmentToken.objects.values())) + str(list(AuditEvent.objects.values()))
     assert not [secret for secret in secrets if secret in stored]
 
@@ -367,6 +406,17 @@ def test_a_lost_answer_heals_for_a_new_csr_of_the_same_key(door, now):
     first = gadget.enroll(secret, now)
     gadget.name = None
     assert gadget.enroll(secret, now).certificate == first.certificate
+
+
+@pytest.mark.parametrize("kind", ["bound", "pattern"])
+def test_a_lost_answer_heals_though_nothing_could_be_signed_any_more(door, now, kind):
+    secret = token_for(door, now, uses=3) if kind == "bound" else pattern_token("*", now, uses=3)
+    gadget = Gadget("door-1" if kind == "bound" else "door-2")
+    first = gadget.enroll(secret, now)
+    Issuer.objects.filter(profiles=door.profile).update(state=Issuer.State.RETIRED)
+    assert gadget.enroll(secret, now + SECOND).pem == first.pem
+    assert uses_of(secret) == 1
+    assert refused() == []
 
 
 def test_a_lost_answer_does_not_heal_for_another_key(door, now):

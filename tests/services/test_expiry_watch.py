@@ -444,3 +444,39 @@ def test_an_issuer_that_is_out_of_use_is_not_told_of(ca, now, state):
     authorities.change_state(issuing, Issuer.State(state), TESTER, now, confirmed_name=issuing.name)
     watch(issuing.not_after - 30 * DAY)
     assert issuer_warnings() == []
+
+
+# --- How many are not renewed, for who watches ----------------------------------------------------
+
+
+def left(now, days):
+    return expiry.not_renewed(now, days * DAY).number
+
+
+def test_those_that_were_told_of_and_not_replaced_are_counted_once(door):
+    for days, seven, thirty in ((31, 0, 0), (20, 0, 1), (5, 1, 1), (0.5, 1, 1), (-1, 0, 0)):
+        now = before_end(door, days)
+        watch(now)
+        assert (left(now, 7), left(now, 30)) == (seven, thirty), days
+
+
+@pytest.mark.parametrize("why", ["renewed", "revoked", "retired"])
+def test_what_is_over_or_replaced_is_not_counted(door, now, why):
+    soon = before_end(door, 5)
+    watch(soon)
+    assert left(soon, 7) == 1
+    if why == "renewed":
+        issue(door, soon)
+    elif why == "revoked":
+        revocation.revoke([certificate_of(door)], Revocation.Reason.SUPERSEDED, TESTER, soon)
+    else:
+        change_state(door, Device.State.RETIRED, soon)
+    assert left(soon, 7) == 0
+
+
+def test_a_certificate_that_is_young_is_not_counted_however_short_it_lives(ca, now):
+    """One of a day ends within a week from its birth on."""
+    Profile.objects.filter(name="device").update(lifetime_seconds=86400, warn_days=[30, 7, 1])
+    issue(registered("door", now), now)
+    watch(now)
+    assert left(now, 7) == 0

@@ -129,6 +129,14 @@ def test_a_campaign_that_stopped_is_told_with_its_reason(begun):
     assert notice.detail["reason"] == "6 of 100 failed."
 
 
+def test_a_trail_whose_end_was_missing_is_told(begun):
+    audit.record("audit.cut_off", HATCHERY, begun, checkpoint=7, signed_at="2026-05-01", events=9, head="00")
+    read(begun + LATER)
+    notice = Notice.objects.get()
+    assert notice.summary.startswith("The end of the audit trail was missing: checkpoint 7,")
+    assert (notice.detail["checkpoint"], notice.detail["events"]) == (7, 9)
+
+
 def test_a_notice_says_when_the_first_and_the_last_happened_whatever_their_order(begun):
     later, first, last = begun + 20 * SECOND, begun, begun + 40 * SECOND
     for number, at in enumerate((later, first, last)):

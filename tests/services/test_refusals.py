@@ -3,8 +3,12 @@
 import pytest
 
 from pki.core import csr
+from pki.core.visitors import network
 from pki.models import AuditEvent, EnrollmentRequest
 from pki.services.enrolling import enrollment, refusals, tokens
+from pki.services.enrolling.repeated import RepeatedLog
+from pki.services.looking import tallies
+from pki.services.proving.folding import WINDOW
 from tests.services.cast import (
     ADDRESS,
     DAY,
@@ -46,18 +50,57 @@ def test_a_refusal_stores_nothing_but_itself(now):
     assert {label for label in after if after[label] != before[label]} == {
         "pki.EnrollmentRequest",
         "pki.AuditEvent",
+        "pki.FailureCount",
     }
     assert device_certificates() == []
 
 
-def test_what_comes_again_only_counts_up(now):
+def on_record():
+    """How often each event of a refused enrollment says that it was."""
+    events = AuditEvent.objects.filter(kind="enrollment.refused").order_by("pk")
+    return list(events.values_list("count", flat=True))
+
+
+def test_what_comes_again_is_kept_once_and_is_on_record_each_time(now):
     gadget = Gadget("door-1")
     for hour in range(5):
+        refusals.REPEATED.flush(now + hour * DAY / 24)
         knock(gadget, now + hour * DAY / 24)
     (kept,) = refused()
     assert kept.count == 5
     assert (kept.created_at, kept.last_at) == (now, now + 4 * DAY / 24)
-    assert AuditEvent.objects.filter(kind="enrollment.refused").count() == 1
+    assert on_record() == [1] * 5
+
+
+def test_what_comes_again_at_once_is_on_record_with_its_number(now):
+    gadget = Gadget("door-1")
+    for _ in range(50):
+        knock(gadget, now)
+    assert on_record() == [1, 1], "the first time, and that it comes again"
+    refusals.REPEATED.flush(now + WINDOW)
+    assert on_record() == [1, 1, 48]
+    knock(gadget, now + 365 * DAY)
+    assert on_record() == [1, 1, 48, 1], "also when nobody remembers the first one"
+    event = AuditEvent.objects.filter(kind="enrollment.refused").last()
+    assert (event.address, event.detail["code"], event.detail["name"]) == (ADDRESS, "token_invalid", "door-1")
+    assert event.detail["reason"]
+
+
+def test_what_comes_again_is_of_the_device_whose_token_was_shown(now):
+    door = registered("door-1", now)
+    gadget, secret = Gadget("door-2"), token_for(door, now)
+    for _ in range(2):
+        knock(gadget, now, secret=secret)
+    assert door.events.filter(kind="enrollment.refused").count() == 2
+
+
+def test_each_is_in_the_figures(now):
+    gadget = Gadget("door-1")
+    for _ in range(5):
+        knock(gadget, now)
+    refusals.REPEATED.flush(now, everything=True)
+    days = tallies.by_day(now.date(), tallies.untallied())
+    assert sum(days[tallies.REFUSED].values()) == 5
 
 
 def test_another_address_is_told_apart(now):
@@ -74,6 +117,12 @@ def test_another_reason_is_told_apart(now):
     assert {kept.code for kept in refused()} == {"token_invalid", "token_missing"}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_folded(monkeypatch):
+    """As in a process that has just started."""
+    monkeypatch.setattr(refusals, "REPEATED", RepeatedLog())
+
+
 def flood(now, monkeypatch, addresses):
     """As many different refusals from each address as make it nearly sure that every fold is met."""
     monkeypatch.setattr(refusals, "KEPT_APART", 4)
@@ -86,7 +135,9 @@ def test_one_address_fills_no_more_than_its_share(now, monkeypatch):
     flood(now, monkeypatch, [ADDRESS])
     assert len(refused()) == refusals.KEPT_APART
     assert sum(kept.count for kept in refused()) == 40, "each is counted, folded or not"
-    assert AuditEvent.objects.filter(kind="enrollment.refused").count() == refusals.KEPT_APART
+    refusals.REPEATED.flush(now, everything=True)
+    assert sum(on_record()) == 40
+    assert len(on_record()) == refusals.KEPT_APART + 2, "those that come again are one a minute for all"
 
 
 def test_one_ipv6_host_with_all_addresses_of_its_64_fills_no_more_than_its_share(now, monkeypatch):
@@ -110,7 +161,7 @@ def test_one_ipv6_host_with_all_addresses_of_its_64_fills_no_more_than_its_share
     ],
 )
 def test_a_visitor_is_an_ipv4_address_or_an_ipv6_64(one, other, same):
-    assert (refusals.network(one) == refusals.network(other)) is same
+    assert (network(one) == network(other)) is same
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "fe80::1%eth0", None])

@@ -28,6 +28,7 @@ from tests.services.cast import (
     everything,
     issue,
     registered,
+    statements,
 )
 from tests.services.renewing_cast import Fielded, renewal_of, set_profile
 
@@ -52,8 +53,9 @@ def revoke(certificate, now, reason=Revocation.Reason.UNSPECIFIED):
 
 
 def as_stored():
-    """All that is stored but what is said of refusals."""
-    return {label: rows for label, rows in everything().items() if label != "pki.AuditEvent"}
+    """All that is stored but what is said of refusals, and their number."""
+    said = ("pki.AuditEvent", "pki.FailureCount")
+    return {label: rows for label, rows in everything().items() if label not in said}
 
 
 # --- What it gets ---------------------------------------------------------------------------------------
@@ -185,6 +187,25 @@ def test_that_its_issuers_root_stands_is_asked_with_no_query_of_its_own(door, no
     with CaptureQueriesContext(connection) as queries:
         door.renew(door.next.csr, now)
     assert not [query["sql"] for query in queries if 'FROM "pki_issuer"' in query["sql"]]
+
+
+def test_a_renewal_costs_no_more_statements_than_it_must(door, now):
+    """Put together anew by the ORM, each would cost a tenth of all; see docs/performance.md."""
+    identity = status.renewable(door.certificate.fingerprint, now)
+    with CaptureQueriesContext(connection) as queries:
+        renewal.renew(identity, door.next.csr, ADDRESS, now)
+    assert statements(queries) == [
+        ("SELECT", "device"),  # held, with its profile and its issuers
+        ("SELECT", "certificate"),  # the one that was shown, held
+        ("SELECT", "certificate"),  # whether that still stands
+        ("SELECT", "certificate"),  # of the device, for the new key
+        ("SELECT", "renewal"),
+        ("SELECT", "certificate"),  # of anybody, for the new key
+        ("INSERT", "certificate"),
+        ("INSERT", "auditevent"),
+        ("SELECT", "crosscertificate"),
+        ("INSERT", "renewal"),
+    ]
 
 
 # --- What it is refused ---------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def installation(tmp_path_factory):
     made.token("--device", "door-1")
     issued = made.manage("issue", "--device", "door-1", "--csr", "-", stdin=make_csr("door-1"))
     assert issued.returncode == 0, issued.stderr
+    assert made.manage("audit", "seal").returncode == 0
     return made
 
 
@@ -189,6 +190,9 @@ def test_what_was_saved_comes_back(backup, empty):
     left = {path.name for path in empty.data.iterdir()} - {"bootstrap.lock", "db.sqlite3.lock"}
     assert left == {"db.sqlite3", "keys", "secrets"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in empty.data.rglob("*"))
+    proven = empty.manage("audit", "verify")
+    assert proven.returncode == 0, "the key for checkpoints came back too"
+    assert proven.stdout.splitlines()[-1].startswith(b"PROVEN")
 
 
 def test_with_its_passphrase_it_needs_nothing_else(installation, tmp_path):

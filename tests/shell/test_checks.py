@@ -63,6 +63,10 @@ UNREADABLE = [
     ("PORTAL_PORT_CONSOLE", "-1"),
     ("PORTAL_PORT_STATUS", "80 80"),
     ("PORTAL_PORT_STATUS", "\uff18\uff10"),
+    ("PORTAL_PORT_METRICS", "on"),
+    ("PORTAL_PORT_METRICS", "0"),
+    ("PORTAL_LOG_FORMAT", "xml"),
+    ("PORTAL_LOG_REQUESTS", "maybe"),
     ("DEBUG", "maybe"),
     ("PORTAL_HOSTNAMES", ""),
     ("PORTAL_HOSTNAMES", " , "),
@@ -86,8 +90,27 @@ UNREADABLE = [
     ("PORTAL_PROXIES", "nginx@0.0.0.0/0"),
     ("PORTAL_PROXIES", "nginx@0.0.0.0/1,nginx@128.0.0.0/1"),
     ("PORTAL_PROXIES", "nginx@10.0.0.0/24,envoy@10.0.0.5"),
+    ("PORTAL_BALANCERS", "balancer.example"),
+    ("PORTAL_BALANCERS", "10.0.0.7:8444"),
+    ("PORTAL_BALANCERS", "10.0.0.7,,10.0.0.8"),
+    ("PORTAL_BALANCERS", "10.0.0.7/24"),
+    ("PORTAL_BALANCERS", "0.0.0.0/0"),
+    ("PORTAL_BALANCERS", "::ffff:10.0.0.7"),
+    ("PORTAL_BALANCERS", "fe80::7%eth0"),
     ("PORTAL_SECURE_PROXY", "on"),
     ("PORTAL_SECURE_PROXY", "https"),
+    ("PORTAL_AUDIT_FILE", "{files}"),
+    ("PORTAL_AUDIT_FILE", "{files}/missing/audit.jsonl"),
+    ("PORTAL_AUDIT_SYSLOG", "logs.example"),
+    ("PORTAL_AUDIT_SYSLOG", "tcp://logs.example"),
+    ("PORTAL_AUDIT_SYSLOG", "tcp://logs.example:port"),
+    ("PORTAL_AUDIT_SYSLOG", "tcp://:601"),
+    ("PORTAL_AUDIT_SYSLOG", "tls://logs.example:6514"),
+    ("PORTAL_AUDIT_SYSLOG", "unix://dev/log"),
+    ("PORTAL_AUDIT_SYSLOG", "udp://[logs:514"),
+    ("PORTAL_DATABASE_POOL", "-1"),
+    ("PORTAL_DATABASE_POOL", "on"),
+    ("PORTAL_DATABASE_POOL", "8"),  # on SQLite
     ("EMAIL_URL", "mail.example"),
     ("EMAIL_URL", "http://mail.example"),
     ("EMAIL_URL", "smtp://"),
@@ -123,6 +146,31 @@ def test_a_database_password_is_neither_in_the_refusal_nor_in_a_warning(read, ur
     with pytest.raises(ImproperlyConfigured) as refused:
         read(DATABASE_URL=url)
     assert "hunter2" not in str(refused.value)
+
+
+def test_where_the_audit_trail_is_written_beside_the_database(read, files):
+    assert (read()["PORTAL_AUDIT_FILE"], read()["PORTAL_AUDIT_SYSLOG"]) == (None, None)
+    settings = read(PORTAL_AUDIT_FILE=f"{files}/audit.jsonl", PORTAL_AUDIT_SYSLOG="tcp://logs.example:601")
+    assert settings["PORTAL_AUDIT_FILE"] == files / "audit.jsonl"
+    assert settings["PORTAL_AUDIT_SYSLOG"].geturl() == "tcp://logs.example:601"
+
+
+def test_a_syslog_password_is_not_in_the_refusal(read):
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(PORTAL_AUDIT_SYSLOG="tcp://user:hunter2@logs.example:601")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("pool", "fits"), [("0", True), ("1", False), ("3", False), ("4", True), ("101", False)]
+)
+def test_a_pool_has_room_for_what_goes_on_beside_the_requests(read, pool, fits):
+    settings = {"DATABASE_URL": "postgres://user@host/name", "PORTAL_DATABASE_POOL": pool}
+    if fits:
+        assert read(**settings)["PORTAL_DATABASE_POOL"] == int(pool)
+        return
+    with pytest.raises(ImproperlyConfigured, match="PORTAL_DATABASE_POOL"):
+        read(**settings)
 
 
 @pytest.mark.parametrize("url", ["smtp://user:hunter2@host:port", "mail://user:hunter2@host"])
@@ -247,6 +295,10 @@ WRONG = [
     ("PORTAL_HOSTNAMES", ["h" * 64], "portal.E004"),
     ("PORTAL_BIND_HOST", "localhost", "portal.E005"),
     ("PORTAL_BIND_HOST", "", "portal.E005"),
+    ("PORTAL_METRICS_HOST", "localhost", "portal.E040"),
+    # Not that of the other listeners, which may be open to the world.
+    ("PORTAL_METRICS_HOST", "", "portal.E040"),
+    ("PORTAL_PORT_METRICS", 8080, "portal.E002"),
     ("PORTAL_STATUS_URL", "https://status.example", "portal.E006"),
     ("PORTAL_STATUS_URL", "status.example:8080", "portal.E006"),
     ("PORTAL_STATUS_URL", "", "portal.E006"),
@@ -294,6 +346,17 @@ def test_a_wrong_setting_is_found_by_a_check_that_names_it(settings, name, value
     with pytest.raises(start.CannotStart, match=named(name)) as refused:
         start.check()
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_an_address_is_a_balancer_or_a_proxy_and_not_both(settings):
+    settings.PORTAL_PROXIES = proxies.parse("nginx@10.0.0.5")
+    settings.PORTAL_BALANCERS = proxies.balancers("10.0.0.7,fd00::/64")
+    start.check()
+    settings.PORTAL_BALANCERS = proxies.balancers("10.0.0.0/24")
+    with pytest.raises(start.CannotStart, match=r"portal\.E017") as refused:
+        start.check()
+    assert "PORTAL_BALANCERS" in str(refused.value)
+    assert "PORTAL_PROXIES" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -465,3 +528,10 @@ def test_an_address_that_is_none_is_found_before_it_is_mailed_to(settings, name,
     settings.PORTAL_MAIL_IS_SET_UP = True
     setattr(settings, name, value)
     assert number in [message.id for message in checks.run_checks()]
+
+
+def test_the_metrics_port_is_not_served_by_its_name_alone(settings):
+    settings.PORTAL_PORT_METRICS = 9464
+    settings.PORTAL_LISTENERS = ["metrics"]
+    (said,) = [each for each in checks.run_checks(tags=["hatchery"]) if each.id == "portal.E001"]
+    assert "metrics" not in said.hint

@@ -101,6 +101,10 @@ ADVICE = {
         "The issuer of its profile has expired, or is about to.",
         "Give the profile a new issuer; the device only has to ask again.",
     ),
+    "issuer_not_yet_valid": Advice(
+        "By the clock of the server, the time of the profile's issuer has not come.",
+        "Set the server's clock right; the device only has to ask again.",
+    ),
     "private_key_sent": Advice(
         "A private key was sent instead of a CSR. It was not kept.",
         "That key is no longer secret: have a new one made, and only the CSR sent.",

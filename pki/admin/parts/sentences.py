@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pki.admin.parts import kinds
 from pki.models import AuditEvent
 from pki.services.audit import HATCHERY
+from pki.services.auditing import kinds
+from pki.services.limits import TooManyFailures, TooManyWithoutToken
 
 _Detail = dict[str, Any]
 
@@ -36,6 +37,19 @@ def _by_whom_turned_away(detail: _Detail) -> str:
     return f"behind the proxy {proxy}" if proxy else "in the TLS handshake"
 
 
+def _too_many(detail: _Detail) -> str:
+    code = _named(detail, "code")
+    return {
+        TooManyFailures.code: f"too many were refused before ({code})",
+        TooManyWithoutToken.code: f"too many came without a token ({code})",
+    }.get(code, code)
+
+
+def _anyway(detail: _Detail) -> str:
+    instead_of = detail.get("instead_of")
+    return f"; without the limit, for {instead_of}" if instead_of and instead_of != detail.get("code") else ""
+
+
 def _let_go(detail: _Detail) -> str:
     issuer = detail.get("instead_of")
     return f"; it follows its new profile, and not {issuer} as a campaign had decided" if issuer else ""
@@ -46,6 +60,13 @@ def _state(words: str) -> Callable[[_Detail], str]:
 
 
 _TOLD: dict[str, Callable[[_Detail], str]] = {
+    "audit.cut_off": lambda detail: (
+        f"The trail lacked checkpoint {_named(detail, 'checkpoint')}, signed {_named(detail, 'signed_at')} "
+        f"over {_named(detail, 'events')} events"
+    ),
+    "audit_signer.made": lambda detail: (
+        f"Key for audit checkpoints made: {_named(detail, 'fingerprint')[:16]}…"
+    ),
     "device.registered": lambda detail: f"Registered with the profile {_named(detail, 'profile')}",
     "device.amended": lambda detail: (
         f"Record changed ({_list(detail.get('changed', 'nothing'))}){_let_go(detail)}"
@@ -83,6 +104,7 @@ _TOLD: dict[str, Callable[[_Detail], str]] = {
     "enrollment.refused": lambda detail: (
         f"Enrollment refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
     ),
+    "enrollment.limited": lambda detail: f"Enrollment refused, for {_too_many(detail)}{_anyway(detail)}",
     "renewal.refused": lambda detail: (
         f"Renewal refused ({_named(detail, 'code')}): {_named(detail, 'reason')}"
     ),

@@ -26,6 +26,7 @@ class Path:
     """An address of a listener, with what is answered there."""
 
     template: str  # OpenAPI 4.8.8.2
+    route: str  # as Django has it, in a request's resolver_match
     parameters: dict[str, Schema]
     methods: tuple[str, ...]  # empty: all
     operation: Operation
@@ -41,7 +42,7 @@ def paths(urlconf: str) -> Iterator[Path]:
         view: Any = pattern.callback
         if not hasattr(view, "operation"):
             raise TypeError(f"{view.__module__}.{view.__name__} does not say what it does; see `described`.")
-        yield Path(f"/{template}", parameters, view.methods, view.operation, view)
+        yield Path(f"/{template}", str(pattern.pattern), parameters, view.methods, view.operation, view)
 
 
 def _template(pattern: URLPattern) -> tuple[str, dict[str, Schema]]:

@@ -10,13 +10,14 @@ from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.core.profiles import Record, grant
 from pki.models import Certificate, Device, EnrollmentRequest, EnrollmentToken, Profile
-from pki.services import audit
+from pki.services import audit, limits
 from pki.services.audit import Actor
 from pki.services.enrolling import lost_answers, refusals, tokens
 from pki.services.enrolling.refusals import Attempt
 from pki.services.fleet import devices
 from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
+from pki.services.prepared import insert
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.enrollment")
@@ -53,7 +54,7 @@ def enroll(pem: bytes, secret: str | None, address: str | None, now: datetime) -
     """Answer a device's PEM CSR, with the secret of a token or without.
 
     Returns what was issued, or the request that waits for approval. What is refused, and was not allowed by
-    an administrator since, is kept (see `refusals.keep`) and raised.
+    an administrator since, is kept and raised, or a LimitReached in its stead (see `refusals.keep`).
     """
     attempt = Attempt(address)
     try:
@@ -68,14 +69,12 @@ def enroll(pem: bytes, secret: str | None, address: str | None, now: datetime) -
         # Asked only here, so that nobody else pays for it.
         if attempt.request is not None and (allowed := lost_answers.allowed_once(attempt.request, now)):
             return allowed
-        refusals.keep(attempt, refusal, now)
-        raise
+        raise refusals.keep(attempt, refusal, now) from None
 
 
 def refuse(refusal: Refusal, address: str | None, now: datetime) -> Refusal:
     """Keep a refusal that was made before the body was read, and hand it back to be raised."""
-    refusals.keep(Attempt(address), refusal, now)
-    return refusal
+    return refusals.keep(Attempt(address), refusal, now)
 
 
 def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: datetime) -> Issued:
@@ -84,8 +83,6 @@ def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: da
     attempt.profile = device.profile if device else token.profile
     if device is not None:
         attempt.name = device.name
-    if token.uses and (healed := lost_answers.issued_before(request, now, token=token)):
-        return healed
     try:
         with writing():
             if not tokens.claim(token, now):
@@ -94,9 +91,9 @@ def _with_token(attempt: Attempt, request: VerifiedRequest, secret: str, now: da
             if device is None:
                 device = _new_device(token, request, actor, now)
             return _issue(device, request, token, actor, now)
-    except (tokens.TokenInvalid, devices.DeviceExists, IntegrityError):
-        # Somebody else was quicker. If that was the same device sending the same CSR twice, both
-        # get the one certificate.
+    except (Refusal, IntegrityError):
+        # This token has given a certificate for this key already (request_once_per_token_and_key), a while or
+        # a moment ago: that is the answer. Asked only here, so that a key that is new pays nothing for it.
         if healed := lost_answers.issued_before(request, now, token=token):
             return healed
         raise
@@ -147,6 +144,7 @@ def _open(
                 if healed := lost_answers.still_good(request, name, now):
                     return healed
                 refuse_another_key(device, request)
+            _spend_without_token(attempt, now)
             issued = _issue(device, request, None, actor, now)
     except devices.DeviceExists:  # made this moment, perhaps by the same CSR sent twice
         if healed := lost_answers.still_good(request, name, now):
@@ -154,6 +152,11 @@ def _open(
         raise
     log.warning("OPEN enrollment: signed for %s, whoever that was, from %s", name, attempt.address)
     return issued
+
+
+def _spend_without_token(attempt: Attempt, now: datetime) -> None:
+    """Raise TooManyWithoutToken if the address has had its share of what is made without any proof."""
+    limits.spend(limits.without_token(attempt.address), now)
 
 
 def refuse_another_key(device: Device, request: VerifiedRequest) -> None:
@@ -191,6 +194,7 @@ def _await_approval(
     actor = Actor.anonymous(attempt.address)
     try:
         with writing():
+            _spend_without_token(attempt, now)
             waiting = EnrollmentRequest.objects.create(
                 state=EnrollmentRequest.State.WAITING,
                 name=name,
@@ -221,19 +225,22 @@ def _issue(
     actor: Actor,
     now: datetime,
 ) -> Issued:
+    issuance.require_begun_issuer(device.next_issuer(now), now)
     issued, granted = issuance.issue(device, request, actor, now)
-    EnrollmentRequest.objects.create(
-        state=EnrollmentRequest.State.ISSUED,
-        name=device.name,
-        device=device,
-        profile=device.profile,
-        token=token,
-        certificate=issued.certificate,
-        csr_der=request.der,
-        spki_sha256=request.spki_sha256,
-        ignored=list(granted.ignored),
-        address=actor.address,
-        created_at=now,
-        last_at=now,
+    insert(
+        EnrollmentRequest(
+            state=EnrollmentRequest.State.ISSUED,
+            name=device.name,
+            device=device,
+            profile=device.profile,
+            token=token,
+            certificate=issued.certificate,
+            csr_der=request.der,
+            spki_sha256=request.spki_sha256,
+            ignored=list(granted.ignored),
+            address=actor.address,
+            created_at=now,
+            last_at=now,
+        )
     )
     return issued

@@ -1,7 +1,6 @@
 """Keeping what was refused: for the console, and bounded however hard somebody knocks."""
 
 import hashlib
-import ipaddress
 import logging
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +11,13 @@ from django.db.models import F
 from pki.core import names
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
+from pki.core.visitors import network
 from pki.models import Device, EnrollmentRequest, EnrollmentToken, Profile
-from pki.services import audit
+from pki.services import audit, limits
 from pki.services.audit import Actor
+from pki.services.enrolling.limited import LIMITED, Limited
+from pki.services.enrolling.repeated import REPEATED, Repeated
+from pki.services.limits import LimitReached
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.enrollment")
@@ -35,21 +38,47 @@ class Attempt:
     profile: Profile | None = None
 
 
-def keep(attempt: Attempt, refusal: Refusal, now: datetime) -> None:
-    """Keep a refusal as an enrollment request; one that repeats only counts up."""
+def keep(attempt: Attempt, refusal: Refusal, now: datetime) -> Refusal:
+    """Keep a refusal as an enrollment request; one that repeats counts up, and is in the audit trail folded.
+
+    Returns it to be raised; or instead of it a LimitReached, of which only the audit trail hears, folded.
+    """
+    limit = limits.of_token(attempt.token) if attempt.token else limits.of_address(attempt.address)
+    instead = refusal if isinstance(refusal, LimitReached) else limits.reached(limit, now)
+    name, is_new = _shown_name(attempt), False
+    if instead is None:
+        try:
+            with writing():
+                limits.spend(limit, now)
+                is_new = _keep(attempt, refusal, name, now)
+        except LimitReached as reached:  # by others this moment
+            instead = reached
+    if instead is not None:
+        LIMITED.note(Limited(attempt.address, instead.code, refusal.code), now)
+    elif not is_new:
+        REPEATED.note(Repeated(attempt.address, refusal.code, name, refusal.detail, attempt.device), now)
+    return instead or refusal
+
+
+def _shown_name(attempt: Attempt) -> str:
     name = attempt.name or (attempt.request.common_name if attempt.request else "") or ""
-    name = names.printable(name[:64])
+    return names.printable(name[:64])
+
+
+def _keep(attempt: Attempt, refusal: Refusal, name: str, now: datetime) -> bool:
+    """Whether there was none alike."""
     request = attempt.request
     fold = _fold(attempt.address, refusal.code, name, request.spki_sha256 if request else "")
-    with writing():
-        if _counted(fold, now):
-            return
-        try:
-            with transaction.atomic():
-                _keep_new(attempt, refusal, name, fold, now)
-        except IntegrityError:  # another request kept the same this moment
-            if not _counted(fold, now):
-                raise
+    if _counted(fold, now):
+        return False
+    try:
+        with transaction.atomic():
+            _keep_new(attempt, refusal, name, fold, now)
+    except IntegrityError:  # another request kept the same this moment
+        if not _counted(fold, now):
+            raise
+        return False
+    return True
 
 
 def _counted(fold: str, now: datetime) -> bool:
@@ -83,18 +112,6 @@ def _keep_new(attempt: Attempt, refusal: Refusal, name: str, fold: str, now: dat
         name=name,
         reason=refusal.detail,
     )
-
-
-def network(address: str | None) -> str:
-    """What counts as one visitor: an IPv4 address, or the /64 that one IPv6 host has to itself."""
-    if not address:
-        return ""
-    parsed = ipaddress.ip_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 def _fold(address: str | None, code: str, name: str, spki_sha256: str) -> str:

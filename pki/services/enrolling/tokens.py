@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import BigIntegerField, CharField, DateTimeField, Exists, F, OuterRef
 
 from pki.core import names
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, DeviceGroup, EnrollmentToken, Profile
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.prepared import Asked, Objects, Update
 from pki.services.transactions import writing
 
 # Lets secret scanners recognise one that went astray.
@@ -23,6 +24,24 @@ LONGEST_LIFETIME = timedelta(days=365)
 # Tokens that are made together.
 MOST_AT_ONCE = 10_000
 _BATCH = 1_000  # rows of one INSERT
+
+_BY_DIGEST = Objects(
+    lambda: EnrollmentToken.objects.select_related("device", "profile__issuer__parent").filter(
+        digest=Asked("digest", CharField())
+    )
+)
+_PROFILE = Objects(
+    lambda: Profile.objects.select_related("issuer__parent").filter(pk=Asked("number", BigIntegerField()))
+)
+_CLAIM = Update(
+    lambda: EnrollmentToken.objects.filter(
+        pk=Asked("number", BigIntegerField()),
+        uses__lt=F("uses_allowed"),
+        expires_at__gt=Asked("now", DateTimeField()),
+        cancelled_at=None,
+    ),
+    uses=F("uses") + 1,
+)
 
 
 class TokenMissing(Refusal):
@@ -170,28 +189,20 @@ def _check_lifetime(lifetime: timedelta) -> None:
 
 def find(secret: str, now: datetime) -> EnrollmentToken:
     """The living token of this secret, used up or not. Raises TokenInvalid."""
-    try:
-        token = EnrollmentToken.objects.get(digest=digest(secret))
-    except EnrollmentToken.DoesNotExist:
-        raise TokenInvalid from None
-    if token.cancelled_at is not None or token.expires_at <= now:
+    token = _BY_DIGEST.first(digest=digest(secret))
+    if token is None or token.cancelled_at is not None or token.expires_at <= now:
         raise TokenInvalid
-    # A second query for the one of the two that counts: joining both ways to an issuer costs more.
-    if token.device_id is not None:
-        token.device = Device.objects.select_related("profile__issuer__parent").get(pk=token.device_id)
-    else:
-        token.profile = Profile.objects.select_related("issuer__parent").get(pk=token.profile_id)
+    device = token.device
+    if device is not None:
+        # Nearly always the one that it had when it was given the token.
+        is_the_same = device.profile_id == token.profile_id
+        device.profile = token.profile if is_the_same else _PROFILE.one(number=device.profile_id)
     return token
 
 
 def claim(token: EnrollmentToken, now: datetime) -> bool:
     """Take one use of a token, inside the caller's transaction; false if none is left."""
-    return (
-        EnrollmentToken.objects.filter(
-            pk=token.pk, uses__lt=F("uses_allowed"), expires_at__gt=now, cancelled_at=None
-        ).update(uses=F("uses") + 1)
-        == 1
-    )
+    return _CLAIM.run(number=token.pk, now=now) == 1
 
 
 def matches(token: EnrollmentToken, name: str) -> bool:

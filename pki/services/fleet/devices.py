@@ -13,6 +13,7 @@ from pki.models import Device, DeviceGroup, Label, Profile
 from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.fleet import labels
+from pki.services.prepared import insert
 from pki.services.rotating import overrides
 from pki.services.transactions import writing
 
@@ -69,8 +70,8 @@ def register(
     checked_sans = [str(names.parse_san(san)) for san in sans]
     try:
         with writing():
-            device = Device.objects.create(
-                name=name, profile=profile, subject=checked_subject, sans=checked_sans, created_at=now
+            device = insert(
+                Device(name=name, profile=profile, subject=checked_subject, sans=checked_sans, created_at=now)
             )
             audit.record("device.registered", actor, now, device=device, profile=profile.name)
     except IntegrityError as error:

@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import DatabaseError
 
 from pki.models import LastSeen
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.fleet import rotation
 from pki.services.renewing import first_use
 from pki.services.rotating import members
@@ -71,9 +72,9 @@ class SightingLog:
         for start in range(0, len(sightings), _BATCH):
             try:
                 _write(sightings[start : start + _BATCH])
-            except DatabaseError:
+            except DatabaseError as error:
                 # The devices' proofs stand without their records; the loss must be seen.
-                log.exception("Up to %d sightings of devices could not be written", _BATCH)
+                COMPLAINTS.say(log, f"Up to {_BATCH} sightings of devices were not written", reason(error))
 
 
 def _write(sightings: list[Sighting]) -> None:

@@ -1,4 +1,4 @@
-"""The first run: issuers, profiles, listener certificates, an administrator.
+"""The first run: issuers, profiles, listener certificates, an administrator, a key for the audit trail.
 
 Doing it again makes only what is missing.
 """
@@ -17,6 +17,7 @@ from pki.keystore.files import make_private_folder, write_private
 from pki.models import Issuer, Profile
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.auditing import sealing
 from pki.services.fleet import devices
 from pki.services.issuing import authorities, listener_certificates
 from pki.services.node import alone
@@ -64,6 +65,7 @@ def bootstrap(
         revocation_lists.ensure(now)
         for listener in listeners:
             listener_certificates.ensure(listener, hostnames, actor, now)
+        sealing.ensure_key(actor, now)
         administrator = _administrator(data_dir, admin_password, actor, now)
     return Made(made, administrator)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db.models import CharField
 
 from pki.core import bundles, certificates, pins
 from pki.core.csr import VerifiedRequest
@@ -16,8 +17,15 @@ from pki.services import audit
 from pki.services.audit import Actor
 from pki.services.issuing import authorities
 from pki.services.issuing.dependence import why_barred
+from pki.services.prepared import Asked, Rows, insert
 from pki.services.transactions import one_at_a_time, writing
 from pki.services.trusting import cross_certificates
+
+
+class IssuerNotYetValid(Refusal):
+    """By this machine's clock, the time of the issuer that would sign has not come."""
+
+    code = "issuer_not_yet_valid"
 
 
 class IssuerInactive(Refusal):
@@ -48,6 +56,14 @@ class KeyNotNew(Refusal):
     """The device is to have a new key, and this is one that it had before."""
 
     code = "key_not_new"
+
+
+# The certificates of a key.
+_EARLIER = Rows(
+    lambda: Certificate.objects.filter(spki_sha256=Asked("spki_sha256", CharField())).values_list(
+        "device_id", "revocation__reason", "issued_at"
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -107,9 +123,7 @@ def require_own_key(device: Device | None, spki_sha256: str) -> None:
     """Raise KeyCompromised, KeyInUse or KeyNotNew if this key must not be certified for `device`; none is a
     new device.
     """
-    earlier = Certificate.objects.filter(spki_sha256=spki_sha256)
-    columns = earlier.values_list("device_id", "revocation__reason", "issued_at")
-    for device_id, reason, issued_at in columns:
+    for device_id, reason, issued_at in _EARLIER.all(spki_sha256=spki_sha256):
         if reason == Revocation.Reason.KEY_COMPROMISE:
             raise KeyCompromised("This key was revoked as compromised; make a new key.")
         if device is None or device_id != device.pk:
@@ -141,6 +155,18 @@ def require_active_issuer(issuer: Issuer) -> None:
         )
 
 
+def require_begun_issuer(issuer: Issuer, now: datetime) -> None:
+    """Raise IssuerNotYetValid if `issuer` is of a time to come: this machine's clock is behind.
+
+    For who comes by himself, and can come again once it is right.
+    """
+    if now < issuer.not_before:
+        raise IssuerNotYetValid(
+            f"The issuer of this profile is valid from {issuer.not_before:%Y-%m-%d %H:%M} UTC on, and here "
+            f"it is {now:%Y-%m-%d %H:%M} UTC; an administrator must set the server's clock."
+        )
+
+
 def store(
     signed: x509.Certificate,
     granted: Grant,
@@ -158,22 +184,24 @@ def store(
     """Keep a certificate that was just signed, with its audit event, inside the caller's transaction."""
     der = signed.public_bytes(Encoding.DER)
     common_name = str(granted.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
-    certificate = Certificate.objects.create(
-        issuer=issuer,
-        serial=f"{signed.serial_number:x}",
-        fingerprint=pins.fingerprint(der),
-        profile=profile,
-        device=device,
-        listener=listener,
-        key_reference=key_reference,
-        common_name=common_name,
-        sans=[str(san) for san in granted.sans],
-        spki_sha256=spki_sha256,
-        not_before=signed.not_valid_before_utc,
-        not_after=signed.not_valid_after_utc,
-        issued_at=now,
-        crl_shard=issuer.open_shard,
-        der=der,
+    certificate = insert(
+        Certificate(
+            issuer=issuer,
+            serial=f"{signed.serial_number:x}",
+            fingerprint=pins.fingerprint(der),
+            profile=profile,
+            device=device,
+            listener=listener,
+            key_reference=key_reference,
+            common_name=common_name,
+            sans=[str(san) for san in granted.sans],
+            spki_sha256=spki_sha256,
+            not_before=signed.not_valid_before_utc,
+            not_after=signed.not_valid_after_utc,
+            issued_at=now,
+            crl_shard=issuer.open_shard,
+            der=der,
+        )
     )
     if granted.sans:
         SubjectAltName.objects.bulk_create(

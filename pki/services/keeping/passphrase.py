@@ -9,7 +9,7 @@ from django.conf import settings
 from pki import keystore
 from pki.core.errors import Refusal
 from pki.keystore import KeystoreError, passphrases
-from pki.keystore.files import sync_folder, write_private
+from pki.keystore.files import remedy, sync_folder, write_private
 from pki.keystore.reencryption import HalfDone, Reencrypted, reencrypt
 from pki.models import AuditEvent
 from pki.services import audit
@@ -150,6 +150,6 @@ def place() -> str:
 
 def _not_writable(error: OSError) -> PassphraseRefused:
     return PassphraseRefused(
-        f"The folder {kept_file().parent} cannot be written ({error.strerror}); make it writable. "
+        f"The folder {kept_file().parent} cannot be written ({error.strerror}); {remedy(error)}. "
         "Nothing was changed."
     )

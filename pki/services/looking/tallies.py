@@ -109,7 +109,7 @@ def _counted(events: Iterable[Mapping[str, Any]]) -> Counts:
             case "certificate.revoked":
                 counts[REVOKED, day] += 1
             case "enrollment.refused":
-                counts[REFUSED, day] += 1
+                counts[REFUSED, day] += event["count"]
             case "handshake.refused":
                 counts[TURNED_AWAY, day] += event["count"]
             case "device.registered":

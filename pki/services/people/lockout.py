@@ -19,9 +19,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from pki.core.visitors import network
 from pki.services import audit
 from pki.services.audit import Actor
-from pki.services.enrolling.refusals import network
 from pki.services.transactions import writing
 
 
@@ -42,7 +42,7 @@ def address_kept(request: HttpRequest) -> str | None:
 
 def locked_until(request: HttpRequest, credentials: dict[str, Any] | None) -> datetime:
     """When who is locked out may try again, if nobody fails meanwhile at the same address."""
-    tried = AccessAttempt.objects.filter(ip_address=address_kept(request))
+    tried = _of_this_time(AccessAttempt.objects.filter(ip_address=address_kept(request)))
     of_name = tried.filter(username=name_kept(request, credentials))
     reached = _failures(of_name) >= settings.AXES_FAILURE_LIMIT
     latest = (of_name if reached else tried).aggregate(latest=Max("attempt_time"))["latest"]
@@ -71,6 +71,11 @@ def _failures(attempts: QuerySet[AccessAttempt]) -> int:
     return sum(int(number) for number in attempts.values_list("failures_since_start", flat=True))
 
 
+def _of_this_time(attempts: QuerySet[AccessAttempt]) -> QuerySet[AccessAttempt]:
+    """Without those to come: a clock that was ahead noted them, and they would count until then."""
+    return attempts.filter(attempt_time__lte=timezone.now() + settings.AXES_COOLOFF_TIME)
+
+
 class Lockout(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
     """What axes does at a login, a logout and a wrong password; each is put on record."""
 
@@ -79,6 +84,11 @@ class Lockout(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
         of_name, of_address = map(_failures, self.get_user_attempts(request, credentials))
         scaled = of_address * settings.AXES_FAILURE_LIMIT // settings.PORTAL_LOGIN_FAILURES_OF_ADDRESS
         return max(of_name, scaled)
+
+    def get_user_attempts(
+        self, request: HttpRequest, credentials: dict[str, Any] | None = None
+    ) -> list[QuerySet[AccessAttempt]]:
+        return [_of_this_time(found) for found in super().get_user_attempts(request, credentials)]
 
     def reset_user_attempts(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
         # Not the address's: who has an account would have as many guesses at others' as they like.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pki.services.enrolling.refusals import network
+from pki.core.visitors import network
 from pki.services.proving.folding import Fold, FoldedLog
 
 

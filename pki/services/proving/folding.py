@@ -10,9 +10,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from django.db import DatabaseError
 
-from pki.models import Certificate
+from pki.models import Certificate, Device
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.transactions import writing
 
 log = logging.getLogger("hatchery.folded")
@@ -65,6 +66,10 @@ class FoldedLog(ABC, Generic[Noted]):
         """The fingerprint of the certificate of ours that it is about; empty for none."""
         return ""
 
+    def device_of(self, noted: Noted) -> Device | None:
+        """The device that it is about, if there is no certificate that says so."""
+        return None
+
     def actor_of(self, noted: Noted) -> Actor:
         """Who did it."""
         return Actor.anonymous(noted.address)
@@ -109,12 +114,12 @@ class FoldedLog(ABC, Generic[Noted]):
                     self.kind,
                     self.actor_of(noted),
                     now,
-                    device=certificate.device if certificate else None,
+                    device=certificate.device if certificate else self.device_of(noted),
                     certificate=certificate,
                     count=count,
                     level=logging.WARNING,
                     **self.detail_of(noted),
                 )
-        except DatabaseError:
+        except DatabaseError as error:
             # What was refused stays refused; only the record of it is lost, and that must be seen.
-            log.exception("%s could not be recorded: %s from %s", self.kind, noted.reason, noted.address)
+            COMPLAINTS.say(log, f"An event could not be recorded ({self.kind})", reason(error))

@@ -5,12 +5,14 @@ By a TLS handshake, or by a proxy's word for a client whose handshake the proxy 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cryptography import x509
 
 from pki.core import pins, reading
-from pki.services.enrolling.refusals import network
+from pki.core.visitors import network
+from pki.services.measuring import counted
 from pki.services.proving.folding import Fold, FoldedLog
 
 
@@ -48,6 +50,10 @@ class HandshakeLog(FoldedLog[RefusedHandshake]):
     """Refused handshakes."""
 
     kind = "handshake.refused"
+
+    def note(self, noted: RefusedHandshake, now: datetime) -> None:
+        counted.FAILED_HANDSHAKES.count(noted.listener, noted.reason)
+        super().note(noted, now)
 
     def fold_of(self, noted: RefusedHandshake) -> Fold:
         return (network(noted.address), noted.reason, noted.serial if noted.ours else "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pki.core import pins
-from pki.services.enrolling.refusals import network
+from pki.core.visitors import network
 from pki.services.proving.folding import Fold, FoldedLog
 from pki.services.proving.proxies import ProxyUnknown
 

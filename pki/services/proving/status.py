@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import CharField
+
 from pki.core import renewals
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, Issuer
+from pki.services.prepared import Asked, Rows
 
 
 class NotStanding(Refusal):
@@ -82,27 +85,27 @@ class Identity:
     asked: bool  # whether it is to renew now, whatever is left of its certificate's life
 
 
-# Made once: to put this query together anew takes longer than to run it.
-_ROWS = Certificate.objects.values_list(
-    "pk",
-    "device_id",
-    "serial",
-    "not_before",
-    "not_after",
-    "issued_at",
-    "issuer_id",
-    "issuer__fingerprint",
-    "issuer__state",
-    "issuer__parent__state",
-    "device__name",
-    "device__state",
-    "device__issuer_id",
-    "device__issuer__state",
-    "device__issuer__parent__state",
-    "device__issuer__not_after",
-    "device__rotation_requested_at",
-    "revocation__reason",
-    named=True,
+_ROWS = Rows(
+    lambda: Certificate.objects.filter(fingerprint=Asked("fingerprint", CharField())).values_list(
+        "pk",
+        "device_id",
+        "serial",
+        "not_before",
+        "not_after",
+        "issued_at",
+        "issuer_id",
+        "issuer__fingerprint",
+        "issuer__state",
+        "issuer__parent__state",
+        "device__name",
+        "device__state",
+        "device__issuer_id",
+        "device__issuer__state",
+        "device__issuer__parent__state",
+        "device__issuer__not_after",
+        "device__rotation_requested_at",
+        "revocation__reason",
+    )
 )
 
 
@@ -133,10 +136,10 @@ def renewable(fingerprint: str, now: datetime) -> Identity:
 
 
 def _row(fingerprint: str) -> Any:
-    try:
-        return _ROWS.get(fingerprint=fingerprint)
-    except Certificate.DoesNotExist:
-        raise UnknownCertificate("This certificate is not on record here; enroll the device again.") from None
+    row = _ROWS.first(fingerprint=fingerprint)
+    if row is None:
+        raise UnknownCertificate("This certificate is not on record here; enroll the device again.")
+    return row
 
 
 def _identity(row: Any, fingerprint: str, now: datetime) -> Identity:

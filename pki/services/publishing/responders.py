@@ -20,6 +20,7 @@ from pki.models import Issuer, Responder
 from pki.services import audit
 from pki.services.audit import HATCHERY
 from pki.services.complaints import COMPLAINTS
+from pki.services.new_keys import new_key
 from pki.services.publishing.known_issuers import KnownIssuer
 from pki.services.transactions import alone, writing
 
@@ -151,30 +152,30 @@ def _make(issuer: Issuer, now: datetime) -> Responder:
     if not keystore().has(issuer.key_reference):
         raise NoResponder(f"No key of {issuer} is on this node, and no responder's.")
     kind, _ = keys.certified(issuer.certificate.public_key())
-    reference = keystore().create("ocsp", _SPECS[kind])
-    key = keystore().public_key(reference)
-    to_be_signed = certificates.ocsp_responder(key, lifetime(), issuer.certificate, now)
-    signed = keystore().sign(issuer.key_reference, to_be_signed)
-    with writing():
-        responder = Responder.objects.create(
-            issuer=issuer,
-            key_reference=reference,
-            serial=f"{signed.serial_number:x}",
-            not_before=signed.not_valid_before_utc,
-            not_after=signed.not_valid_after_utc,
-            created_at=now,
-            certificate_der=signed.public_bytes(Encoding.DER),
-        )
-        audit.record(
-            "responder.made",
-            HATCHERY,
-            now,
-            issuer=issuer.name,
-            serial=responder.serial,
-            key=keys.describe(key),
-            not_after=responder.not_after.isoformat(timespec="seconds"),
-        )
-    return responder
+    with new_key("ocsp", _SPECS[kind]) as reference:
+        key = keystore().public_key(reference)
+        to_be_signed = certificates.ocsp_responder(key, lifetime(), issuer.certificate, now)
+        signed = keystore().sign(issuer.key_reference, to_be_signed)
+        with writing():
+            responder = Responder.objects.create(
+                issuer=issuer,
+                key_reference=reference,
+                serial=f"{signed.serial_number:x}",
+                not_before=signed.not_valid_before_utc,
+                not_after=signed.not_valid_after_utc,
+                created_at=now,
+                certificate_der=signed.public_bytes(Encoding.DER),
+            )
+            audit.record(
+                "responder.made",
+                HATCHERY,
+                now,
+                issuer=issuer.name,
+                serial=responder.serial,
+                key=keys.describe(key),
+                not_after=responder.not_after.isoformat(timespec="seconds"),
+            )
+        return responder
 
 
 # This process's.

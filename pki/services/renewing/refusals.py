@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from pki.core.errors import Refusal
+from pki.services import limits
 from pki.services.audit import Actor
 from pki.services.proving.folding import Fold, FoldedLog
 from pki.services.proving.status import Identity
 from pki.services.rotating import members
+from pki.services.transactions import writing
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,20 @@ class RefusedRenewalLog(FoldedLog[RefusedRenewal]):
 REFUSED_RENEWALS = RefusedRenewalLog()
 
 
-def note(identity: Identity, refusal: Refusal, address: str | None, now: datetime) -> None:
-    """Keep a refusal of the renewal that a device asked for."""
+def note(identity: Identity, refusal: Refusal, address: str | None, now: datetime) -> Refusal:
+    """Keep a refusal of the renewal that a device asked for, and hand it back, or a LimitReached instead."""
+    limit = limits.of_device(identity.device_id)
+    limited = limits.reached(limit, now)
+    if limited is None:
+        try:
+            with writing():
+                limits.spend(limit, now)
+        except limits.LimitReached as reached:  # by others this moment
+            limited = reached
+    if limited is not None:
+        REFUSED_RENEWALS.note(RefusedRenewal(identity, address, limited.code, limited.detail), now)
+        return limited
     REFUSED_RENEWALS.note(RefusedRenewal(identity, address, refusal.code, refusal.detail), now)
     if identity.asked:
         members.failed(identity.device_id, refusal.code, refusal.detail, now)
+    return refusal

@@ -3,13 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import BigIntegerField, CharField, DateTimeField
+
 from pki.core import csr, profiles, renewals
 from pki.core.csr import VerifiedRequest
 from pki.core.errors import Refusal
 from pki.models import Certificate, Device, Renewal
+from pki.services import limits
 from pki.services.audit import Actor
 from pki.services.issuing import issuance
 from pki.services.issuing.issuance import Issued
+from pki.services.prepared import Asked, Objects, Rows, insert
 from pki.services.proving import status
 from pki.services.proving.status import Identity
 from pki.services.renewing import refusals, windows
@@ -20,6 +24,34 @@ from pki.services.trusting import cross_certificates
 # must not fill the database.
 MOST = 10
 _LONGEST_PAUSE = timedelta(days=1)
+
+# Who else would change the row waits for this one's end.
+_HELD: dict[str, Any] = {"of": ("self",), "no_key": True}
+_DEVICE = Objects(
+    lambda: (
+        Device.objects.select_related("profile__issuer__parent", "issuer__parent")
+        .select_for_update(**_HELD)
+        .filter(pk=Asked("number", BigIntegerField()))
+    )
+)
+_CERTIFICATE = Objects(
+    lambda: Certificate.objects.select_for_update(**_HELD).filter(pk=Asked("number", BigIntegerField()))
+)
+_OF_KEY = Rows(
+    lambda: Certificate.objects.filter(
+        device_id=Asked("device", BigIntegerField()), spki_sha256=Asked("spki_sha256", CharField())
+    ).values_list("pk")[:1]
+)
+# The latest first, and no more of them than matter.
+_RENEWALS = Rows(
+    lambda: (
+        Renewal.objects.filter(
+            device_id=Asked("device", BigIntegerField()), at__gt=Asked("since", DateTimeField())
+        )
+        .order_by("-at")
+        .values_list("at")[:MOST]
+    )
+)
 
 
 class SameKeyRefused(Refusal):
@@ -45,8 +77,11 @@ def renew(identity: Identity, pem: bytes, address: str | None, now: datetime) ->
     other wishes those that the profile still allows; the CSR has only its key to say, and that its CN, if
     any, is the device's name. The same key with the same certificate gets the same answer, should that have
     been lost. What is refused is kept (`refusals`) and raised: what `csr.verify`, `issuance.issue` and
-    `status.renewable` raise, NameMismatch, SameKeyRefused, TooManyRenewals.
+    `status.renewable` raise, NameMismatch, SameKeyRefused, TooManyRenewals; TooManyFailures in their stead.
     """
+    # Without a query, and before any work: nobody but this device is kept from anything.
+    if limited := limits.remembered(limits.of_device(identity.device_id), now):
+        raise refusals.note(identity, limited, address, now)
     try:
         request = csr.verify(pem)
         with writing():
@@ -56,9 +91,8 @@ def renew(identity: Identity, pem: bytes, address: str | None, now: datetime) ->
 
 
 def refuse(identity: Identity, refusal: Refusal, address: str | None, now: datetime) -> Refusal:
-    """Keep a refusal of a renewal, and hand it back to be raised."""
-    refusals.note(identity, refusal, address, now)
-    return refusal
+    """Keep a refusal of a renewal, and hand it back to be raised, or a TooManyFailures instead."""
+    return refusals.note(identity, refusal, address, now)
 
 
 def _renew(identity: Identity, request: VerifiedRequest, address: str | None, now: datetime) -> Issued:
@@ -75,6 +109,7 @@ def _renew(identity: Identity, request: VerifiedRequest, address: str | None, no
                 "This device had a certificate for this key; make a new key, and a CSR for it."
             )
     _require_pause(device, shown, now)
+    issuance.require_begun_issuer(device.next_issuer(now), now)
     issued, _ = issuance.issue(
         device,
         renewals.wishes_again(request, shown.parsed, device.record),
@@ -82,28 +117,21 @@ def _renew(identity: Identity, request: VerifiedRequest, address: str | None, no
         now,
         renews=shown.serial,
     )
-    Renewal.objects.create(
-        certificate=issued.certificate, replaced=shown, device=device, address=address, at=now
-    )
+    insert(Renewal(certificate=issued.certificate, replaced=shown, device=device, address=address, at=now))
     return issued
 
 
 def _held(identity: Identity) -> tuple[Device, Certificate]:
-    """The device and the certificate that it showed; who else would change either waits for this one's end.
+    """The device and the certificate that it showed, held.
 
     The device first, as `rotation.complete` and `devices.change_states` do: no deadlock.
     """
-    held: dict[str, Any] = {"of": ("self",), "no_key": True}
-    devices = Device.objects.select_related("profile__issuer__parent", "issuer__parent").select_for_update(
-        **held
-    )
-    device = devices.get(pk=identity.device_id)
-    return device, Certificate.objects.select_for_update(**held).get(pk=identity.certificate_id)
+    return _DEVICE.one(number=identity.device_id), _CERTIFICATE.one(number=identity.certificate_id)
 
 
 def _had(device: Device, request: VerifiedRequest) -> bool:
     """Whether the device has, or had, a certificate for the key of a request."""
-    return Certificate.objects.filter(device=device, spki_sha256=request.spki_sha256).exists()
+    return _OF_KEY.first(device=device.pk, spki_sha256=request.spki_sha256) is not None
 
 
 def _given_before(
@@ -134,8 +162,7 @@ def _given_before(
 def _require_pause(device: Device, shown: Certificate, now: datetime) -> None:
     """Raise TooManyRenewals if this device is to wait. It never waits for longer than a day."""
     life = shown.not_after - shown.not_before
-    latest = Renewal.objects.filter(device=device, at__gt=now - life).order_by("-at")
-    moments = list(latest.values_list("at", flat=True)[:MOST])
+    moments = [row.at for row in _RENEWALS.all(device=device.pk, since=now - life)]
     if len(moments) < MOST:
         return
     pause = moments[0] + min(life / MOST, _LONGEST_PAUSE) - now

@@ -34,8 +34,9 @@ def _next_batch(now: datetime) -> tuple[int, int]:
     """How many were due, and how many were revoked."""
     with writing():
         due = Renewal.objects.filter(supersede_at__lte=now).order_by("supersede_at", "pk")
-        # Who waited here for another node finds that they are due no more.
-        batch = list(due.select_for_update(of=("self",), no_key=True)[:BATCH])
+        # Those that another node is at, or whose device shows its new certificate at this moment, are left
+        # to them, and to the next time.
+        batch = list(due.select_for_update(of=("self",), no_key=True, skip_locked=True)[:BATCH])
         standing = _standing(batch, now)
         in_use = [each for each in batch if each.certificate_id in standing]
         others = [each.pk for each in batch if each.certificate_id not in standing]

@@ -97,6 +97,14 @@ DEEDS = {
     ),
     kinds.ISSUER_COMPROMISED: Telling(_of_issuer("declared compromised"), ("issuer",), ("actors",)),
     kinds.ISSUER_RETIRED: Telling(_of_issuer("retired"), ("issuer",), ("actors",)),
+    kinds.AUDIT_CUT_OFF: Telling(
+        lambda group: (
+            f"The end of the audit trail was missing: checkpoint {group.alike['checkpoint']}, which was "
+            "signed on this installation, was not in the database any more."
+        ),
+        ("checkpoint", "signed_at", "events"),
+        (),
+    ),
 }
 REFUSALS = {
     kinds.REFUSED: Telling(_refused("enrollment"), ("code",), ("why", "names", "addresses")),

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from pki.core import expiry
 from pki.models import Certificate, Device, ExpiryMark, ExpiryWarning, Issuer, Profile
+from pki.services.counting import Bounded, bounded
 from pki.services.issuing.dependence import lost
 from pki.services.revoking.revocation import unrevoked
 from pki.services.telling import kinds, moments, notices
@@ -60,6 +61,23 @@ def watch(now: datetime) -> int:
         for look in _due(profile, now):
             told += _tell_of_certificates(look, distrusted, now)
     return told
+
+
+def not_renewed(now: datetime, within: timedelta) -> Bounded:
+    """How many certificates of devices end within this time though somebody was warned of them, and stand
+    and were not replaced; up to 30 hours late, as warnings are.
+
+    By the warnings, because those are few: all that end soon are a third of a fleet that is well.
+    """
+    ending = Certificate.objects.filter(
+        unrevoked(),
+        ~Exists(_newer().filter(device=OuterRef("device"))),
+        device__isnull=False,
+        not_after__gt=now,
+        not_after__lte=now + within,
+        pk__in=ExpiryWarning.objects.filter(certificate__isnull=False).values("certificate"),
+    )
+    return bounded(ending.exclude(device__state=Device.State.RETIRED))
 
 
 def how_often(lead: timedelta) -> timedelta:
@@ -142,9 +160,7 @@ def _tell_of_certificates(look: _Look, distrusted: set[int], now: datetime) -> i
 
 def _ending(look: _Look, last: _Ending | None) -> QuerySet[Certificate, tuple[Any, ...]]:
     """Certificates of a look that stand, were neither replaced nor told of, by their ends, after `last`."""
-    newer = Certificate.objects.filter(
-        unrevoked(), pk__gt=OuterRef("pk"), not_after__gt=OuterRef("not_after")
-    )
+    newer = _newer()
     rows = Certificate.objects.filter(
         unrevoked(),
         ~Exists(newer.filter(device=OuterRef("device"))),
@@ -161,6 +177,10 @@ def _ending(look: _Look, last: _Ending | None) -> QuerySet[Certificate, tuple[An
     return rows.order_by("not_after", "pk").values_list(
         "pk", "common_name", "serial", "not_before", "not_after", "issuer", "device__state"
     )
+
+
+def _newer() -> QuerySet[Certificate]:
+    return Certificate.objects.filter(unrevoked(), pk__gt=OuterRef("pk"), not_after__gt=OuterRef("not_after"))
 
 
 def _is_told_of(certificate: _Ending, look: _Look, distrusted: set[int], now: datetime) -> bool:

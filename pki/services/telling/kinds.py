@@ -8,6 +8,7 @@ RENEWAL_REFUSED = "renewal.refused"
 CAMPAIGN_STOPPED = "campaign.stopped"
 ISSUER_COMPROMISED = "issuer.compromised"
 ISSUER_RETIRED = "issuer.retired"
+AUDIT_CUT_OFF = "audit.cut_off"
 MAINTENANCE_FAILED = "maintenance.failed"
 TEST = "webhook.test"
 
@@ -21,5 +22,6 @@ KINDS = {
     CAMPAIGN_STOPPED: "A campaign stopped by itself",
     ISSUER_COMPROMISED: "An issuer was declared compromised",
     ISSUER_RETIRED: "An issuer was retired",
+    AUDIT_CUT_OFF: "The end of the audit trail was missing",
     MAINTENANCE_FAILED: "A task of maintenance failed, such as renewing a listener's certificate",
 }

@@ -13,6 +13,7 @@ from pki.keystore import keystore
 from pki.models import BundleSigner, Issuer
 from pki.services import audit
 from pki.services.audit import HATCHERY
+from pki.services.new_keys import new_key
 from pki.services.transactions import writing
 
 LIFETIME = timedelta(days=7)
@@ -45,27 +46,27 @@ def _make(root: Issuer, now: datetime) -> BundleSigner:
     kind, _ = keys.certified(root.certificate.public_key())
     # Opened first: a root's key that cannot be used is to leave no key of a signer behind.
     keystore().public_key(root.key_reference)
-    reference = keystore().create("bundle", _SPECS[kind])
-    key = keystore().public_key(reference)
-    to_be_signed = certificates.bundle_signer(key, LIFETIME, root.certificate, now)
-    signed = keystore().sign(root.key_reference, to_be_signed)
-    with writing():
-        signer = BundleSigner.objects.create(
-            issuer=root,
-            key_reference=reference,
-            serial=f"{signed.serial_number:x}",
-            certificate_der=signed.public_bytes(Encoding.DER),
-            not_before=signed.not_valid_before_utc,
-            not_after=signed.not_valid_after_utc,
-            created_at=now,
-        )
-        audit.record(
-            "bundle_signer.made",
-            HATCHERY,
-            now,
-            issuer=root.name,
-            serial=signer.serial,
-            key=keys.describe(key),
-            not_after=signer.not_after.isoformat(timespec="seconds"),
-        )
+    with new_key("bundle", _SPECS[kind]) as reference:
+        key = keystore().public_key(reference)
+        to_be_signed = certificates.bundle_signer(key, LIFETIME, root.certificate, now)
+        signed = keystore().sign(root.key_reference, to_be_signed)
+        with writing():
+            signer = BundleSigner.objects.create(
+                issuer=root,
+                key_reference=reference,
+                serial=f"{signed.serial_number:x}",
+                certificate_der=signed.public_bytes(Encoding.DER),
+                not_before=signed.not_valid_before_utc,
+                not_after=signed.not_valid_after_utc,
+                created_at=now,
+            )
+            audit.record(
+                "bundle_signer.made",
+                HATCHERY,
+                now,
+                issuer=root.name,
+                serial=signer.serial,
+                key=keys.describe(key),
+                not_after=signer.not_after.isoformat(timespec="seconds"),
+            )
     return signer

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db.models import CharField, DateTimeField
 
 from pki.core import certificates, pins
 from pki.core.certificates import Authority
@@ -19,9 +20,22 @@ from pki.models import FULL, CrossCertificate, Issuer
 from pki.services import audit
 from pki.services.audit import HATCHERY, Actor
 from pki.services.issuing import authorities
+from pki.services.prepared import Asked, Objects
 from pki.services.transactions import alone, writing
 
 LIFETIME = timedelta(days=90)
+
+_NOW = Asked("now", DateTimeField())
+_LIVING = Objects(
+    lambda: (
+        CrossCertificate.objects.filter(
+            subject__fingerprint=Asked("fingerprint", CharField()), not_before__lte=_NOW, not_after__gt=_NOW
+        )
+        .exclude(subject__state=Issuer.State.COMPROMISED)
+        .exclude(signer__state=Issuer.State.COMPROMISED)
+        .order_by("pk")
+    )
+)
 
 
 def chain(issuer: Issuer, now: datetime) -> list[x509.Certificate]:
@@ -36,14 +50,8 @@ def chain(issuer: Issuer, now: datetime) -> list[x509.Certificate]:
 
 def of_root(root: x509.Certificate, now: datetime) -> list[CrossCertificate]:
     """The newest by each root that stands, for the key of `root`; none if that is compromised. One query."""
-    living = (
-        CrossCertificate.objects.filter(
-            subject__fingerprint=pins.fingerprint_of(root), not_before__lte=now, not_after__gt=now
-        )
-        .exclude(subject__state=Issuer.State.COMPROMISED)
-        .exclude(signer__state=Issuer.State.COMPROMISED)
-    )
-    newest = {each.signer_id: each for each in living.order_by("pk")}
+    living = _LIVING.all(fingerprint=pins.fingerprint_of(root), now=now)
+    newest = {each.signer_id: each for each in living}
     return list(newest.values())
 
 

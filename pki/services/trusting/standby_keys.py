@@ -20,6 +20,7 @@ from pki.keystore import keystore
 from pki.models import StandbyKey
 from pki.services import audit
 from pki.services.audit import Actor
+from pki.services.new_keys import new_key
 from pki.services.transactions import alone, writing
 
 ROOT = "root"
@@ -96,7 +97,8 @@ def prepare(purpose: str, spec: str, now: datetime) -> None:
         return
     with alone(f"standby-{purpose}") as free:
         if free and not is_prepared(purpose, spec):
-            _store(keystore().create(purpose, spec), purpose, spec, now, used_at=None)
+            with new_key(purpose, spec) as reference:
+                _store(reference, purpose, spec, now, used_at=None)
 
 
 def take(purpose: str, spec: str, now: datetime) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from gunicorn.app.base import BaseApplication
 
@@ -13,6 +13,8 @@ from pki.keystore import KeystoreError
 from pki.services import complaints
 from pki.services.node import alone
 from portal import first_run, start
+
+log = logging.getLogger("hatchery.start")
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -31,7 +33,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.cfg.set("when_ready", self.when_ready)
 
     def when_ready(self, server: Any) -> None:
-        print(self.welcome, flush=True)
+        if settings.PORTAL_LOG_FORMAT == "json":
+            # What reads JSON collects it and keeps it: no password and no token is among these lines.
+            log.info("Hatchery is serving. Ctrl-C stops it.")
+        else:
+            print(self.welcome, flush=True)
 
     def load(self) -> Any:
         from portal.wsgi import application
@@ -57,7 +63,7 @@ class Command(BaseCommand):
             outcome = first_run.run(with_demo=not no_demo)
         except DatabaseError as error:
             sys.exit(f"Hatchery cannot start. {complaints.reason(error)}")
-        except (start.CannotStart, Refusal, KeystoreError, OSError) as error:
+        except (start.CannotStart, CommandError, Refusal, KeystoreError, OSError) as error:
             sys.exit(f"Hatchery cannot start. {error}")
         logging.getLogger("hatchery.audit").setLevel(logging.INFO)
         # gunicorn would read this command's words as its own.

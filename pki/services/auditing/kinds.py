@@ -16,6 +16,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "enrollment.allowed_once": "enrollment allowed once",
         "enrollment.rejected": "enrollment rejected",
         "enrollment.refused": "enrollment refused",
+        "enrollment.limited": "too many enrollments refused",
+        "enrollment.forgotten": "old refused enrollments forgotten",
         "renewal.refused": "renewal refused",
         "handshake.refused": "handshake refused",
         "forwarded_certificate.dropped": "forwarded certificate dropped",
@@ -72,6 +74,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "installation.backed_up": "backup made",
         "installation.restored": "restored from a backup",
         "server.probed": "server looked at",
+        "audit_signer.made": "key for audit checkpoints made",
+        "audit.cut_off": "audit trail cut off",
     },
     "Notices": {
         "webhook.added": "webhook added",

@@ -1,0 +1,3 @@
+module hatchery/plain
+
+go 1.19

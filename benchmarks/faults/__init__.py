@@ -1,0 +1,1 @@
+"""What is killed, and who looks afterwards whether anything was lost: `python -m benchmarks.faults`."""

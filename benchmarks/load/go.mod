@@ -1,0 +1,3 @@
+module hatchery/load
+
+go 1.19

@@ -1,0 +1,1 @@
+"""The audit trail made provable: sealed into a chain of hashes, signed, exported and sent elsewhere."""

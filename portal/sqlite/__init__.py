@@ -1,0 +1,1 @@
+"""Django's backend for SQLite, which here translates each statement once."""
