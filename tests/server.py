@@ -224,6 +224,16 @@ class Server:
         assert done.returncode == 0, done.stderr
         return done.stdout.decode().strip()
 
+    def maintain(self) -> None:
+        """Have done what the workers do within a minute; one that is just at it is waited for."""
+
+        def is_done() -> bool:
+            done = self._prepare("maintain")
+            assert done.returncode == 0, done.stdout + done.stderr
+            return b"Another process is at it" not in done.stdout
+
+        assert seen_within(60.0, is_done)
+
     def revoke(self, device: str, reason: str = "keyCompromise") -> None:
         """Revoke all that a device has, from the shell."""
         done = self._prepare("revoke", "--device", device, "--reason", reason)

@@ -101,7 +101,7 @@ def test_who_follows_the_pages_after_the_roots_compromise_has_a_device_greeted_a
     assert "A root. Remaining life" in ada.send(make, key="P-256")
 
     # What the workers do within a minute: the trust bundle names the new root.
-    assert server.manage("maintain").returncode == 0
+    server.maintain()
 
     # The lost root's page says what else is to be done, and where the new one is.
     lost = ada.page(root)
@@ -118,7 +118,7 @@ def test_who_follows_the_pages_after_the_roots_compromise_has_a_device_greeted_a
         (number,) = re.findall(rf'<option value="(\d+)"[^>]*>{re.escape(issuer)}</option>', html)
         ada.send(link, issuer=number)
         # What the workers do within a minute: the listeners get their certificates.
-        assert server.manage("maintain").returncode == 0
+        server.maintain()
         ada.visitor.context = ssl.create_default_context(cafile=str(tmp_path / "new.pem"))
         assert seen_within(SOON, lambda: has_come_anew(ada.visitor))
     # All that is left to be said is that devices are shut out.
