@@ -12,6 +12,7 @@ from pki.services.audit import Actor
 from pki.services.enrolling import tokens
 from pki.services.fleet import devices
 from pki.services.issuing import bootstrap, demo
+from pki.services.trusting import bundle
 from portal.listeners import Listener, all_listeners, certified_listeners
 
 
@@ -38,6 +39,9 @@ def run(*, with_demo: bool) -> Outcome:
         now,
         two_roots=settings.PORTAL_TOPOLOGY == "two",
     )
+    if made.issuers:
+        # Else who asks for it first meets the worker that is making it, and is told to come again.
+        bundle.publish_due(now)
     if not with_demo:
         return Outcome(made, None)
     try:

@@ -1,8 +1,10 @@
 """`manage.py` in a process of its own: exit statuses, and what is said where."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,12 @@ def test_a_second_bootstrap_says_that_everything_is_there(installation):
     assert done.returncode == 0
     assert lines(done.stdout) == ["Everything is there already."]
     assert not (installation.data / "demo").exists()
+
+
+def test_who_asks_for_the_trust_bundle_first_need_not_wait_for_its_making(installation):
+    with closing(sqlite3.connect(installation.data / "db.sqlite3")) as database:
+        (contents,) = database.execute("SELECT contents FROM pki_trustbundle").fetchone()
+    assert "# pin listener-secure current sha256//" in contents
 
 
 def test_a_token_a_certificate_and_its_end_from_the_shell(installation, tmp_path):
