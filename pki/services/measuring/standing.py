@@ -18,7 +18,7 @@ from pki.models import Issuer, Responder, RevocationList, Tally, TaskRun
 from pki.services import complaints
 from pki.services.auditing import chain, checkpoints
 from pki.services.issuing import dependence, listener_certificates
-from pki.services.looking import list_standings, tallies
+from pki.services.looking import audit_standing, list_standings, tallies
 from pki.services.measuring import writes
 from pki.services.telling import expiry
 
@@ -41,6 +41,7 @@ class Standing:
     maintained_at: datetime | None = None  # when any node last began a task of maintenance
     checkpoint_at: datetime | None = None  # when the last checkpoint of the audit trail was signed
     unsigned: int = 0  # events that were sealed since
+    cut_off_at: datetime | None = None  # when the end of the audit trail was missing, if it was lately
     lists_late: int = 0  # issuers whose CRLs are not made anew as they should be
     deeds: dict[str, int] = field(default_factory=dict)  # of the installation, as the dashboard counts them
     devices: dict[str, int] = field(default_factory=dict)  # by state
@@ -82,7 +83,7 @@ def _look(now: datetime) -> Standing:
         LISTS: f"CRLs of {', '.join(refused)} are past their next update." if refused else "",
     }
     states, limit = _connections()
-    checkpoint, seal = checkpoints.last(), chain.last_seal()
+    checkpoint, seal, cut_off = checkpoints.last(), chain.last_seal(), audit_standing.cut_off(now)
     shown = listener_certificates.shown(settings.PORTAL_LISTENERS, now)
     return Standing(
         troubles={check: why for check, why in troubles.items() if why},
@@ -92,6 +93,7 @@ def _look(now: datetime) -> Standing:
         maintained_at=TaskRun.objects.aggregate(Max("at"))["at__max"],
         checkpoint_at=checkpoint.at if checkpoint else None,
         unsigned=(seal.position if seal else 0) - (checkpoint.count if checkpoint else 0),
+        cut_off_at=cut_off.at if cut_off else None,
         lists_late=len(late),
         deeds=_deeds(),
         devices=tallies.devices_by_state(Counter()),
