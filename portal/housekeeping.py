@@ -93,7 +93,7 @@ def _flush(folded: FoldedLog[Any]) -> None:
 
 
 def _maintain() -> None:
-    # One worker of all nodes is enough; what fails says so itself.
+    # One worker of all nodes is enough for the most; what fails says so itself.
     for _ in maintenance.run(rested=timedelta(seconds=MAINTENANCE_SECONDS * 3 / 4)):
         pass
 

@@ -166,8 +166,8 @@ def _unanswered(now: datetime) -> Iterator[Warning]:
     for issuer in responder_standings.unanswered(now):
         yield Warning(
             "warning",
-            f"The OCSP responder certificate of {issuer} has ended: no node renewed it. The next question "
-            "makes a new one, on a node that has this issuer's key.",
+            f"The OCSP responder certificate of {issuer} has ended, and no node has made a new one. "
+            "Maintenance does, and the next question, on a node that has this issuer's key.",
             link("pki_responder_changelist", issuer__id__exact=str(issuer.pk)),
             "Look at its responders",
         )

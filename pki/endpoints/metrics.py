@@ -154,6 +154,11 @@ def _upkeep(seen: Standing) -> Iterator[Metric]:
         "Events of the audit trail that were sealed since its last checkpoint.",
         seen.unsigned,
     )
+    yield _moment(
+        "hatchery_audit_cut_off_timestamp_seconds",
+        "When the end of the audit trail was missing last; none if it was not for 30 days.",
+        seen.cut_off_at,
+    )
 
 
 def _moment(name: str, says: str, at: datetime | None) -> Metric:

@@ -25,13 +25,16 @@ from pki.models.lock_waits import without_end
 
 LARGE = frozenset(
     (
+        "auditcheckpoint",
         "auditevent",
+        "auditseal",
         "campaignmember",
         "certificate",
         "delivery",
         "device",
         "enrollmentrequest",
         "enrollmenttoken",
+        "expirywarning",
         "lastseen",
         "notice",
         "renewal",

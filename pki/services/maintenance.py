@@ -48,6 +48,7 @@ class Task:
     unit: str = ""
     everywhere: bool = False  # by each process, or by one for all
     by_workers: bool = False  # who do it within seconds, beside maintenance (portal.housekeeping)
+    by_each: bool = False  # also by who leaves the rest to another: it lets in one at a time by itself
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def tasks() -> tuple[Task, ...]:
         Task("OCSP responders", RESPONDERS.renew_due, "renewed", everywhere=True),
         Task("standby keys", standby_keys.say_which_are_here, "seen", everywhere=True),
         # Whatever else takes long: an event that is not sealed yet is the one that can still be changed.
-        Task("audit trail", sealing.seal, "events sealed"),
+        # By each: the key that signs may not be on the node that always comes a moment earlier.
+        Task("audit trail", sealing.seal, "events sealed", by_each=True),
         Task("audit syslog", syslog.send_due, "messages sent"),
         # Before the lists that say so.
         Task("renewed certificates", superseding.supersede_due, "superseded"),
@@ -92,15 +94,15 @@ def tasks() -> tuple[Task, ...]:
 def run(clock: Callable[[], datetime] = timezone.now, rested: timedelta = timedelta(0)) -> Iterator[Outcome]:
     """Do each task, and say after each what became of it: one that fails does not stop the others.
 
-    Those of one process for all are left to another that is at them. `rested` is for workers: those tasks are
-    left to the next time if any process was at them less than that ago, and some are done beside this anyway.
+    Those of one process for all are left to another that is at them, but for a few. `rested` is for workers:
+    those tasks are left to the next time if any process was at them less than that ago, and some are done
+    beside this anyway.
     """
     before = list(takewhile(attrgetter("everywhere"), tasks()))
     for task in before:
         yield _done(task, clock())
     try:
-        with alone("maintenance") as free:
-            yield from _for_all(clock, rested) if free else [Outcome("the rest", _ELSEWHERE)]
+        yield from _for_all_or_none(clock, rested)
     except DatabaseError as error:
         yield _failed("the rest", complaints.reason(error))
     except OSError as error:
@@ -110,14 +112,29 @@ def run(clock: Callable[[], datetime] = timezone.now, rested: timedelta = timede
             yield _done(task, clock())
 
 
-def _for_all(clock: Callable[[], datetime], rested: timedelta) -> Iterator[Outcome]:
-    now = clock()
-    # One that is to come was noted by a clock that was ahead, and is nobody's reason to rest.
-    if rested and TaskRun.objects.filter(at__gt=now - rested, at__lt=now + rested).exists():
-        yield Outcome("the rest", _ELSEWHERE)
-        return
+def _for_all_or_none(clock: Callable[[], datetime], rested: timedelta) -> Iterator[Outcome]:
+    with alone("maintenance") as free:
+        if free and not _was_done(clock(), rested):
+            yield from _for_all(clock, bool(rested))
+            return
+    yield Outcome("the rest", _ELSEWHERE)
     for task in tasks():
-        if not task.everywhere and not (rested and task.by_workers):
+        if task.by_each:
+            # Not kept: when each ran last tells who is to do the rest.
+            yield _done(task, clock())
+
+
+def _was_done(now: datetime, rested: timedelta) -> bool:
+    """Whether any process was at the tasks of one for all less than `rested` ago."""
+    if not rested:
+        return False
+    # One that is to come was noted by a clock that was ahead, and is nobody's reason to rest.
+    return TaskRun.objects.filter(at__gt=now - rested, at__lt=now + rested).exists()
+
+
+def _for_all(clock: Callable[[], datetime], by_worker: bool) -> Iterator[Outcome]:
+    for task in tasks():
+        if not task.everywhere and not (by_worker and task.by_workers):
             at, began = clock(), time.monotonic()
             outcome = _done(task, at)
             _keep(outcome, at, int((time.monotonic() - began) * 1000))

@@ -1,6 +1,7 @@
 """/metrics: what is counted, by bounded labels, and nothing about a device."""
 
 import pytest
+import time_machine
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,7 +15,7 @@ from pki.services.revoking import revocation
 from portal import measured, tls
 from portal.listeners import all_listeners, served_listeners
 from tests.endpoints.conftest import DeviceClient, ListenerClient
-from tests.services.cast import TESTER, Gadget, registered, token_for
+from tests.services.cast import DAY, TESTER, Gadget, registered, token_for
 from tests.services.renewing_cast import Fielded
 
 
@@ -151,6 +152,21 @@ def test_what_maintenance_and_the_audit_trail_are_at_is_told(scrape, now):
     assert of(numbers, "hatchery_audit_checkpoint_timestamp_seconds") == pytest.approx(now.timestamp(), abs=1)
     assert of(numbers, "hatchery_audit_unsigned_events") == 0
     assert of(numbers, "hatchery_maintenance_failures_total", task="audit trail") == 1
+
+
+def test_that_the_trail_was_cut_off_is_told_whoever_noticed_it_for_thirty_days(scrape, now):
+    """A command in the shell, or a worker before Prometheus asked for the first time."""
+    name = "hatchery_audit_cut_off_timestamp_seconds"
+    assert (name, ()) not in scrape()
+    for days in (31, 29):
+        AuditEvent.objects.create(at=now - days * DAY, kind="audit.cut_off", actor="hatchery")
+    watch.WATCH.forget()
+    numbers = scrape()
+    assert of(numbers, "hatchery_audit_events_total", kind="audit.cut_off") == 0
+    assert of(numbers, name) == pytest.approx((now - 29 * DAY).timestamp())
+    with time_machine.travel(now + 2 * DAY):
+        watch.WATCH.forget()
+        assert (name, ()) not in scrape()
 
 
 def test_what_ends_next_is_told(scrape):

@@ -28,7 +28,8 @@ COME = {
         "30m",
     ),
     "HatcheryMaintenanceRests": ({"hatchery_maintenance_timestamp_seconds": "60x60"}, "30m"),
-    "HatcheryAuditCutOff": ({'hatchery_audit_events_total{kind="audit.cut_off"}': "0x10 1x50"}, "20m"),
+    # Noticed before Prometheus asked for the first time.
+    "HatcheryAuditCutOff": ({"hatchery_audit_cut_off_timestamp_seconds": "-3600x60"}, "20m"),
     "HatcheryAuditUnsigned": (
         {"hatchery_audit_checkpoint_timestamp_seconds": "60x60", "hatchery_audit_unsigned_events": "1x60"},
         "30m",
@@ -93,6 +94,8 @@ ALSO = (
     ),
     # Nothing has happened since the last checkpoint: one is due after a day all the same.
     ("HatcheryAuditUnsigned", {"hatchery_audit_checkpoint_timestamp_seconds": "60x1600"}, "1580m"),
+    # Which nobody may have been awake for.
+    ("HatcheryAuditCutOff", {"hatchery_audit_cut_off_timestamp_seconds": "60x1600"}, "1580m"),
     # Guessed tokens, of which the limit of one address refuses the most; docs/hardening.md.
     (
         "HatcheryRefusals",

@@ -6,12 +6,14 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError
 
-from pki.keystore import KeystoreError
+from pki.keystore import KeystoreError, keystore
 from pki.models import Certificate, Delivery, Notice, Revocation, RevocationList, Tally, TaskRun
 from pki.services import maintenance
+from pki.services.auditing import chain, checkpoints, sealing
 from pki.services.maintenance import Outcome, Task
 from pki.services.revoking import revocation
 from pki.services.telling import notices, pruning, webhooks
+from pki.services.transactions import alone
 from tests.services.cast import DAY, SECOND, TESTER, at_once, issue, registered
 
 MINUTE = timedelta(minutes=1)
@@ -202,6 +204,41 @@ def test_what_workers_do_within_seconds_is_left_to_them_and_done_by_whoever_is_n
     these(Task("lists", done.append, by_workers=True), Task("for all", done.append))
     assert [outcome.task for outcome in run(now, rested=MINUTE)] == ["for all"]
     assert [outcome.task for outcome in run(now + 2 * MINUTE)] == ["lists", "for all"]
+
+
+@pytest.mark.django_db
+def test_what_each_does_is_done_by_who_leaves_the_rest_to_another(these, now):
+    """And tells nobody that the rest was done."""
+    done = []
+    these(Task("rest", done.append), Task("trail", done.append, by_each=True))
+    assert [outcome.task for outcome in run(now, rested=MINUTE)] == ["rest", "trail"]
+    later = now + 59 * SECOND
+    assert [outcome.task for outcome in run(later, rested=MINUTE)] == ["the rest", "trail"]
+    assert done == [now, now, later]
+    assert set(TaskRun.objects.values_list("at", flat=True)) == {now}
+    with alone("maintenance") as free:
+        assert free
+        assert at_once(lambda: [outcome.task for outcome in run(later)]) == [["the rest", "trail"]]
+
+
+@pytest.mark.django_db
+def test_a_node_without_the_audit_key_that_is_always_earlier_keeps_nobody_from_signing(ca, now):
+    """`audit new_key` was run on one node, and keys/ was not copied to the other yet."""
+    run(now)
+    reference = sealing.change_key(TESTER, now).key_reference
+    (path,) = (ca / "keys").glob(f"{reference.removeprefix('file:')}*")
+    elsewhere = ca / path.name
+    for minute in range(1, 21):
+        path.rename(elsewhere)
+        keystore.cache_clear()
+        registered(f"door-{minute}", now)
+        outcomes = run(now + minute * MINUTE, rested=45 * SECOND)
+        assert not [outcome for outcome in outcomes if outcome.failed]
+        elsewhere.rename(path)
+        keystore.cache_clear()
+        run(now + minute * MINUTE + 20 * SECOND, rested=45 * SECOND)
+        assert checkpoints.last().count == chain.last_seal().position
+    assert not Notice.objects.filter(kind="maintenance.failed").exists()
 
 
 @pytest.mark.django_db

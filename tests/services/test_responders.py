@@ -16,7 +16,7 @@ from pki.services.issuing import authorities
 from pki.services.publishing import responders
 from pki.services.publishing.known_issuers import KnownIssuer
 from pki.services.publishing.responders import LIFETIME, Responders
-from tests.services.cast import SECOND, TESTER, at_once
+from tests.services.cast import DAY, SECOND, TESTER, at_once
 
 WEEK = timedelta(days=7)
 TWO_THIRDS = WEEK * 2 / 3
@@ -100,12 +100,12 @@ def test_another_process_of_the_node_takes_the_new_one_and_makes_none(node, issu
     assert other.of(known(issuer), due) == node.of(known(issuer), due) != first
 
 
-def test_when_nothing_is_due_that_is_one_query(node, issuer, now):
+def test_when_nothing_is_due_that_is_two_queries(node, issuer, now):
     node.of(known(issuer), now)
     node.of(known(issuer.parent), now)
     with CaptureQueriesContext(connection) as queries:
         assert node.renew_due(now) == 0
-    assert len(queries) == 1
+    assert len(queries) == 2
 
 
 def test_nobody_makes_one_for_an_issuer_that_nobody_asks_about(node, issuer, now):
@@ -166,6 +166,54 @@ def test_one_that_ends_with_its_issuer_is_not_renewed_again_and_again(node, issu
     assert node.renew_due(issuer.not_after - SECOND) == 0
     with pytest.raises(responders.IssuerEnded):
         node.of(known(issuer), issuer.not_after)
+
+
+def test_one_that_ended_while_nobody_renewed_it_is_made_anew_once(node, issuer, now):
+    first = node.of(known(issuer), now)
+    later = first.not_after + DAY
+    assert [each.renew_due(later) for each in (node, Responders())] == [1, 0]
+    second = Responder.objects.latest("pk")
+    assert second.not_before <= later < second.not_after
+    with CaptureQueriesContext(connection) as queries:
+        assert node.of(known(issuer), later) == second
+    assert len(queries) == 0
+
+
+def test_who_has_made_one_a_moment_before_is_not_followed_by_another(node, issuer, now, monkeypatch):
+    """Between the look at what is missing and the turn to make it."""
+    later = node.of(known(issuer), now).not_after + DAY
+    alone, another = responders.alone, Responders()
+
+    def late(what):
+        monkeypatch.setattr(responders, "alone", alone)
+        assert another.renew_due(later) == 1
+        return alone(what)
+
+    monkeypatch.setattr(responders, "alone", late)
+    assert node.renew_due(later) == 0
+    assert Responder.objects.count() == 2
+
+
+def test_none_is_made_anew_for_an_issuer_that_ended_or_is_compromised(node, issuer, now):
+    later = node.of(known(issuer), now).not_after + DAY
+    authorities.change_state(issuer, Issuer.State.COMPROMISED, TESTER, now)
+    assert node.renew_due(later) == 0
+    Issuer.objects.filter(pk=issuer.pk).update(state=Issuer.State.RETIRED, not_after=later)
+    assert node.renew_due(later) == 0
+    assert node.renew_due(later - SECOND) == 1
+
+
+def test_a_node_that_cannot_make_it_anew_says_so_and_leaves_it_to_another(node, issuer, ca, now, caplog):
+    both = [issuer, issuer.parent]
+    later = max(node.of(known(each), now).not_after for each in both) + DAY
+    (path,) = (ca / "keys").glob(f"{issuer.key_reference.removeprefix('file:')}*")
+    key = path.read_bytes()
+    path.unlink()
+    keystore.cache_clear()
+    assert [Responders().renew_due(later), Responders().renew_due(later)] == [1, 0]
+    assert caplog.text.count(f"No key of {issuer} is on this node") == 1
+    path.write_bytes(key)
+    assert node.renew_due(later) == 1, "the node that has it"
 
 
 @pytest.mark.parametrize("state", [Issuer.State.RETIRED, Issuer.State.COMPROMISED])

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import OuterRef, Subquery
-
 from pki.core import keys
 from pki.keystore import KeystoreError, keystore
 from pki.models import Issuer, Responder
+from pki.services.publishing import responders
 
 # Of one issuer: one a node, and a second while it is renewed.
 SHOWN = 10
@@ -48,9 +47,5 @@ def shown_of(issuer: Issuer, now: datetime) -> list[ResponderStanding]:
 
 
 def unanswered(now: datetime) -> list[Issuer]:
-    """The issuers whose last responder certificate has ended, though they have not."""
-    last = Responder.objects.filter(issuer=OuterRef("pk")).order_by("-not_after").values("not_after")[:1]
-    alive = Issuer.objects.exclude(state=Issuer.State.COMPROMISED).filter(not_after__gt=now)
-    return list(
-        alive.annotate(answered_until=Subquery(last)).filter(answered_until__lte=now).order_by("name")
-    )
+    """The issuers that were asked about, and have no responder certificate that stands."""
+    return list(responders.unanswered(now).order_by("name"))

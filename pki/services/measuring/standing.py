@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Max, Sum
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Sum
 
 from pki.keystore import KeystoreError, keystore
-from pki.models import Issuer, Responder, RevocationList, Tally, TaskRun
+from pki.models import Issuer, Profile, Responder, RevocationList, Tally, TaskRun
 from pki.services import complaints
 from pki.services.auditing import chain, checkpoints
 from pki.services.issuing import dependence, listener_certificates
-from pki.services.looking import list_standings, tallies
+from pki.services.looking import audit_standing, list_standings, tallies
 from pki.services.measuring import writes
 from pki.services.telling import expiry
 
@@ -41,6 +41,7 @@ class Standing:
     maintained_at: datetime | None = None  # when any node last began a task of maintenance
     checkpoint_at: datetime | None = None  # when the last checkpoint of the audit trail was signed
     unsigned: int = 0  # events that were sealed since
+    cut_off_at: datetime | None = None  # when the end of the audit trail was missing, if it was lately
     lists_late: int = 0  # issuers whose CRLs are not made anew as they should be
     deeds: dict[str, int] = field(default_factory=dict)  # of the installation, as the dashboard counts them
     devices: dict[str, int] = field(default_factory=dict)  # by state
@@ -82,7 +83,7 @@ def _look(now: datetime) -> Standing:
         LISTS: f"CRLs of {', '.join(refused)} are past their next update." if refused else "",
     }
     states, limit = _connections()
-    checkpoint, seal = checkpoints.last(), chain.last_seal()
+    checkpoint, seal, cut_off = checkpoints.last(), chain.last_seal(), audit_standing.cut_off(now)
     shown = listener_certificates.shown(settings.PORTAL_LISTENERS, now)
     return Standing(
         troubles={check: why for check, why in troubles.items() if why},
@@ -92,6 +93,7 @@ def _look(now: datetime) -> Standing:
         maintained_at=TaskRun.objects.aggregate(Max("at"))["at__max"],
         checkpoint_at=checkpoint.at if checkpoint else None,
         unsigned=(seal.position if seal else 0) - (checkpoint.count if checkpoint else 0),
+        cut_off_at=cut_off.at if cut_off else None,
         lists_late=len(late),
         deeds=_deeds(),
         devices=tallies.devices_by_state(Counter()),
@@ -111,19 +113,31 @@ def _why_no_keys(now: datetime) -> str:
 
 
 def _ends(now: datetime) -> dict[str, datetime]:
-    signing = Issuer.objects.filter(state=Issuer.State.ACTIVE).order_by("not_after")
     # By what has an index: a list is made anew at half of its life, so that the first of one is that of both.
-    lists = RevocationList.objects.filter(renew_at__isnull=False, next_update__isnull=False)
-    responders = Responder.objects.filter(issuer__not_after__gt=now).exclude(
+    lists = RevocationList.objects.filter(
+        renew_at__isnull=False, next_update__isnull=False, issuer__not_after__gt=now
+    )
+    answered = Responder.objects.filter(issuer__not_after__gt=now).exclude(
         issuer__state=Issuer.State.COMPROMISED
     )
-    last = responders.order_by().values("issuer").annotate(last=Max("not_after"))
+    # One that ends with its issuer has no successor.
+    last = answered.values("issuer").annotate(last=Max("not_after")).filter(last__lt=F("issuer__not_after"))
     found = {
-        "issuer": signing.values_list("not_after", flat=True).first(),
+        "issuer": _in_use(now).order_by("not_after").values_list("not_after", flat=True).first(),
         "crl": lists.order_by("renew_at").values_list("next_update", flat=True).first(),
-        "ocsp_responder": min((each["last"] for each in last), default=None),
+        "ocsp_responder": min((each["last"] for each in last.order_by()), default=None),
     }
     return {what: at for what, at in found.items() if at is not None}
+
+
+def _in_use(now: datetime) -> QuerySet[Issuer]:
+    """The active issuers by which profiles issue, and those that live and have no successor that can sign:
+    of the others nobody needs to know when they end.
+    """
+    issuing = Exists(Profile.objects.filter(issuer=OuterRef("pk")))
+    replaced = Exists(dependence.able_to_sign(now).filter(predecessor=OuterRef("pk")))
+    active = Issuer.objects.filter(state=Issuer.State.ACTIVE)
+    return active.filter(issuing | Q(~replaced, not_after__gt=now))
 
 
 def _deeds() -> dict[str, int]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.ocsp import OCSPResponseStatus
 from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
 
 from pki.core import certificates, keys, ocsp
 from pki.core.keys import KeyKind
@@ -32,6 +33,7 @@ _LONGEST_WAIT = 5.0  # seconds
 _LOOK_AGAIN = 0.05
 # Its key is opened and used at each answer that is signed: RSA of this size is the quickest that may be.
 _SPECS = {KeyKind.P256: "P-256", KeyKind.P384: "P-384", KeyKind.ED25519: "Ed25519", KeyKind.RSA: "RSA-2048"}
+_TRY_LATER = "OCSP requests are answered with tryLater"
 
 
 class NoResponder(ocsp.OcspRefused):
@@ -73,16 +75,20 @@ class Responders:
             try:
                 used = _found_or_made(Issuer.objects.get(pk=issuer.pk), now)
             except NoResponder as refused:
-                COMPLAINTS.say(log, "OCSP requests are answered with tryLater", refused.detail)
+                COMPLAINTS.say(log, _TRY_LATER, refused.detail)
                 raise
             self._used[issuer.fingerprint] = used
         return used
 
     def renew_due(self, now: datetime) -> int:
-        """Renew those of this node of whose life two thirds are over; how many. One query if none is.
+        """Renew those of this node of whose life two thirds are over, and make one for each issuer whose last
+        has ended on every node; how many. Two queries if there is nothing to do.
 
         Raises DatabaseError.
         """
+        return self._renew(now) + self._make_again(now)
+
+    def _renew(self, now: datetime) -> int:
         renewed = 0
         for responder in _newest(now):
             issuer = responder.issuer
@@ -98,9 +104,30 @@ class Responders:
             self._used[issuer.fingerprint] = responder
         return renewed
 
+    def _make_again(self, now: datetime) -> int:
+        made = 0
+        for issuer in unanswered(now):
+            try:
+                responder = _made_again(issuer, now)
+            except (KeystoreError, NoResponder) as error:
+                COMPLAINTS.say(log, _TRY_LATER, str(error))
+                continue
+            if responder is not None:
+                self._used[issuer.fingerprint] = responder
+                made += 1
+        return made
+
     def forget(self) -> None:
         """Begin anew."""
         self._used = {}
+
+
+def unanswered(now: datetime) -> QuerySet[Issuer]:
+    """The issuers that live and once had a responder, on whatever node, and have none that stands now."""
+    ever = Responder.objects.filter(issuer=OuterRef("pk"))
+    stands = ever.filter(not_before__lte=now, not_after__gt=now)
+    alive = Issuer.objects.filter(not_after__gt=now).exclude(state=Issuer.State.COMPROMISED)
+    return alive.filter(Exists(ever), ~Exists(stands))
 
 
 def _found_or_made(issuer: Issuer, now: datetime) -> Responder:
@@ -123,6 +150,12 @@ def _made_anew(issuer: Issuer, now: datetime) -> Responder | None:
         if not free or not all(_is_due(each, now) for each in _newest(now, issuer)):
             return None
         return _make(issuer, now)
+
+
+def _made_again(issuer: Issuer, now: datetime) -> Responder | None:
+    """A new responder of an issuer that has none; none if somebody else is making one, or has."""
+    with _making(issuer) as free:
+        return _make(issuer, now) if free and unanswered(now).filter(pk=issuer.pk).exists() else None
 
 
 def _making(issuer: Issuer) -> AbstractContextManager[bool]:
