@@ -17,11 +17,11 @@ serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five list
 
 # Hundreds of processes are started: each would compile all modules anew if Python might not keep them compiled.
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test-postgres: $(VENV)/.installed-dev ## Run the tests, or those that TESTS names, on a PostgreSQL of their own.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.postgres \
-		$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(TESTS)
+		$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup $(TESTS)
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .

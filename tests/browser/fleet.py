@@ -25,7 +25,7 @@ def make_in(server: Server) -> str:
         cwd=ROOT,
         env=server.environment,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.decode())

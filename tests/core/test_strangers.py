@@ -1,18 +1,13 @@
 """What programs that are not ours say of our certificates: OpenSSL, and the linter pkilint."""
 
-import json
-import sys
-from pathlib import Path
-
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.core import bundles
 from pki.core.profiles import ExtendedKeyUsage
 from tests.clients import run
+from tests.core import linting
 from tests.core.cast import MOMENT, ca, issued, record
-
-LINTER = Path(sys.executable).parent / "lint_pkix_cert"
 
 ISSUER_KINDS = ["P-256", "P-384", "Ed25519", "RSA-2048"]
 DEVICE_KINDS = ["P-384", "Ed25519", "RSA-2048"]
@@ -55,17 +50,7 @@ def openssl_verify(folder, of, certificate, purpose):
 
 
 def pkilint(folder, certificate, severity="WARNING"):
-    """What pkilint finds, a list of (code, message); its exit status counts the same."""
-    path = folder / "it.der"
-    path.write_bytes(certificate.public_bytes(Encoding.DER))
-    done = run(LINTER, "lint", "-s", severity, "-f", "JSON", "--document-format", "DER", path)
-    found = [
-        (finding["code"], finding.get("message"))
-        for result in json.loads(done.stdout)["results"]
-        for finding in result["finding_descriptions"]
-    ]
-    assert done.returncode == len(found), done.stderr
-    return found
+    return linting.in_certificate(folder, certificate.public_bytes(Encoding.DER), severity)
 
 
 @pytest.mark.parametrize("issuer", ISSUER_KINDS)
