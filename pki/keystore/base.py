@@ -62,6 +62,13 @@ class Keystore(Protocol):
         """Whether this keystore has the key, without opening it."""
         ...
 
+    def signs_statements(self, reference: object) -> bool:
+        """Whether this keystore has the key, and created it with the label AUDIT, without opening it.
+
+        False for whatever else stands in a database. Raises KeystoreError if nobody can look.
+        """
+        ...
+
     def public_key(self, reference: str) -> CertifiedKey:
         """The public half of a key. Raises KeystoreError."""
         ...

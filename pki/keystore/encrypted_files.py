@@ -23,6 +23,8 @@ from pki.keystore.files import make_private_folder, remedy, sync_folder, write_p
 # Exactly these: a class of somebody else's would be handed the private key.
 _BUILDERS = (x509.CertificateBuilder, x509.CertificateRevocationListBuilder, ocsp.OCSPResponseBuilder)
 _REFERENCE = re.compile(r"file:([a-z0-9-]+)")
+_MARK = 6  # random bytes in a reference
+_FOR_STATEMENTS = re.compile(rf"file:{AUDIT}-[0-9a-f]{{{2 * _MARK}}}")
 
 
 class EncryptedFiles:
@@ -44,7 +46,7 @@ class EncryptedFiles:
 
     def import_key(self, label: str, key: keys.IssuerKey) -> str:
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
-        reference = f"file:{slug}-{secrets.token_hex(6)}"
+        reference = f"file:{slug}-{secrets.token_hex(_MARK)}"
         try:
             make_private_folder(self._folder)
             self.hold()
@@ -90,6 +92,13 @@ class EncryptedFiles:
                 f"The key folder {path.parent} cannot be entered ({error.strerror}); run as its owner."
             ) from error
 
+    def signs_statements(self, reference: object) -> bool:
+        return (
+            isinstance(reference, str)
+            and _FOR_STATEMENTS.fullmatch(reference) is not None
+            and self.has(reference)
+        )
+
     def public_key(self, reference: str) -> keys.CertifiedKey:
         return keys.certified(self._open(reference).public_key())[1]
 
@@ -123,7 +132,7 @@ class EncryptedFiles:
 
     def sign_statement(self, reference: str, statement: str) -> bytes:
         key = self._open(reference)
-        if not (reference.startswith(f"file:{AUDIT}-") and isinstance(key, ec.EllipticCurvePrivateKey)):
+        if not (_FOR_STATEMENTS.fullmatch(reference) and isinstance(key, ec.EllipticCurvePrivateKey)):
             raise ValueError("Statements are signed by keys that were made for it only.")
         # What begins with these words can be taken for nothing else that is signed.
         if not any(statement.startswith(f"{what}\n") for what in audit_proof.STATEMENTS):

@@ -1,5 +1,6 @@
 """The audit trail is sealed after the fact; who writes to the database alone cannot change it unnoticed."""
 
+import hashlib
 import json
 import os
 from datetime import timedelta
@@ -8,9 +9,9 @@ import pytest
 from django.core.management.color import no_style
 from django.db import IntegrityError, connection
 
-from pki.core import audit_proof
+from pki.core import audit_proof, pins
 from pki.keystore import AUDIT, KeystoreError, keystore
-from pki.models import AuditChain, AuditCheckpoint, AuditEvent, AuditSeal, AuditSigner
+from pki.models import AuditChain, AuditCheckpoint, AuditEvent, AuditSeal, AuditSigner, Issuer
 from pki.services import audit
 from pki.services.auditing import chain as chains
 from pki.services.auditing import exporting, records, sealing, signers, verifying, witness
@@ -18,6 +19,7 @@ from pki.services.auditing.checkpoints import NoSigner
 from pki.services.auditing.signers import KeyElsewhere
 from pki.services.transactions import alone
 from portal.log_format import Json
+from tests.core.test_audit_proof import made_key
 from tests.server import seen_within
 from tests.services.cast import DAY, TESTER, registered
 
@@ -572,6 +574,149 @@ def test_a_key_that_is_lost_is_followed_by_another_one_that_nobody_endorsed(seal
     )
     assert faults(sealed + MINUTE, known[1]) == []
     assert faults(sealed + MINUTE, *known) == []
+
+
+def row_put_in(now, **columns):
+    """Of a signer, as somebody who may insert and no more puts it in."""
+    key = pins.spki(made_key().public_key())
+    row = {
+        "key_reference": "x",
+        "public_key": key,
+        "fingerprint": hashlib.sha256(key).hexdigest(),
+        "made_at": now,
+        "statement": "",
+        "signature": b"",
+        **columns,
+    }
+    with connection.cursor() as cursor:
+        places = ", ".join(["%s"] * len(row))
+        cursor.execute(
+            f"INSERT INTO pki_auditsigner ({', '.join(row)}) VALUES ({places})",  # noqa: S608
+            list(row.values()),
+        )
+
+
+def key_of_an_issuer(now):
+    """It is here and opens, and signs no statements."""
+    issuer = Issuer.objects.get(parent__isnull=False)
+    key = pins.spki(issuer.certificate.public_key())
+    return {
+        "key_reference": issuer.key_reference,
+        "public_key": key,
+        "fingerprint": hashlib.sha256(key).hexdigest(),
+    }
+
+
+def endorsed_once_more(now):
+    """The row of a key that the first one endorsed and another one has followed."""
+    second = sealing.change_key(TESTER, now)
+    sealing.change_key(TESTER, now)
+    return {
+        "public_key": bytes(second.public_key),
+        "endorsed_by_id": second.endorsed_by_id,
+        "statement": second.statement,
+        "signature": bytes(second.signature),
+    }
+
+
+# What SQLite alone takes.
+OF_OTHER_TYPES = {
+    "public_key": "x",
+    "signature": "x",
+    "fingerprint": b"x",
+    "key_reference": b"x",
+    "statement": b"x",
+    "made_at": "2026-13-45 00:00:00",
+}
+PUT_IN = {
+    "nothing": lambda now: {},
+    "a name that is too long": lambda now: {"key_reference": f"file:{AUDIT}-{'0' * 100}"},
+    "a key that is nowhere": lambda now: {"key_reference": f"file:{AUDIT}-{'0' * 12}"},
+    "no key": lambda now: {"public_key": b"x"},
+    "an issuer's key": key_of_an_issuer,
+    "endorsed once more": endorsed_once_more,
+    **{
+        f"{column} of another type": lambda now, column=column: {column: OF_OTHER_TYPES[column]}
+        for column in OF_OTHER_TYPES
+    },
+}
+
+
+@pytest.mark.parametrize("row", PUT_IN)
+def test_a_row_that_was_put_among_the_signers_stops_nothing(sealed, row):
+    """The triggers refuse to take it out again."""
+    if row.endswith("of another type") and connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL takes no values of other types")
+    columns = PUT_IN[row](sealed)
+    signs = signers.newest()
+    row_put_in(sealed, **columns)
+    registered("late", sealed)
+    assert sealing.seal(sealed + MINUTE) > 0
+    assert AuditCheckpoint.objects.order_by("number").last().signer == signs
+    assert faults(sealed + MINUTE) == []
+    assert json.loads(list(exporting.lines(sealed + MINUTE))[-1])["signer"] == signs.fingerprint
+    good, strange = verifying.vouched_for()
+    assert (signs in good, len(strange)) == (True, 1)
+    second = sealing.change_key(TESTER, sealed + 2 * MINUTE)
+    assert second.endorsed_by == signs
+    third = sealing.change_key(TESTER, sealed + 3 * MINUTE, endorsed=False)
+    sealing.seal(sealed + 4 * MINUTE)
+    assert AuditCheckpoint.objects.order_by("number").last().signer == third
+    assert faults(sealed + 4 * MINUTE) == []
+
+
+def test_a_key_that_a_stranger_followed_signs_no_more(sealed):
+    """One that was made elsewhere without an endorsement looks like that: the old one would make a fault."""
+    (first,) = AuditSigner.objects.all()
+    second = sealing.change_key(TESTER, sealed + MINUTE, endorsed=False)
+    sealing.seal(sealed + 2 * MINUTE)
+    known = [signers.pem(each).encode() for each in (first, second)]
+    keystore().discard(second.key_reference)
+    registered("late", sealed)
+    sealing.seal(sealed + 3 * MINUTE)
+    assert AuditCheckpoint.objects.order_by("number").last().signer == second
+    with pytest.raises(KeyElsewhere, match=second.fingerprint):
+        sealing.change_key(TESTER, sealed + 3 * MINUTE)
+    assert faults(sealed + 3 * MINUTE, *known) == []
+
+
+def test_a_checkpoint_that_was_put_in_with_its_signer_and_is_not_signed_keeps_nobody_from_signing(sealed):
+    (first,) = AuditSigner.objects.all()
+    row_put_in(sealed)
+    last = AuditCheckpoint.objects.order_by("number").last()
+    AuditCheckpoint.objects.create(
+        number=last.number + 1,
+        count=last.count,
+        last_event=last.last_event,
+        at=sealed,
+        statement=last.statement,
+        signature=bytes(last.signature),
+        signer=AuditSigner.objects.exclude(pk=first.pk).get(),
+    )
+    registered("late", sealed)
+    sealing.seal(sealed + MINUTE)
+    assert AuditCheckpoint.objects.order_by("number").last().signer == first
+
+
+@pytest.mark.parametrize("endorsed", [True, False], ids=["endorsed", "not"])
+def test_a_key_that_does_not_open_is_followed_by_another_one_as_one_that_is_gone(sealed, ca, endorsed):
+    (path,) = (ca / "keys").glob(f"{AUDIT}-*.pem")
+    path.write_bytes(b"damaged")
+    keystore.cache_clear()
+    registered("late", sealed)
+    with pytest.raises(KeystoreError, match="does not open"):
+        sealing.seal(sealed + MINUTE)
+    if endorsed:
+        with pytest.raises(KeystoreError, match="does not open"):
+            sealing.change_key(TESTER, sealed + MINUTE)
+        return
+    second = sealing.change_key(TESTER, sealed + MINUTE, endorsed=False)
+    sealing.seal(sealed + 2 * MINUTE)
+    assert AuditCheckpoint.objects.order_by("number").last().signer == second
+    with pytest.raises(KeystoreError, match="does not open"):
+        faults(sealed + 2 * MINUTE)
+    path.unlink()
+    assert faults(sealed + 2 * MINUTE) == []
 
 
 def test_a_key_for_checkpoints_signs_nothing_else_and_no_other_key_signs_checkpoints(ca):

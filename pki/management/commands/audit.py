@@ -1,4 +1,3 @@
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -132,10 +131,10 @@ class Command(ServiceCommand):
         good, strange = verifying.vouched_for()
         for signer in good:
             # Nothing of the row but its key: the rest nobody vouches for.
-            self.stdout.write(f"# {hashlib.sha256(signer.public_key).hexdigest()}")
+            self.stdout.write(f"# {signers.digest(signer)}")
             self.stdout.write(signers.pem(signer), ending="")
         for signer in strange:
-            self.stderr.write(_VOUCHED_FOR_BY_NOBODY.format(names.printable(signer.fingerprint)))
+            self.stderr.write(_VOUCHED_FOR_BY_NOBODY.format(names.printable(str(signer.fingerprint))))
 
     def _checkpoint(self) -> None:
         last = checkpoints.last()

@@ -1,14 +1,13 @@
 """The audit trail as an export has it, record by record: as much memory for millions of events as for one."""
 
-import base64
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from pki.core import audit_proof
-from pki.models import AuditChain, AuditCheckpoint, AuditSeal, AuditSigner
+from pki.models import AuditChain, AuditCheckpoint, AuditSeal
 from pki.services.auditing import chain as chains
-from pki.services.auditing import checkpoints
+from pki.services.auditing import checkpoints, signers
 
 Record = dict[str, Any]
 _AT_ONCE = 1_000  # rows of one query
@@ -25,7 +24,7 @@ def whole(chain: AuditChain | None, now: datetime) -> Iterator[Record]:
     newest = chains.newest()
     name = chain.name if chain else ""
     yield {"type": "export", "format": audit_proof.FORMAT, "chain": name, "at": chains.written(now)}
-    yield from _signers()
+    yield from map(signers.record, signers.rows())
     yield from sealed(0, 0, position)
     # From the lowest number there is: sealing looks at none that is below those which it gives.
     for rows in chains.without_seal(chains.oldest(), newest, position):
@@ -46,22 +45,6 @@ def sealed(position: int, number: int, until: int) -> Iterator[Record]:
     while checkpoint is not None:
         yield checkpoints.record(checkpoint)
         checkpoint = next(waiting, None)
-
-
-def signer(row: AuditSigner) -> Record:
-    """A key that signs, as an export has it."""
-    return {
-        "type": "signer",
-        "fingerprint": row.fingerprint,
-        "public_key": base64.b64encode(bytes(row.public_key)).decode(),
-        "endorsed_by": row.endorsed_by.fingerprint if row.endorsed_by else "",
-        "statement": row.statement,
-        "signature": base64.b64encode(bytes(row.signature)).decode(),
-    }
-
-
-def _signers() -> Iterator[Record]:
-    yield from map(signer, AuditSigner.objects.select_related("endorsed_by").order_by("pk"))
 
 
 def _sealed_events(position: int, until: int) -> Iterator[tuple[int, bytes, Record]]:

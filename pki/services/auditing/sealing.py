@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from pki.core.errors import Refusal
+from pki.keystore import KeystoreError
 from pki.models import AuditSigner
 from pki.services.audit import Actor
 from pki.services.auditing import chain as chains
@@ -48,7 +49,9 @@ def change_key(actor: Actor, now: datetime, *, endorsed: bool = True) -> AuditSi
     with alone("audit") as free:
         if not free:
             raise SealingElsewhere("Another process seals at this moment; try again.")
-        with suppress(checkpoints.NoSigner):
+        # One that does not open any more is as lost as one that is gone.
+        lost = () if endorsed else (KeystoreError,)
+        with suppress(checkpoints.NoSigner, *lost):
             _seal(now)
         return signers.make(chains.here(now), actor, now, endorsed=endorsed)
 

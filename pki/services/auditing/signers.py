@@ -1,14 +1,20 @@
 """Who signs checkpoints: keys of this alone. A new one is endorsed by the one before, if that is at hand."""
 
+import base64
 import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from pki.core import audit_proof, pins
+from pki.core.audit_proof import Keys, NotProven
 from pki.core.errors import Refusal
 from pki.keystore import AUDIT, keystore
-from pki.models import AuditChain, AuditSigner
+from pki.models import AuditChain, AuditCheckpoint, AuditSigner
 from pki.services import audit
 from pki.services.audit import HATCHERY, Actor
 from pki.services.auditing import chain as chains
@@ -24,13 +30,28 @@ class KeyElsewhere(Refusal):
     code = "audit_key_elsewhere"
 
 
+def rows() -> list[AuditSigner]:
+    """All that stand in the database, in their order, whoever put them there."""
+    # When one was made nobody asks, and on SQLite it need not be a date.
+    found = AuditSigner.objects.defer("made_at", "endorsed_by__made_at")
+    return list(found.select_related("endorsed_by").order_by("pk"))
+
+
 def newest() -> AuditSigner | None:
-    """The one that signs, wherever its key is."""
-    return AuditSigner.objects.order_by("-pk").first()
+    """The one that signs, wherever its key is. Raises KeystoreError.
+
+    Who can write to the database can put rows in, and nobody can take them out. So the last one counts whose
+    key is here, or the last that it endorsed. Where no key is, it is the last of all.
+    """
+    there = rows()
+    for place in reversed(range(len(there))):
+        if is_ours(there[place]):
+            return _signs_after(there[place], there[place + 1 :])
+    return there[-1] if there else None
 
 
 def usable(chain: AuditChain, now: datetime) -> AuditSigner | None:
-    """The newest signer of all, if its key is on this node; the first one of all is made. None if it is
+    """The newest signer, if its key is on this node; the first one of all is made. None if it is
     elsewhere: who checks an export is not to need a key for each node. Raises KeystoreError.
     """
     signs = newest()
@@ -78,13 +99,73 @@ def make(chain: AuditChain, actor: Actor, now: datetime, *, endorsed: bool = Tru
 
 
 def is_ours(signer: AuditSigner) -> bool:
-    """Whether this node has its key: a row alone proves nothing. Raises KeystoreError."""
-    if not keystore().has(signer.key_reference):
+    """Whether this node has its key: a row alone proves nothing. Raises KeystoreError for one that is here
+    and does not open.
+    """
+    if not keystore().signs_statements(signer.key_reference):
         return False
-    return pins.spki(keystore().public_key(signer.key_reference)) == bytes(signer.public_key)
+    return pins.spki(keystore().public_key(signer.key_reference)) == _octets(signer.public_key)
+
+
+def is_vouched_for(signer: AuditSigner, keys: Keys) -> bool:
+    """Whether its key is among `keys`, or endorsed by one of them; then it is among them from now on."""
+    with suppress(NotProven, ValueError, TypeError, KeyError):
+        keys.take(record(signer))
+    # Fingerprints are unique: nobody puts the same key in a second time, under another reference.
+    return signer.fingerprint == digest(signer) and signer.fingerprint in keys
+
+
+def digest(signer: AuditSigner) -> str:
+    """SHA-256 of its public key, whatever the row calls itself; lower-case hex."""
+    return hashlib.sha256(_octets(signer.public_key)).hexdigest()
+
+
+def record(signer: AuditSigner) -> dict[str, Any]:
+    """A key that signs, as an export has it."""
+    return {
+        "type": "signer",
+        "fingerprint": str(signer.fingerprint),
+        "public_key": base64.b64encode(_octets(signer.public_key)).decode(),
+        "endorsed_by": str(signer.endorsed_by.fingerprint) if signer.endorsed_by else "",
+        "statement": str(signer.statement),
+        "signature": base64.b64encode(_octets(signer.signature)).decode(),
+    }
 
 
 def pem(signer: AuditSigner) -> str:
     """Its public key, PEM."""
-    key = load_der_public_key(bytes(signer.public_key))
+    key = load_der_public_key(_octets(signer.public_key))
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _signs_after(ours: AuditSigner, later: Sequence[AuditSigner]) -> AuditSigner:
+    """Who signs if a key of this node did: the last of the later rows that it endorsed, at first hand or not;
+    or a stranger that has followed.
+    """
+    keys = Keys()
+    keys.give(pem(ours).encode())
+    signs = ours
+    for row in later:
+        if is_vouched_for(row, keys):
+            signs = row
+    last = AuditCheckpoint.objects.select_related("signer").order_by("-number").first()
+    if last is None or last.signer.fingerprint in keys or not signs.checkpoints.exists():
+        return signs
+    # Made elsewhere without an endorsement, it may be right: one that was followed is not to sign again.
+    return signs if is_ours(last.signer) or not _has_signed(last) else last.signer
+
+
+def _has_signed(checkpoint: AuditCheckpoint) -> bool:
+    keys = Keys()
+    try:
+        keys.give(pem(checkpoint.signer).encode())
+        signature = base64.b64encode(_octets(checkpoint.signature)).decode()
+        keys.verify(digest(checkpoint.signer), checkpoint.statement, signature)
+    except (NotProven, ValueError, KeyError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _octets(value: Any) -> bytes:
+    """What a binary column holds: SQLite takes values of any type there."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()

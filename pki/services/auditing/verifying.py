@@ -1,12 +1,10 @@
 """Verifying the trail in the database itself, by the check that strangers run on an export."""
 
-import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 
 from pki.core import audit_proof
-from pki.core.audit_proof import Checker, Keys, NotProven
+from pki.core.audit_proof import Checker, Keys
 from pki.models import AuditSigner
 from pki.services.auditing import chain as chains
 from pki.services.auditing import records, signers, witness
@@ -42,15 +40,13 @@ def vouched_for() -> tuple[list[AuditSigner], list[AuditSigner]]:
         keys.give(signers.pem(signer).encode())
     good: list[AuditSigner] = []
     strange: list[AuditSigner] = []
-    for signer in AuditSigner.objects.select_related("endorsed_by").order_by("pk"):
-        with suppress(NotProven, ValueError, TypeError, KeyError):
-            keys.take(records.signer(signer))
-        (good if hashlib.sha256(signer.public_key).hexdigest() in keys else strange).append(signer)
+    for signer in signers.rows():
+        (good if signers.is_vouched_for(signer, keys) else strange).append(signer)
     return good, strange
 
 
 def _ours(remedy: str) -> list[AuditSigner]:
-    ours = [each for each in AuditSigner.objects.order_by("pk") if signers.is_ours(each)]
+    ours = [each for each in signers.rows() if signers.is_ours(each)]
     if not ours:
         raise NoSigner(
             f"This node has no key for audit checkpoints, so it cannot tell which one is right: {remedy}."
