@@ -1,6 +1,7 @@
 """The audit trail is sealed after the fact; who writes to the database alone cannot change it unnoticed."""
 
 import hashlib
+import itertools
 import json
 import os
 from datetime import timedelta
@@ -16,6 +17,7 @@ from pki.services import audit
 from pki.services.auditing import chain as chains
 from pki.services.auditing import exporting, records, sealing, signers, verifying, witness
 from pki.services.auditing.checkpoints import NoSigner
+from pki.services.auditing.sealing import SealingElsewhere
 from pki.services.auditing.signers import KeyElsewhere
 from pki.services.transactions import alone
 from portal.log_format import Json
@@ -732,9 +734,14 @@ def test_a_key_for_checkpoints_signs_nothing_else_and_no_other_key_signs_checkpo
 # --- The export -------------------------------------------------------------------------------------
 
 
-def test_what_is_not_sealed_yet_is_exported_and_said_to_be_so(sealed):
-    registered("later", sealed)
-    with alone("audit"):  # another process seals at this moment
+def test_what_is_not_sealed_yet_is_exported_and_said_to_be_so(sealed, monkeypatch):
+    def just_then(*args):
+        registered("later", sealed)
+        return whole(*args)
+
+    whole = records.whole
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "whole", just_then)
         exported = list(exporting.exported(sealed))
     assert exported[0]["format"] == audit_proof.FORMAT
     (unsealed,) = (record for record in exported if record["type"] == "unsealed")
@@ -748,6 +755,36 @@ def test_what_is_not_sealed_yet_is_exported_and_said_to_be_so(sealed):
 def test_an_export_is_sealed_first(sealed):
     registered("late", sealed)
     assert not any(record["type"] == "unsealed" for record in exporting.exported(sealed))
+
+
+def test_while_another_process_seals_none_is_made_that_would_leave_out_what_is_committed(sealed):
+    registered("late", sealed)
+    with alone("audit"), pytest.raises(SealingElsewhere, match="try again"):
+        exporting.exported(sealed)
+    assert not any(record["type"] == "unsealed" for record in exporting.exported(sealed))
+
+
+def proven(export, *public_keys):
+    keys = audit_proof.Keys()
+    for signer in public_keys:
+        keys.give(signers.pem(signer).encode())
+    checker = audit_proof.Checker(keys)
+    for record in export:
+        checker.take(record, "")
+    checker.finish()
+    return checker.faults
+
+
+@pytest.mark.parametrize("read", [0, 1, 2, 5], ids=lambda read: f"after {read} lines")
+@pytest.mark.parametrize("endorsed", [True, False], ids=["endorsed", "not"])
+def test_an_export_during_which_the_key_is_changed_is_proven_by_the_one_before(sealed, read, endorsed):
+    first = signers.newest()
+    export = exporting.exported(sealed)
+    begun = list(itertools.islice(export, read))
+    second = sealing.change_key(TESTER, sealed + MINUTE, endorsed=endorsed)
+    sealing.seal(sealed + 2 * MINUTE)
+    assert AuditCheckpoint.objects.filter(signer=second).exists()
+    assert proven([*begun, *export], first) == []
 
 
 def test_a_node_without_the_key_makes_no_export_that_nobody_could_prove(sealed):

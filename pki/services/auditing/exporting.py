@@ -14,30 +14,35 @@ from pki.services.auditing.records import Record
 
 
 def exported(now: datetime) -> Iterator[Record]:
-    """All of the trail as it is now, and its end. Raises NoSigner, KeystoreError or OSError, at once."""
-    sealing.seal(now)
-    chain = chains.here(now)
-    signer = signers.usable(chain, now)
-    if signer is None:
-        raise NoSigner(
-            "This node has no key for audit checkpoints, so it cannot sign the end of an export, and nobody "
-            "could tell whether it is whole. Export on a node that signs, or copy keys/ from it."
-        )
-    return _signed(chain, signer, now)
+    """All of the trail as it is now, and its end.
+
+    Raises SealingElsewhere, NoSigner, KeystoreError or OSError, at once.
+    """
+    with sealing.sealed(now):
+        chain = chains.here(now)
+        signer = signers.usable(chain, now)
+        if signer is None:
+            raise NoSigner(
+                "This node has no key for audit checkpoints, so it cannot sign the end of an export, and "
+                "nobody could tell whether it is whole. Export on a node that signs, or copy keys/ from it."
+            )
+        # While nobody changes the key: one that follows later has signed nothing of this.
+        trail = records.whole(chain, now)
+    return _signed(trail, chain, signer, now)
 
 
 def lines(now: datetime) -> Iterator[bytes]:
-    """That as JSON Lines. Raises NoSigner, KeystoreError or OSError, at once."""
+    """That as JSON Lines. Raises SealingElsewhere, NoSigner, KeystoreError or OSError, at once."""
     return (audit_proof.canonical(record) + b"\n" for record in exported(now))
 
 
-def _signed(chain: AuditChain, signer: AuditSigner, now: datetime) -> Iterator[Record]:
+def _signed(
+    trail: Iterator[Record], chain: AuditChain, signer: AuditSigner, now: datetime
+) -> Iterator[Record]:
     tally = audit_proof.Tally()
-    for record in records.whole(chain, now):
+    for record in trail:
         tally.add(record)
         yield record
-    # Another key may have followed meanwhile, and signed one of the checkpoints.
-    signer = signers.usable(chain, now) or signer
     statement = audit_proof.statement(
         audit_proof.END,
         at=chains.written(now),

@@ -1,5 +1,6 @@
 """The audit trail as an export has it, record by record: as much memory for millions of events as for one."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -16,15 +17,18 @@ _AT_ONCE = 1_000  # rows of one query
 def whole(chain: AuditChain | None, now: datetime) -> Iterator[Record]:
     """All of the trail as it is now: signers, sealed events with their checkpoints, then what is not sealed.
 
-    What happens meanwhile is left to the next time. Its end is the caller's to tell. `chain` is read before,
-    so that what it calls sealed is.
+    How far it goes, and by which keys, is settled at once: what happens while it is read is left to the next
+    time. Its end is the caller's to tell. `chain` is read before, so that what it calls sealed is.
     """
     last = chains.last_seal()
-    position = last.position if last else 0
     newest = chains.newest()
     name = chain.name if chain else ""
-    yield {"type": "export", "format": audit_proof.FORMAT, "chain": name, "at": chains.written(now)}
-    yield from map(signers.record, signers.rows())
+    head = {"type": "export", "format": audit_proof.FORMAT, "chain": name, "at": chains.written(now)}
+    keys = map(signers.record, signers.rows())
+    return itertools.chain([head], keys, _events(last.position if last else 0, newest))
+
+
+def _events(position: int, newest: int) -> Iterator[Record]:
     yield from sealed(0, 0, position)
     # From the lowest number there is: sealing looks at none that is below those which it gives.
     for rows in chains.without_seal(chains.oldest(), newest, position):

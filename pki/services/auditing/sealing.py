@@ -1,6 +1,7 @@
 """What maintenance does for the audit trail, and the shell when it is asked to."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from pki.core.errors import Refusal
@@ -13,7 +14,7 @@ from pki.services.transactions import alone
 
 
 class SealingElsewhere(Refusal):
-    """Somebody else seals, and may be signing with the key that is to be changed."""
+    """Somebody else seals, and may be signing with the key that is to be changed, or to sign."""
 
     code = "sealing_elsewhere"
 
@@ -25,6 +26,23 @@ def seal(now: datetime) -> int:
     """
     with alone("audit") as free:
         return _seal(now) if free else 0
+
+
+@contextmanager
+def sealed(now: datetime) -> Iterator[None]:
+    """Seal as `seal` does; until the block ends nobody else seals, signs or changes the key.
+
+    Raises SealingElsewhere, NoSigner, KeystoreError, OSError.
+    """
+    with alone("audit") as free:
+        if not free:
+            raise SealingElsewhere(
+                "Another process seals at this moment, so what is committed cannot be sealed first. Wait "
+                "until it has ended, which takes moments unless an old trail is sealed for the first time, "
+                "and try again."
+            )
+        _seal(now)
+        yield
 
 
 def ensure_key(actor: Actor, now: datetime) -> None:
