@@ -175,9 +175,10 @@ class Checker:
     """Goes through the records of an export, one after the other, and remembers no event."""
 
     def __init__(self, keys: Keys, noted: str = "") -> None:
-        """`noted` is the statement of a checkpoint that was seen before, and must be there again."""
         self._keys = keys
-        self._noted, self._noted_number = noted, said(CHECKPOINT, noted)["number"] if noted else 0
+        self._noted, self._noted_number = "", 0
+        if noted:
+            self.note(noted)
         self._chain: str | None = None
         self._at: datetime | None = None  # when the trail was read
         self._head, self._last_id, self._last_text = b"", 0, ""
@@ -195,6 +196,10 @@ class Checker:
         self.end: dict[str, Any] = {}  # what the end says, if its signature counts
         self.faults: list[str] = []  # the first ones
         self.number_of_faults = 0
+
+    def note(self, noted: str) -> None:
+        """`noted` is the statement of a checkpoint that was seen before, and must come again."""
+        self._noted, self._noted_number = noted, said(CHECKPOINT, noted)["number"]
 
     def take(self, record: Any, where: str) -> None:
         """The next record; whatever is wrong with it is among the faults, with `where` it stands."""
@@ -433,6 +438,10 @@ def verdict(checker: Checker) -> Iterator[str]:
         yield f"PROVEN: {_SOUND}"
 
 
+def _is_of_the_head(record: Any) -> bool:
+    return isinstance(record, dict) and record.get("type") in ("export", "signer")
+
+
 def _lines(path: str) -> Iterator[bytes]:
     with open(path, "rb") as file:
         while line := file.readline(_LONGEST_LINE):
@@ -455,9 +464,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for file in asked.public_key:
             keys.give(b"".join(_lines(file)))
-        checker = Checker(keys, noted(_lines(asked.noted), asked.noted, keys) if asked.noted else "")
+        checker = Checker(keys)
+        to_note = asked.noted
         for record, where in read(_lines(asked.export), asked.export):
+            # A new key may have signed it, which the old one endorsed at the head of this export alone.
+            if to_note and not _is_of_the_head(record):
+                checker.note(noted(_lines(to_note), to_note, keys))
+                to_note = None
             checker.take(record, where)
+        if to_note:
+            checker.note(noted(_lines(to_note), to_note, keys))
     except OSError as error:
         print(f"{error.filename} cannot be read ({error.strerror}).", file=sys.stderr)
         return 2

@@ -702,6 +702,50 @@ def test_it_runs_alone_in_an_empty_folder(files, tmp_path):
     assert done.stdout.splitlines()[-1] == "PROVEN: nothing was changed, removed, added or moved."
 
 
+@pytest.fixture
+def followed(tmp_path):
+    """An export of a trail whose key was changed, its last checkpoint, which the new key signed, and the old
+    public key.
+    """
+    made, after = trail(), made_key()
+    made.endorse(after).seal(made.event(10)).sign(11, after)
+    key = tmp_path / "audit.pem"
+    key.write_bytes(pem_of_public_key(made.key))
+    noted = written(tmp_path, "checkpoint.jsonl", made.checkpoints[-1:])
+    return made.records(after), noted, ["--public-key", str(key)]
+
+
+def test_what_a_new_key_signed_is_noted_by_who_has_the_old_one_alone(followed, tmp_path):
+    records, noted, key = followed
+    export = written(tmp_path, "export.jsonl", records)
+    assert audit_proof.main([export, *key, "--noted", noted]) == 0
+    cut = written(tmp_path, "cut.jsonl", [record for record in records if record["type"] != "checkpoint"])
+    assert audit_proof.main([cut, *key, "--noted", noted]) == 1
+
+
+def test_what_a_key_signed_that_nobody_endorsed_is_not_noted(followed, tmp_path):
+    records, noted, key = followed
+    for forged in (records[:1] + records[2:], [*records[:1], *records[2:], records[1]]):
+        assert audit_proof.main([written(tmp_path, "forged.jsonl", forged), *key, "--noted", noted]) == 2
+    records[1]["signature"] = signed(made_key(), records[1]["statement"])
+    assert audit_proof.main([written(tmp_path, "forged.jsonl", records), *key, "--noted", noted]) == 2
+
+
+def test_an_export_without_an_event_is_held_against_what_was_noted(followed, tmp_path, capsys):
+    records, noted, key = followed
+    torn = written(tmp_path, "torn.jsonl", records[:2])
+    assert audit_proof.main([torn, *key, "--noted", noted]) == 1
+    assert "Checkpoint 3, which was noted, is missing" in capsys.readouterr().out
+
+
+def test_an_export_that_comes_through_a_pipe_is_held_against_what_was_noted(followed, tmp_path):
+    """It can be read once only."""
+    records, noted, key = followed
+    export = written(tmp_path, "export.jsonl", records)
+    with subprocess.Popen(["cat", export], stdout=subprocess.PIPE) as piped:
+        assert audit_proof.main([f"/dev/fd/{piped.stdout.fileno()}", *key, "--noted", noted]) == 0
+
+
 def test_a_key_of_a_curve_that_nobody_knows_is_said(files, tmp_path, capsys):
     made, export, _ = files
     spki = pins.spki(made.key.public_key())
