@@ -1,5 +1,6 @@
 """`manage.py audit`, and the lines of docs/audit.md as they stand there."""
 
+import errno
 import hashlib
 import io
 import json
@@ -12,11 +13,12 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from pki.core import audit_proof, pins
-from pki.keystore import keystore
+from pki.keystore import KeystoreError, keystore
 from pki.models import AuditCheckpoint, AuditEvent, AuditSigner
-from pki.services.auditing import sealing, witness
+from pki.services.auditing import chain, sealing, witness
 from tests.docs.blocks import blocks, commands
 from tests.services.cast import TESTER, registered
 from tests.services.test_audit_chain import defenceless
@@ -96,6 +98,28 @@ def test_an_export_that_does_not_fit_on_the_disk_is_one_sentence(folder, monkeyp
         patched.setattr(sys, "stdout", full)
         with pytest.raises(CommandError, match=r"No space left on device.*not whole"):
             audit("export")
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "error"),
+    [
+        (keystore, "sign_statement", KeystoreError("It does not open.")),
+        (lambda: os, "fsync", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        (lambda: chain, "event_of", KeyboardInterrupt()),
+    ],
+    ids=["a key", "a full disk", "Ctrl-C"],
+)
+def test_an_export_that_fails_leaves_nothing_in_the_way_of_the_next_try(folder, monkeypatch, of, name, error):
+    def failing(*args):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(of(), name, failing)
+        with pytest.raises((CommandError, KeyboardInterrupt)):
+            audit("export", "--out", "export.jsonl")
+    assert not (folder / "export.jsonl").exists()
+    audit("export", "--out", "export.jsonl")
+    assert b'"type":"end"' in (folder / "export.jsonl").read_bytes()
 
 
 def test_a_data_directory_that_cannot_be_written_is_one_sentence(folder, now, monkeypatch):
@@ -181,5 +205,26 @@ def test_a_node_without_the_key_is_told_what_to_give(folder, ca):
     for key in (ca / "keys").glob("audit-*"):
         key.unlink()
     keystore.cache_clear()
-    with pytest.raises(CommandError, match="give --public-key FILE"):
+    with pytest.raises(CommandError, match="give --public-key FILE") as failed:
         audit("verify")
+    assert failed.value.returncode == 2
+
+
+def test_a_trail_that_cannot_be_read_is_not_said_to_be_wrong(folder, ca, monkeypatch):
+    def away(*args):
+        raise OperationalError("connection refused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "known", away)
+        with pytest.raises(CommandError, match="The database cannot be used") as failed:
+            audit("verify")
+    assert failed.value.returncode == 2
+    (key,) = (ca / "keys").glob("audit-*")
+    key.write_bytes(b"damaged")
+    keystore.cache_clear()
+    with pytest.raises(CommandError, match="does not open") as failed:
+        audit("verify")
+    assert failed.value.returncode == 2
+    with pytest.raises(CommandError, match="does not open") as failed:
+        audit("key")
+    assert failed.value.returncode == 1

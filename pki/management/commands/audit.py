@@ -31,7 +31,10 @@ class Command(ServiceCommand):
         words = parser.add_subparsers(dest="word", required=True, metavar="WORD")
         export = words.add_parser("export", help="write all of it, JSON Lines, for audit_proof.py to check")
         export.add_argument("--out", metavar="FILE", help="a new file, mode 0600; without it, it is printed")
-        verify = words.add_parser("verify", help="check the one in the database; exit status 1 if it fails")
+        verify = words.add_parser(
+            "verify",
+            help="check the one in the database; exit status 1 if it is wrong, 2 if that cannot be told",
+        )
         verify.add_argument(
             "--public-key",
             action="append",
@@ -64,6 +67,8 @@ class Command(ServiceCommand):
             case "export":
                 self._export(options["out"])
             case "verify":
+                # 1 says that the trail is wrong.
+                self.failed = 2
                 self._verify(options["public_key"])
             case "key":
                 self._keys()
@@ -96,12 +101,7 @@ class Command(ServiceCommand):
                 raise CommandError(f"{why}; it is not whole.") from None
             return
         try:
-            # Nobody is to have a half one without knowing: its last line is signed.
-            descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                _write(lines, file)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(lines, Path(out))
         except FileExistsError:
             raise CommandError(
                 f"{out} is there already, and is not overwritten; choose another name."
@@ -141,6 +141,19 @@ class Command(ServiceCommand):
         if last is None:
             raise CommandError(_NONE_YET)
         self.stdout.write(audit_proof.canonical(checkpoints.record(last)).decode())
+
+
+def _write_new(lines: Iterator[bytes], path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _write(lines, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        # A half one proves nothing, and would be in the way of the next try.
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _write(lines: Iterator[bytes], file: BinaryIO) -> None:
