@@ -129,6 +129,52 @@ def test_a_full_disk_leaves_no_half_line_and_loses_nothing(path, sealed, monkeyp
     assert lines(path) == whole()
 
 
+@pytest.fixture
+def apart(settings, tmp_path, monkeypatch):
+    """A file in a folder of its own, and what is waited for on the disk."""
+    (tmp_path / "logs").mkdir()
+    settings.PORTAL_AUDIT_FILE = tmp_path / "logs" / "audit.jsonl"
+    fsync, waited = os.fsync, []
+
+    def waits(descriptor):
+        waited.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", waits)
+    return settings.PORTAL_AUDIT_FILE, waited
+
+
+@pytest.mark.parametrize("made_by", ["us", "logrotate"])
+def test_the_name_of_a_new_file_is_on_the_disk_before_the_mark_moves(apart, sealed, made_by):
+    path, waited = apart
+    if made_by == "logrotate":
+        path.touch()
+    waited.clear()
+    audit_file.write_due(sealed)
+    assert waited[:2] == [str(path.parent), str(path)]
+    more(sealed, "door")
+    waited.clear()
+    audit_file.write_due(sealed)
+    assert waited[0] == str(path)
+    assert str(path.parent) not in waited
+
+
+def test_a_folder_that_cannot_be_waited_for_is_said_unless_its_file_system_cannot(apart, sealed, monkeypatch):
+    path, _ = apart
+
+    def fails(folder):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(audit_file, "sync_folder", fails)
+    number = errno.EACCES
+    with pytest.raises(AuditFileFailed, match=f"its folder, {path.parent}: Permission denied"):
+        audit_file.write_due(sealed)
+    assert path.read_bytes() == b""
+    number = errno.EINVAL
+    audit_file.write_due(sealed)
+    assert lines(path) == whole()
+
+
 def test_what_is_no_file_or_not_there_is_said_and_waits(path, sealed):
     os.mkfifo(path)
     with pytest.raises(AuditFileFailed, match="it is no file"):

@@ -6,6 +6,7 @@ one that is there twice is known by its position.
 """
 
 import dataclasses
+import errno
 import json
 import os
 import stat
@@ -17,7 +18,7 @@ from django.conf import settings
 
 from pki.core import audit_proof
 from pki.core.errors import Refusal
-from pki.keystore.files import locked, make_private_folder, write_private
+from pki.keystore.files import locked, make_private_folder, sync_folder, write_private
 from pki.services.auditing import sending
 from pki.services.auditing.sending import Mark
 
@@ -73,6 +74,9 @@ def _add(path: Path, lines: bytes) -> None:
     try:
         descriptor = os.open(path, flags, 0o600)
         try:
+            if os.fstat(descriptor).st_size == 0:
+                # Made just now, by us or by who rotates, or by a process that was killed then.
+                _sync_name(path)
             _write_through(descriptor, lines)
         finally:
             os.close(descriptor)
@@ -81,6 +85,16 @@ def _add(path: Path, lines: bytes) -> None:
             f"PORTAL_AUDIT_FILE {path} cannot be written ({error.strerror}). Nothing is lost: what is "
             "missing there is written when it can be."
         ) from error
+
+
+def _sync_name(path: Path) -> None:
+    """Wait until a new file's name is on the disk: without it, its lines are lost in a power cut."""
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        # What Linux says of a file system that does not know this.
+        if error.errno != errno.EINVAL:
+            raise OSError(error.errno, f"its folder, {path.parent}: {error.strerror}") from error
 
 
 def _write_through(descriptor: int, lines: bytes) -> None:
