@@ -95,17 +95,19 @@ def ca(db, settings, tmp_path, actor, now):
 
 @pytest.fixture(autouse=True)
 def _kept_rows_go_in_the_end(request):
-    """A test with real transactions is cleaned up by emptying the tables, which SQLite's triggers refuse."""
+    """A test with real transactions is cleaned up by emptying the tables, which their triggers refuse."""
     marker = request.node.get_closest_marker("django_db")
-    transactional = marker is not None and marker.kwargs.get("transaction")
-    if not transactional or connection.vendor != "sqlite":
+    if marker is None or not marker.kwargs.get("transaction"):
         yield
         return
     request.getfixturevalue("transactional_db")
     yield
     with connection.cursor() as cursor:
         for table in KEPT:  # made again once the tables are empty, by post_migrate
-            cursor.execute(f"DROP TRIGGER IF EXISTS {table}_kept")
+            if connection.vendor == "sqlite":
+                cursor.execute(f"DROP TRIGGER IF EXISTS {table}_kept")
+            else:
+                cursor.execute(f"DROP TRIGGER IF EXISTS {table}_not_emptied ON {table}")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -97,3 +97,5 @@ def rules() -> Iterator[Rule]:
     for table, but in KEPT.items():
         message = f"{table}: what was signed or recorded is never deleted"
         yield Rule(table, "kept", "DELETE", message, when=f"(NOT ({but}))" if but else "")
+        # PostgreSQL asks no row whether it may go.
+        yield Rule(table, "not_emptied", "TRUNCATE", message)

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 # pg_trigger.tgtype: the bits for each row (1), before (2), and of the event.
-_TYPES = {"DELETE": 1 + 2 + 8, "UPDATE": 1 + 2 + 16}
+_TYPES = {"DELETE": 1 + 2 + 8, "UPDATE": 1 + 2 + 16, "TRUNCATE": 2 + 32}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Rule:
 
     table: str
     word: str  # which of the table's rules
-    event: str  # UPDATE or DELETE
+    event: str  # UPDATE, DELETE, or TRUNCATE, which SQLite has not
     message: str
     columns: tuple[str, ...] = ()  # an update of these, if it is not of any
     when: str = ""  # the condition for a refusal, on OLD and NEW; empty for always
@@ -36,6 +36,11 @@ class Rule:
         """The event with its columns, in SQL."""
         return f"{self.event} OF {', '.join(self.columns)}" if self.columns else self.event
 
+    @property
+    def each(self) -> str:
+        """For what it fires, in SQL."""
+        return "STATEMENT" if self.event == "TRUNCATE" else "ROW"
+
 
 def make(connection: BaseDatabaseWrapper, rules: Iterable[Rule]) -> None:
     """Make what is missing or differs, for the tables that are there."""
@@ -43,7 +48,7 @@ def make(connection: BaseDatabaseWrapper, rules: Iterable[Rule]) -> None:
         present = set(connection.introspection.table_names(cursor))
         wanted = [rule for rule in rules if rule.table in present]
         if connection.vendor == "sqlite":
-            _make_on_sqlite(cursor, wanted)
+            _make_on_sqlite(cursor, [rule for rule in wanted if rule.event != "TRUNCATE"])
         elif connection.vendor == "postgresql":
             _make_on_postgresql(cursor, wanted)
 
@@ -74,7 +79,7 @@ def _make_on_postgresql(cursor: CursorWrapper, rules: list[Rule]) -> None:
         if triggers.get((rule.table, rule.name)) != as_it_should:
             cursor.execute(
                 f"CREATE OR REPLACE TRIGGER {rule.name} BEFORE {rule.of} ON {rule.table} "
-                f"FOR EACH ROW EXECUTE FUNCTION {rule.name}()"
+                f"FOR EACH {rule.each} EXECUTE FUNCTION {rule.name}()"
             )
 
 

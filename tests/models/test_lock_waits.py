@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import environ
+import psycopg
 import pytest
 from django.db import OperationalError
 from django.db.utils import ConnectionHandler
@@ -61,6 +62,8 @@ def make(database):
 DIFFERENCES = {
     "off": "ALTER TABLE pki_auditevent DISABLE TRIGGER pki_auditevent_kept",
     "missing": "DROP TRIGGER pki_auditevent_kept ON pki_auditevent",
+    "missing for all rows at once": "DROP TRIGGER pki_auditevent_not_emptied ON pki_auditevent",
+    "off for all rows at once": "ALTER TABLE pki_auditevent DISABLE TRIGGER pki_auditevent_not_emptied",
     "of another event": "CREATE OR REPLACE TRIGGER pki_auditevent_kept BEFORE INSERT ON pki_auditevent "
     "FOR EACH ROW EXECUTE FUNCTION pki_auditevent_kept()",
     "on a condition": "CREATE OR REPLACE TRIGGER pki_auditevent_kept BEFORE DELETE ON pki_auditevent "
@@ -86,6 +89,16 @@ def test_a_trigger_that_differs_is_made_anew(database, url, difference):
         assert connection.execute(WHAT_THEY_ARE).fetchall() != before
         make(database)
         assert connection.execute(WHAT_THEY_ARE).fetchall() == before
+
+
+@pytest.mark.parametrize("table", immutable.KEPT)
+def test_what_was_signed_or_recorded_is_not_deleted_by_truncate(database, url, table):
+    make(database)
+    with (
+        postgres.connect(url) as connection,
+        pytest.raises(psycopg.errors.IntegrityConstraintViolation, match=f"^{table}: .* is never deleted"),
+    ):
+        connection.execute(f"TRUNCATE {table} CASCADE")
 
 
 def test_triggers_that_are_as_they_should_be_wait_for_nobody(database, busy):

@@ -21,6 +21,7 @@ from pki.services.auditing.sealing import SealingElsewhere
 from pki.services.auditing.signers import KeyElsewhere
 from pki.services.transactions import alone
 from portal.log_format import Json
+from tests import postgres
 from tests.core.test_audit_proof import made_key
 from tests.server import seen_within
 from tests.services.cast import DAY, TESTER, registered
@@ -197,6 +198,21 @@ def resealed(first):
 def test_an_event_that_was_changed_is_named(eve):
     AuditEvent.objects.filter(seal__position=3).update(actor="administrator:nobody")
     (fault,) = faults(eve)
+    assert "at position 3 is not the one that was sealed there" in fault
+
+
+@postgres.not_there("INSERT OR REPLACE is SQLite's")
+def test_an_event_that_was_replaced_past_the_triggers_is_named(sealed):
+    """SQLite asks no trigger about what such a statement takes away."""
+    columns = [field.column for field in AuditEvent._meta.concrete_fields]
+    values = ["'administrator:nobody'" if column == "actor" else column for column in columns]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT OR REPLACE INTO pki_auditevent ({', '.join(columns)}) "  # noqa: S608
+            f"SELECT {', '.join(values)} FROM pki_auditevent WHERE id = %s",
+            [AuditSeal.objects.get(position=3).event_id],
+        )
+    (fault,) = faults(sealed)
     assert "at position 3 is not the one that was sealed there" in fault
 
 
