@@ -150,6 +150,9 @@ class TlsSocket(ClientSocket):
         self.refused: RefusedCertificate | None = None
         self.malformed = False  # whether a certificate came that cannot be read
         self._connection = SSL.Connection(first, raw)
+        # pyOpenSSL sets this mode, and SSL_read does not return while messages come that are none of the
+        # application's: a client that sends KeyUpdates without end would have the poller for itself.
+        SSL._lib.SSL_clear_mode(self._connection._ssl, SSL._lib.SSL_MODE_AUTO_RETRY)  # type: ignore[attr-defined]
         if current is not first:
             # OpenSSL goes on with the first one's ticket keys; certificate, key, chain, store of issuers and
             # their names are the other's from now on (SSL_set_SSL_CTX).
