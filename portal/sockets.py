@@ -71,6 +71,7 @@ class ClientSocket:
         self._outgoing: deque[memoryview] = deque()
         self._unsent = 0
         self._begun = False  # whether something of the answer was handed over
+        self._given_up = False  # whether gunicorn has closed it
 
     @property
     def begins_with_handshake(self) -> bool:
@@ -158,8 +159,8 @@ class ClientSocket:
 
     def hang_up(self) -> None:
         """Say that nothing more will be sent, so that the client reads the answer to its end."""
-        self._close_notify()
         try:
+            self._close_notify()
             self.raw.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # gone already
@@ -173,7 +174,8 @@ class ClientSocket:
         except OSError:
             return True
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Close the system's socket, whose number the next connection may get: for the poller alone."""
         self.raw.close()
 
     def _enough(self) -> bool:
@@ -268,10 +270,12 @@ class ClientSocket:
         """Send `data` as far as the client takes it now, and keep the rest.
 
         What comes first of an answer, its head, waits for what follows, or for `flush`. Raises OSError when
-        the client is gone, or leaves more unread than any answer is long.
+        the client is gone, or leaves more unread than any answer is long, or after `close`.
         """
         if not data:
             return
+        if self._given_up:
+            raise BrokenPipeError(errno.EPIPE, "the answer was given up")
         self._keep(data)
         if not self._begun:
             self._begun = True
@@ -320,3 +324,11 @@ class ClientSocket:
 
     def gettimeout(self) -> float | None:
         return None
+
+    def shutdown(self, how: int) -> None:
+        """As `close`: the poller says goodbye, once the client has what was sent before."""
+        self.close()
+
+    def close(self) -> None:
+        """Send nothing more than was handed over: an answer broke off. The poller ends the connection."""
+        self._given_up = True

@@ -194,11 +194,11 @@ class TlsSocket(ClientSocket):
     def cipher(self) -> str:
         return self._connection.get_cipher_name() or "none"
 
-    def close(self) -> None:
+    def end(self) -> None:
         # The connection and this object refer to each other; without this the pair waits for the
         # garbage collector.
         self._connection.set_app_data(None)
-        super().close()
+        super().end()
 
     def _failure(self, error: SSL.Error) -> HandshakeFailed:
         if self.refused is not None:
@@ -214,6 +214,7 @@ class TlsSocket(ClientSocket):
         return HandshakeFailed("handshake_failed", f"OpenSSL says: {', '.join(reasons) or 'nothing'}")
 
     def _receive_now(self, size: int) -> tuple[bytes, int]:
+        self._check_open()
         try:
             return self._connection.recv(size), DONE
         except SSL.WantReadError:
@@ -226,6 +227,7 @@ class TlsSocket(ClientSocket):
             raise _reset(error) from error
 
     def _send_now(self, data: bytes) -> tuple[int, int]:
+        self._check_open()
         try:
             return self._connection.send(data), DONE
         except SSL.WantReadError:
@@ -236,10 +238,16 @@ class TlsSocket(ClientSocket):
             raise _reset(error) from error
 
     def _close_notify(self) -> None:
+        self._check_open()
         try:
             self._connection.shutdown()
         except SSL.Error:
             pass  # gone already, or its handshake never ended
+
+    def _check_open(self) -> None:
+        """Raises OSError after `end`: OpenSSL would go on with a number that may be a stranger's by now."""
+        if self.raw.fileno() < 0:
+            raise OSError(errno.EBADF, "the connection is closed")
 
 
 def _queue(error: SSL.Error) -> Iterable[tuple[str, ...]]:

@@ -270,7 +270,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def end(self, conn: Connection) -> None:
         """Close a connection."""
         self.wait_no_more(conn)
-        conn.sock.close()
+        conn.sock.end()
         self.nr_conns -= 1
 
     def murder_keepalived(self, force: bool = False) -> None:

@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -253,6 +254,42 @@ def test_a_browser_that_goes_away_in_the_middle_has_registered_nothing(ada, url)
     assert [json.loads(next(lines))["done"] for _ in range(3)] == [0, 1_000, 2_000]
     lines.close()
     assert not Device.objects.exists()
+
+
+def breaks_off(monkeypatch, module, name, after):
+    """Have the database fail in a function after so many calls of it."""
+    goes_on, calls = getattr(module, name), []
+
+    def fails(*words, **options):
+        calls.append(name)
+        if len(calls) > after:
+            raise OperationalError("server closed the connection")
+        return goes_on(*words, **options)
+
+    monkeypatch.setattr(module, name, fails)
+
+
+def test_a_database_that_fails_in_the_middle_is_told_and_nothing_is_registered(ada, url, monkeypatch, caplog):
+    answer = streamed(ada, url, "door-1\ndoor-2")
+    breaks_off(monkeypatch, devices.audit, "record_each", after=0)
+    first, last = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert first == {"doing": "Registering", "done": 0, "of": 2}
+    assert "Broken off" in last["html"]
+    assert not Device.objects.exists()
+    (said,) = [record for record in caplog.records if record.name == "hatchery.console"]
+    assert "server closed the connection" in said.message
+    assert said.exc_info is None
+
+
+def test_tokens_that_were_made_before_the_database_failed_are_handed_out(ada, url, now, monkeypatch):
+    answer = streamed(ada, url, "\n".join(f"d{number}" for number in range(1_001)), hours="24")
+    breaks_off(monkeypatch, rosters.tokens, "make_each", after=1)
+    *_, last = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert "Broken off" in last["html"]
+    secrets = re.findall(r"(d\d+),(hatch_[\w-]+),", last["html"])
+    assert len(secrets) == EnrollmentToken.objects.count() == 1_000
+    name, secret = secrets[0]
+    assert Gadget(name).enroll(secret, now).certificate.device.name == name
 
 
 def test_an_error_is_no_stream(ada, url):

@@ -5,20 +5,14 @@ import ssl
 import threading
 import time
 from contextlib import ExitStack, suppress
-from datetime import timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from django.utils import timezone
 from OpenSSL import SSL
 
-from portal.listeners import all_listeners
 from portal.sockets import DONE, READ
 from portal.tls import TlsSocket
 from portal.worker import REQUEST_SECONDS
+from tests.live import pairs
 from tests.live.devices import Connection
 from tests.live.records import Flooder, KeyUpdates, Renegotiations
 from tests.server import Server
@@ -29,39 +23,14 @@ AT_ONCE = 100  # records
 
 @pytest.fixture(scope="module")
 def context():
-    """A server's, with OpenSSL's defaults."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), timezone.now()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    made = SSL.Context(SSL.TLS_SERVER_METHOD)
-    made.set_options(SSL.OP_NO_RENEGOTIATION)
-    made.use_certificate(certificate)
-    made.use_privatekey(key)
-    return made
+    return pairs.context(SSL.TLS_SERVER_METHOD, *pairs.self_signed())
 
 
 def shaken(kind: type[Flooder], context: SSL.Context) -> tuple[Flooder, TlsSocket]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     client = kind(theirs)
-    server = TlsSocket(ours, all_listeners()["hello"], "127.0.0.1", context, context)
-    event = READ
-    while event != DONE:
-        with suppress(SSL.WantReadError):
-            client.tls.do_handshake()
-        event = server.handshake()
-    with suppress(SSL.WantReadError):
-        client.tls.do_handshake()
-    return client, server
+    return client, pairs.shaken(client.tls, ours, context)
 
 
 @pytest.mark.parametrize("kind", [KeyUpdates, Renegotiations])

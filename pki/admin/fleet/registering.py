@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -25,9 +27,12 @@ from pki.core import sheets
 from pki.core.errors import Refusal
 from pki.models import Profile
 from pki.services.audit import Actor
+from pki.services.complaints import COMPLAINTS, reason
 from pki.services.enrolling.tokens import Handed
 from pki.services.fleet import rosters
 from pki.services.fleet.rosters import Roster
+
+log = logging.getLogger("hatchery.console")
 
 LARGEST = 2_000_000  # characters; the console takes requests of 2.5 MB
 LARGEST_FILE = 1_900_000  # bytes: its text comes back with line ends that may be longer
@@ -198,6 +203,10 @@ def _steps(
                 yield {"doing": step.doing, "done": step.done, "of": total}
     except Refusal as refusal:
         context: dict[str, Any] = {"refusal": refusal.detail}
+    except Error as error:
+        # The answer has begun: it cannot become a 503 any more, and tokens that were made are in it alone.
+        COMPLAINTS.say(log, "Registering many devices broke off", reason(error))
+        context = {"broken_off": True, **(sheet_of(handed) if handed else {})}
     else:
         context = {"registered": total, **(sheet_of(handed) if handed else {})}
     yield {"html": render_to_string("console/registered_panel.html", {**context, "back": list_url(page)})}
