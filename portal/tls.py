@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography import x509
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 from OpenSSL import SSL, crypto
 
@@ -77,8 +77,18 @@ def reasons() -> set[str]:
 
 
 def verify(connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:
-    """OpenSSL's verdict on each certificate of the chain; ours on the client's own."""
+    """OpenSSL's verdict on each certificate of the chain; ours on the client's own. Raises nothing."""
     client: TlsSocket = connection.get_app_data()
+    try:
+        return _verdict(client, raw, error, depth, accepted)
+    except Exception:
+        # pyOpenSSL would keep it with the context, and raise it from the connection of somebody else.
+        log.exception("Nobody knows whether a client's certificate stands")
+        client.unjudged = True
+        return False
+
+
+def _verdict(client: "TlsSocket", raw: crypto.X509, error: int, depth: int, accepted: int) -> bool:
     client.resumed = False  # a resumed session verifies nothing
     if accepted and depth > 0:
         return True  # of the chain the client's own is left
@@ -124,7 +134,7 @@ def _standing_refusal(
     except status.NotStanding as refusal:
         ours = not isinstance(refusal, status.UnknownCertificate)
         return RefusedCertificate(certificate, refusal.code, refusal.detail, ours)
-    except DatabaseError as error:
+    except Error as error:
         complaints.COMPLAINTS.say(
             log, "Clients are turned away: nobody knows whether they stand", complaints.reason(error)
         )
@@ -149,6 +159,7 @@ class TlsSocket(ClientSocket):
         self.resumed = listener.mode is TlsMode.MUTUAL  # until `verify` is called
         self.refused: RefusedCertificate | None = None
         self.malformed = False  # whether a certificate came that cannot be read
+        self.unjudged = False  # whether a certificate came, and asking for its standing failed
         self._connection = SSL.Connection(first, raw)
         # pyOpenSSL sets this mode, and SSL_read does not return while messages come that are none of the
         # application's: a client that sends KeyUpdates without end would have the poller for itself.
@@ -206,6 +217,8 @@ class TlsSocket(ClientSocket):
             return HandshakeFailed(refused.reason, refused.explanation, refused)
         if self.malformed:
             return HandshakeFailed("certificate_malformed", "its certificate is not one by RFC 5280")
+        if self.unjudged:
+            return HandshakeFailed("unavailable", "whether its certificate stands could not be found out")
         reasons = [str(entry[-1]) for entry in _queue(error)]
         for reason in reasons:
             for part, (name, explanation) in _HANDSHAKE_ERRORS.items():

@@ -63,6 +63,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self.deadline = 0.0
         self.awaited = 0  # the event that the poller waits for
         self.watcher = False  # whether it asks how this process is
+        self.ended = False
 
 
 class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -100,11 +101,16 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             # Without the zone of a link-local address (RFC 4007 11), which PostgreSQL's inet refuses: it
             # becomes REMOTE_ADDR, and so what every listener records.
             client = (client[0].partition("%")[0], *client[1:])
+        try:
+            conn = Connection(self.cfg, _wrap(raw, client), client, listener.getsockname())
+        except Exception:
+            log.exception("A connection could not be begun")
+            raw.close()
+            return
         self.nr_conns += 1
-        conn = Connection(self.cfg, _wrap(raw, client), client, listener.getsockname())
         conn.shaken = not conn.sock.begins_with_handshake
         conn.deadline = time.monotonic() + (REQUEST_SECONDS if conn.shaken else HANDSHAKE_SECONDS)
-        self.wait(conn, READ)
+        self.guarded(self.wait, conn, READ)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Serve events, for a moment: what gunicorn does between two calls, looking after its master and
@@ -120,8 +126,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if conn.awaited == event:
             return
         self.wait_no_more(conn)
+        self.poller.register(conn.sock, event, lambda _: self.guarded(self.wake, conn))
         self.waiting.add(conn)
-        self.poller.register(conn.sock, event, lambda _: self.wake(conn))
         conn.awaited = event
 
     def wait_no_more(self, conn: Connection) -> None:
@@ -130,6 +136,16 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.poller.unregister(conn.sock)
             self.waiting.discard(conn)
             conn.awaited = 0
+
+    def guarded(self, what: Callable[..., None], conn: Connection, *words: Any) -> None:
+        """Do something with a connection, and end it if that fails: from here it would end the worker, and
+        everybody's connections with it.
+        """
+        try:
+            what(conn, *words)
+        except Exception:
+            log.exception("A connection failed")
+            self.end(conn)
 
     def wake(self, conn: Connection) -> None:
         """The event came."""
@@ -157,11 +173,6 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except HandshakeFailed as failed:
             self.in_a_thread(partial(self.note, conn.sock, failed))
             self.leave(conn)
-            return
-        except Exception:
-            # From here it would end the worker, and everybody's connections with it.
-            log.exception("A handshake failed")
-            self.end(conn)
             return
         if event:
             self.wait(conn, event)
@@ -215,7 +226,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return True
 
     def finish_request(self, conn: Connection, future: "Future[int | bool]") -> None:
-        """A thread is done with a connection: it waits for an event, for a next request, or leaves."""
+        """A thread is done with a connection."""
         if not conn.watcher:
             self.in_hand -= 1
         try:
@@ -223,6 +234,10 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except Exception:
             log.exception("A connection failed")
             outcome = False
+        self.guarded(self.go_on_after, conn, outcome)
+
+    def go_on_after(self, conn: Connection, outcome: int | bool) -> None:
+        """A connection waits for an event, for a next request, or leaves."""
         if outcome is True or outcome is False:
             conn.answered = outcome
             conn.deadline = time.monotonic() + ANSWER_SECONDS + conn.sock.unsent / SLOWEST_READER
@@ -268,10 +283,16 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.wait(conn, READ)
 
     def end(self, conn: Connection) -> None:
-        """Close a connection."""
-        self.wait_no_more(conn)
-        conn.sock.end()
+        """Close a connection, if it is not closed yet."""
+        if conn.ended:
+            return
+        conn.ended = True
         self.nr_conns -= 1
+        try:
+            self.wait_no_more(conn)
+            conn.sock.end()
+        except Exception:
+            log.exception("A connection could not be closed")
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close what waited past its deadline. gunicorn calls this at each turn of the loop, at least once a

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 
-from django.db import DatabaseError
+from django.db import Error
 
 SECONDS = 60.0  # between two lines that say the same
 # Different lines in that time.
@@ -47,17 +47,17 @@ class Complaints:
 
 def reason(error: Exception) -> str:
     """One sentence on what does not work, in its own words."""
-    return why_unusable(error, "see DATABASE_URL") if isinstance(error, DatabaseError) else str(error)
+    return why_unusable(error, "see DATABASE_URL") if isinstance(error, Error) else str(error)
 
 
-def why_unusable(error: DatabaseError, advice: str) -> str:
+def why_unusable(error: Error, advice: str) -> str:
     """The same of a database, with `advice` unless what fails says what to do."""
     # A driver's message goes over several lines and may end with a full stop.
     message = " ".join(str(error).split()).rstrip(".?")
     return f"The database cannot be used ({message}); {_remedy(error) or advice}."
 
 
-def _remedy(error: DatabaseError) -> str | None:
+def _remedy(error: Error) -> str | None:
     of_postgresql = _BY_SQLSTATE.get(getattr(error.__cause__, "sqlstate", None) or "")
     # Of SQLite's, the low byte; the others say where it was noticed.
     return of_postgresql or _BY_SQLITE.get(getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF)
