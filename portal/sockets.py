@@ -31,6 +31,8 @@ _CONTENT_LENGTH = re.compile(
     rb"\ncontent-length(?::[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)|[ \t]*:)", re.IGNORECASE
 )
 _TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+# RFC 9110 15.2: a client of HTTP/1.0 is never told to go on.
+_TAKES_CONTINUE = re.compile(rb"[^\r\n]* HTTP/1\.1\r\n")
 _EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -205,7 +207,7 @@ class ClientSocket:
             return True
         self._request = end + len(_END_OF_HEAD) + body
         self.whole = len(received) >= self._request
-        if not self.whole and _EXPECT_CONTINUE.search(head):
+        if not self.whole and _EXPECT_CONTINUE.search(head) and _TAKES_CONTINUE.match(head):
             self._keep(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.flush()
         return self.whole

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from portal.listeners import all_listeners
+from portal.sockets import DONE, READ, ClientSocket
 from portal.worker import REQUEST_SECONDS
 from tests.clients import run
 from tests.live.devices import Connection
@@ -139,6 +141,21 @@ def test_a_megabyte_is_refused_before_it_is_read(server, tmp_path):
     assert status == b"413"
     assert int(uploaded) == 0  # curl asked with Expect: 100-continue, and was not let
     assert b'"code": "body_too_large"' in (tmp_path / "answer").read_bytes()
+
+
+@pytest.mark.parametrize(("version", "told"), [(b"1.1", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"1.0", b"")])
+def test_who_speaks_http_1_0_is_never_told_to_go_on(version, told):
+    """RFC 9110 15.2."""
+    client, ours = socket.socketpair()
+    with client, ours:
+        sock = ClientSocket(ours, all_listeners()["provisioning"], "127.0.0.1")
+        head = b"POST /sign-csr HTTP/" + version + b"\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        client.sendall(head)
+        assert sock.begin_request() == READ
+        ours.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == told
+        client.sendall(b"abcde")
+        assert sock.begin_request() == DONE
 
 
 @pytest.mark.parametrize(
