@@ -83,9 +83,14 @@ class Housekeeping:
 
     def finish(self) -> None:
         """Write everything that is left: the worker stops."""
-        for folded in _FOLDED:
-            folded.flush(timezone.now(), everything=True)
-        SEEN.flush()
+        now = timezone.now()
+        flushes: list[Callable[[], None]] = [partial(each.flush, now, everything=True) for each in _FOLDED]
+        for flush in (*flushes, SEEN.flush):
+            try:
+                flush()
+            except Exception:
+                # The others are not lost for it.
+                log.exception("Something that was noted is lost")
 
 
 def _flush(folded: FoldedLog[Any]) -> None:

@@ -335,7 +335,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def in_a_thread(self, errand: Callable[[], None]) -> None:
         """Have housekeeping done in a thread, which gives its database connection back."""
-        self.tpool.submit(pool.giving_back, errand)
+        self.tpool.submit(_done_aside, errand)
 
     # --- Both -------------------------------------------------------------------------------------
 
@@ -454,6 +454,14 @@ def _alive() -> bytes:
     head = f"HTTP/1.1 200 OK\r\nDate: {http_date()}\r\nConnection: close\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\n\r\n"
     return head.encode() + _BODY
+
+
+def _done_aside(errand: Callable[[], None]) -> None:
+    try:
+        pool.giving_back(errand)
+    except Exception:
+        # The pool would keep it for somebody who asks, and nobody does.
+        log.exception("Something that was noted is lost")
 
 
 def _wrap(raw: socket.socket, client: Any) -> ClientSocket:

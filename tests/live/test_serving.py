@@ -15,6 +15,7 @@ from pki.services.revoking import revocation
 from portal import housekeeping, serving
 from portal.contexts import ListenerNotReady
 from portal.listeners import all_listeners
+from tests.live import pairs
 from tests.services.cast import TESTER
 
 LISTENERS = ["hello", "secure"]
@@ -171,6 +172,35 @@ def test_what_nobody_thought_of_is_logged_with_its_traceback(caplog):
     for _ in range(2):
         errand.run()
     assert [record.exc_info[0] for record in caplog.records] == [KeyError] * 2
+
+
+class Noted:
+    """What was noted in memory, by how it is written."""
+
+    def __init__(self, fault=None):
+        self.fault, self.written = fault, 0
+
+    def flush(self, *words, **options):
+        self.written += 1
+        if self.fault:
+            raise self.fault
+
+
+def test_what_cannot_be_written_at_the_end_is_said_and_the_rest_is_written(monkeypatch, caplog):
+    logs = [Noted(OSError("no lock")), Noted(), Noted(KeyError("surprise")), Noted()]
+    *folded, seen = logs
+    monkeypatch.setattr(housekeeping, "_FOLDED", folded)
+    monkeypatch.setattr(housekeeping, "SEEN", seen)
+    housekeeping.Housekeeping().finish()
+    assert [log.written for log in logs] == [1, 1, 1, 1]
+    assert [record.exc_info[0] for record in caplog.records if record.name == LOG] == [OSError, KeyError]
+
+
+def test_what_fails_in_a_thread_beside_the_requests_is_said(caplog):
+    with pairs.working() as made:
+        made.worker.in_a_thread(Noted(OSError("no lock")).flush)
+    (said,) = [record for record in caplog.records if record.name == "hatchery.worker"]
+    assert str(said.exc_info[1]) == "no lock"
 
 
 def test_maintenance_renews_what_is_due_and_a_worker_takes_it_up(served, now, settings):
