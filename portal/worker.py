@@ -18,6 +18,12 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    ParseException,
+)
 from gunicorn.util import http_date
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -397,7 +403,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_error(self, req: Any, client: ClientSocket, addr: Any, exc: Exception) -> None:
         """What gunicorn's parser refuses, as a problem (RFC 9457), and what failed, in the log."""
         status = _STATUS_OF_PARSER_ERROR.get(type(exc).__name__)
-        if status is None and type(exc).__module__ == "gunicorn.http.errors":
+        if status is None and isinstance(exc, ParseException) and not isinstance(exc, _OUR_MISTAKES):
             status = HTTPStatus.BAD_REQUEST
         with request_ids.Named():
             if status is None:
@@ -436,6 +442,9 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             timezone.now(),
         )
 
+
+# Which gunicorn counts among what its parser refuses.
+_OUR_MISTAKES = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
 
 # By name: gunicorn's own statuses for what its parser refuses; any other of its errors is a 400.
 _STATUS_OF_PARSER_ERROR = {

@@ -1,4 +1,4 @@
-"""Answers that fail after they have begun: their client sees it by how they end, and nobody else anything."""
+"""Answers that fail, before they have begun or after: their client is told, and nobody else anything."""
 
 import socket
 
@@ -33,6 +33,20 @@ def test_an_answer_that_breaks_off_ends_its_connection_alone_after_what_was_sent
         worker.worker.wsgi = says_hello
         assert worker.answered(worker.connected(), REQUEST).endswith(b"hello")
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["broken off"]
+
+
+@pytest.mark.parametrize("header", [("X-Bad", "a\r\nb"), ("X Bad", "a")])
+def test_a_header_of_ours_that_is_none_is_not_the_clients_fault(caplog, header):
+    def application(environ, start_response):
+        start_response("200 OK", [header])
+        return []
+
+    with pairs.working(application) as worker:
+        answer = worker.answered(worker.connected(), REQUEST)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b'"code": "internal_error"' in answer
+    (said,) = [record for record in caplog.records if record.exc_info]
+    assert header[0] in str(said.exc_info[1])
 
 
 @pytest.fixture
