@@ -30,6 +30,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from pki.endpoints import measuring, request_ids
 from pki.endpoints.health import ALIVE
 from pki.endpoints.problems import problem
+from pki.services.complaints import COMPLAINTS
 from pki.services.measuring import counted
 from pki.services.proving.handshakes import TURNED_AWAY, RefusedHandshake
 from portal import pool, serving
@@ -101,7 +102,9 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             raw, client = listener.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
-                log.exception("A connection could not be accepted")
+                COMPLAINTS.say(log, "New connections have to wait", _why_not_accepted(error))
+                # It stays readable, and would be asked again at once; gunicorn's loop turns this on again.
+                self.set_accept_enabled(False)
             return
         if isinstance(client, tuple):
             # Without the zone of a link-local address (RFC 4007 11), which PostgreSQL's inet refuses: it
@@ -481,6 +484,12 @@ def _wrap(raw: socket.socket, client: Any) -> ClientSocket:
     if tls is None:
         return ClientSocket(raw, listener, address, preface)
     return TlsSocket(raw, listener, address, tls.first, tls.current, preface)
+
+
+def _why_not_accepted(error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{error}; let this process have more open files (LimitNOFILE=, ulimit -n)"
+    return str(error)
 
 
 def _timed_out(sock: ClientSocket) -> HandshakeFailed:

@@ -1,5 +1,6 @@
 """What fails at one connection as nobody has foreseen, and harms no other and not the worker."""
 
+import errno
 import socket
 from contextlib import suppress
 from types import SimpleNamespace
@@ -146,3 +147,29 @@ def test_a_connection_that_cannot_be_begun_is_closed_and_not_counted(monkeypatch
         assert ended(client)
         assert made.worker.nr_conns == 0
     assert "A connection could not be begun" in caplog.text
+
+
+class Exhausted(socket.socket):
+    """A listening socket of a process that may open no more files."""
+
+    asked = 0
+
+    def accept(self):
+        self.asked += 1
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_without_a_free_descriptor_accepting_is_left_off_until_the_next_look_and_said_once(caplog):
+    with pairs.working() as made, Exhausted() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        made.worker.sockets = [listening]
+        with socket.create_connection(listening.getsockname()):
+            for look in (1, 2):
+                made.worker.set_accept_enabled(True)
+                made.worker.wait_for_and_dispatch_events(0.1)
+                assert listening.asked == look
+                assert not made.worker._accepting
+    (said,) = [record for record in caplog.records if record.name == "hatchery.worker"]
+    assert "ulimit -n" in said.getMessage()
+    assert said.exc_info is None
