@@ -16,6 +16,16 @@ _LATELY = 5.0  # seconds
 # run would be left behind in PostgreSQL, each time anew.
 _UNPREPARED = 1
 
+# A machine or a network that vanishes says nothing, and the system would wait for it for a quarter of an hour
+# or for ever. What DATABASE_URL says of these wins.
+_PATIENCE = {
+    "connect_timeout": 4,  # seconds, as a pool waits: less than a handshake may take
+    "tcp_user_timeout": 10_000,  # milliseconds for PostgreSQL's system to say that it has what was sent
+    "keepalives_idle": 10,  # seconds without a word while PostgreSQL works, and its system is asked,
+    "keepalives_interval": 5,  # then again after so many seconds,
+    "keepalives_count": 3,  # so often
+}
+
 _binding: Any = base.ServerBindingCursor
 _django: Any = base.DatabaseWrapper
 
@@ -51,7 +61,7 @@ class DatabaseWrapper(_django):  # type: ignore[misc]
 
     def get_connection_params(self) -> dict[str, Any]:
         # Django's other cursors put the values into the statement, and never prepare it.
-        return {**super().get_connection_params(), "prepare_threshold": _UNPREPARED}
+        return {**_PATIENCE, **super().get_connection_params(), "prepare_threshold": _UNPREPARED}
 
     def is_usable(self) -> bool:
         usable: bool = super().is_usable()
