@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management.color import no_style
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, OperationalError, connection
 
 from pki.core import audit_proof, pins
 from pki.keystore import AUDIT, KeystoreError, keystore
@@ -541,6 +541,36 @@ def test_the_first_run_makes_it_with_the_other_keys(ca, now):
     assert signers.is_ours(first)
     sealing.ensure_key(TESTER, now)
     assert AuditSigner.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_is_kept_though_the_answer_of_the_commit_that_stored_it_is_lost(sealed, monkeypatch):
+    """The row is there, and would have nobody to sign; a key too many is none's trouble."""
+
+    def lost(commit=connection.commit):
+        commit()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as now_only:
+        now_only.setattr(connection, "commit", lost)
+        with pytest.raises(OperationalError):
+            signers.make(chains.here(sealed), TESTER, sealed)
+    newest = signers.newest()
+    assert (AuditSigner.objects.count(), signers.is_ours(newest)) == (2, True)
+    sealing.seal(sealed + MINUTE)
+    assert AuditCheckpoint.objects.order_by("number").last().signer == newest
+
+
+def test_a_key_that_could_not_be_stored_is_not_kept(sealed, monkeypatch):
+    def fails(*words, **detail):
+        raise OperationalError("the disk is full")
+
+    kept = set(keystore().copies())
+    with monkeypatch.context() as now_only:
+        now_only.setattr(audit, "record", fails)
+        with pytest.raises(OperationalError):
+            signers.make(chains.here(sealed), TESTER, sealed)
+    assert (AuditSigner.objects.count(), set(keystore().copies())) == (1, kept)
 
 
 def test_a_node_without_the_key_makes_no_other_one_unless_it_is_told_to(sealed):

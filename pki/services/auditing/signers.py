@@ -72,7 +72,8 @@ def make(chain: AuditChain, actor: Actor, now: datetime, *, endorsed: bool = Tru
             "Make one on the node that has it, or copy keys/ from there. Only if it is lost, or not to be "
             "believed any more, use --without-endorsement; then everybody needs the new public key."
         )
-    with new_key(AUDIT, _SPEC) as reference:
+    # The transaction outside: if the answer to its COMMIT is lost, the row may be there, and needs its key.
+    with writing(), new_key(AUDIT, _SPEC) as reference:
         key = pins.spki(keystore().public_key(reference))
         signer = AuditSigner(
             key_reference=reference,
@@ -86,15 +87,14 @@ def make(chain: AuditChain, actor: Actor, now: datetime, *, endorsed: bool = Tru
                 audit_proof.SIGNER, at=chains.written(now), chain=chain.name, fingerprint=signer.fingerprint
             )
             signer.signature = keystore().sign_statement(before.key_reference, signer.statement)
-        with writing():
-            signer.save(force_insert=True)
-            audit.record(
-                "audit_signer.made",
-                actor,
-                now,
-                fingerprint=signer.fingerprint,
-                endorsed_by=before.fingerprint if before else None,
-            )
+        signer.save(force_insert=True)
+        audit.record(
+            "audit_signer.made",
+            actor,
+            now,
+            fingerprint=signer.fingerprint,
+            endorsed_by=before.fingerprint if before else None,
+        )
     return signer
 
 
