@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError
@@ -118,6 +119,18 @@ def test_each_window_of_a_long_flood_adds_two_events_at_most(book, now):
     book.flush(now + windows * WINDOW, everything=True)
     assert sum(counts()) == windows * 60, "every one is counted"
     assert len(counts()) <= 2 * windows
+
+
+@pytest.mark.parametrize("ahead", [WINDOW, timedelta(days=365)], ids=str)
+def test_a_clock_that_was_ahead_silences_nobody_once_it_is_right(book, now, ahead):
+    book.note(STRANGER, now + ahead)
+    book.note(STRANGER, now)
+    book.note(STRANGER, now)
+    book.flush(now)
+    assert counts() == [1, 2]
+    assert book.is_idle
+    book.note(STRANGER, now + SECOND)
+    assert counts() == [1, 2, 1]
 
 
 def test_the_last_of_a_fold_is_the_one_that_is_shown(book, now):
