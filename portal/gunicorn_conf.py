@@ -84,6 +84,8 @@ def child_exit(server: Any, worker: Any) -> None:
 def pre_request(worker: Any, req: Any) -> None:
     # portal.sockets has answered an Expect: 100-continue already, if the body is wanted at all.
     req._expected_100_continue = False
+    if worker.is_crowded:
+        req.force_close()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

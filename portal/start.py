@@ -26,7 +26,7 @@ from portal.occupants import who_listens
 log = logging.getLogger("hatchery.start")
 
 # Database connections, log, listening sockets, pipes.
-_DESCRIPTORS_BESIDES = 200
+DESCRIPTORS_BESIDES = 200
 
 
 class CannotStart(Exception):
@@ -94,11 +94,11 @@ def connections_within_limits(wanted: int) -> int:
     otherwise end a worker, and all others with it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    enough = wanted + _DESCRIPTORS_BESIDES
+    enough = wanted + DESCRIPTORS_BESIDES
     if soft != resource.RLIM_INFINITY and soft < enough:
         soft = enough if hard == resource.RLIM_INFINITY else min(enough, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - _DESCRIPTORS_BESIDES))
+    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - DESCRIPTORS_BESIDES))
 
 
 def prepare_lists() -> None:

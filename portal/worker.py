@@ -48,6 +48,7 @@ ANSWER_SECONDS = 10.0  # for the client to read the answer, and
 SLOWEST_READER = 50_000  # bytes of a large one a second: 25 MB in eight minutes
 GOODBYE_SECONDS = 2.0  # for the client to hang up after the answer
 LOOK_SECONDS = 0.25  # between two looks at whose deadline has passed
+IDLE_UP_TO = 3 / 4  # of the connections that a worker may hold; beyond it, idle ones make room for new ones
 
 
 # Where one asks how this process is, and the requests that do.
@@ -79,6 +80,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting: set[Connection] = set()
+        self.idle: dict[Connection, None] = {}  # kept alive; first the one that has been for longest
+        self.crowded_above = int(self.worker_connections * IDLE_UP_TO)
         self.hurried = False  # told to stop without waiting for clients
         self.looked_at = 0.0
         self.in_hand = 0  # connections that a thread has, or that wait for one
@@ -127,8 +130,10 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """
         until = time.monotonic() + LOOK_SECONDS
         super().wait_for_and_dispatch_events(timeout)
+        self.make_room()
         while self.alive and self.nr_conns < self.worker_connections and time.monotonic() < until:
             super().wait_for_and_dispatch_events(LOOK_SECONDS)
+            self.make_room()
 
     def wait(self, conn: Connection, event: int) -> None:
         """Hold a connection until the event comes or its deadline passes."""
@@ -144,6 +149,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if conn.awaited:
             self.poller.unregister(conn.sock)
             self.waiting.discard(conn)
+            self.idle.pop(conn, None)
             conn.awaited = 0
 
     def guarded(self, what: Callable[..., None], conn: Connection, *words: Any) -> None:
@@ -167,6 +173,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         if conn.idle:
             conn.idle = False
+            self.idle.pop(conn, None)
             conn.deadline = time.monotonic() + REQUEST_SECONDS
         if conn.shaken:
             self.go_on(conn)
@@ -280,6 +287,21 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.idle = True
         conn.deadline = time.monotonic() + self.cfg.keepalive
         self.wait(conn, READ)
+        self.idle[conn] = None
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many connections are here, and none idle, that none is to be kept alive."""
+        return self.nr_conns > self.crowded_above and not self.idle
+
+    def make_room(self) -> None:
+        """End the connections that have been idle for longest: they would keep all others out, at every
+        listener, for as long as they are kept alive. Not among events: one of theirs may be next.
+        """
+        while self.idle and self.nr_conns > self.crowded_above:
+            conn = next(iter(self.idle))
+            conn.sock.hang_up()
+            self.end(conn)
 
     def leave(self, conn: Connection) -> None:
         """Hang up, and give the client a moment to read the answer and do the same.

@@ -83,6 +83,7 @@ class Server:
     # Whether `serve` makes the tables; else they are there from a copy, which takes seconds less. On
     # PostgreSQL, if that is what the tests run on, each data directory has a database of its own.
     from_nothing: bool = False
+    files: int | None = None  # how many it may have open, if fewer than the tests may
     _forks: Forks | None = None
 
     def __post_init__(self) -> None:
@@ -172,7 +173,7 @@ class Server:
         before = len(self.output())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+                self._command(),
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -188,6 +189,11 @@ class Server:
         self.process.kill()
         self.process.wait(timeout=20)
         raise RuntimeError(f"the server did not start: {self.output()}")
+
+    def _command(self) -> list[str]:
+        serve = [sys.executable, "manage.py", "serve"]
+        limited = ["sh", "-c", f'ulimit -n {self.files}; exec "$@"', "sh"]
+        return serve if self.files is None else limited + serve
 
     def copy_tables(self) -> None:
         """Have the tables there before a start, unless it shall make them itself."""
