@@ -131,6 +131,21 @@ def test_both_tls_versions_are_spoken_with_forward_secret_aead_suites(server, op
     assert b"GCM" in done.stdout or b"CHACHA20" in done.stdout
 
 
+def test_a_resumed_session_of_tls_1_3_has_a_key_exchange_of_its_own(server, tmp_path):
+    """Also for a client that would do without: who has the ticket's key reads nothing of it afterwards."""
+    session = tmp_path / "session"
+    asks = ("openssl", "s_client", "-connect", f"localhost:{server.ports['hello']}", "-CAfile", "ca.pem")
+    # Its tickets come with the answer.
+    request, words = (
+        b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        ("-ign_eof", "-tls1_3"),
+    )
+    run(*asks, *words, "-sess_out", session, cwd=server.demo, stdin=request)
+    done = run(*asks, *words, "-sess_in", session, "-allow_no_dhe_kex", cwd=server.demo, stdin=request)
+    assert b"Reused, TLSv1.3" in done.stdout
+    assert b"Server Temp Key: " in done.stdout
+
+
 def test_a_client_with_p256_alone_is_served(server):
     done = run(
         *("openssl", "s_client", "-connect", f"localhost:{server.ports['hello']}", "-CAfile", "ca.pem"),
