@@ -13,7 +13,7 @@ from pki.core.forwarded import Form
 from tests.clients import make_csr, run
 from tests.live.devices import Connection, Device
 from tests.live.raw import exchange
-from tests.live.smuggled import answered_otherwise
+from tests.live.smuggled import HIDDEN, answered_otherwise
 
 # Where each listener takes a body.
 POSTED = {
@@ -46,6 +46,16 @@ def target(request, server, device):
 def test_what_can_be_read_in_two_ways_is_refused_once_and_the_connection_ends(target):
     send, path = target
     assert answered_otherwise(send, path) == {}
+
+
+@pytest.mark.parametrize("head", [b"Host: elsewhere", b"X : a", b"X: a\nY: b"], ids=repr)
+def test_healthz_is_answered_whatever_its_head_says_and_nothing_after_it(server, head):
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n"
+    received = exchange(server, "status", request, None, late=HIDDEN)
+    assert (received.statuses, received.ended) == ([200], True)
+    # In one piece it is like any other request.
+    received = exchange(server, "status", request + HIDDEN, None)
+    assert (received.statuses, received.ended) == ([400], True)
 
 
 def test_an_absolute_address_reaches_nothing_but_the_listener_it_came_to(server, device):
