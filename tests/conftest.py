@@ -1,7 +1,11 @@
 """A certificate authority for each test that wants one, and one real server for those that need sockets."""
 
+import os
+import shutil
+import tempfile
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -15,7 +19,7 @@ from pki.services.complaints import COMPLAINTS
 from pki.services.enrolling import refusals
 from pki.services.issuing import bootstrap
 from pki.services.publishing import ocsp_answers
-from tests import snapshots
+from tests import snapshots, tables
 
 SERVED = {
     "agent",
@@ -26,6 +30,21 @@ SERVED = {
     "proxies",
     "shell",
 }  # folders whose modules have servers of their own
+
+
+def pytest_configure(config):
+    if tables.SHARED not in os.environ:  # else this is a process of such a run
+        os.environ[tables.SHARED] = folder = tempfile.mkdtemp(prefix="hatchery-tables-")
+        config.add_cleanup(partial(shutil.rmtree, folder))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings):
+    """Have the tables there, where that is a copy of a file: else each process migrates for itself."""
+    if connection.vendor != "sqlite":
+        return False
+    shutil.copy(tables.empty(), connection.settings_dict["TEST"]["NAME"])
+    return True
 
 
 # First: xdist reads the marks in a hook of its own.

@@ -1,6 +1,5 @@
 """A real Hatchery: `manage.py serve` in a process of its own, on free ports and a new data directory."""
 
-import atexit
 import itertools
 import json
 import os
@@ -10,14 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from tests import postgres
+from tests import postgres, tables
 from tests.forks import ROOT, Forks
 
 LISTENERS = ("hello", "secure", "provisioning", "console", "status")
@@ -61,16 +59,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-@cache
-def _empty_tables() -> Path:
-    """An SQLite database as `migrate` leaves it."""
-    folder = Path(tempfile.mkdtemp(prefix="hatchery-tables-"))
-    atexit.register(shutil.rmtree, folder)
-    done = Server(folder).manage("migrate", "--verbosity", "0")
-    assert done.returncode == 0, done.stderr
-    return folder / "db.sqlite3"
 
 
 @dataclass
@@ -201,7 +189,7 @@ class Server:
             return
         database = self.data / "db.sqlite3"
         if not (self._database(empty=False) or database.exists()):
-            shutil.copy(_empty_tables(), database)
+            shutil.copy(tables.empty(), database)
 
     def stop(self, sig: int = signal.SIGINT) -> int:
         """Stop the server and return its exit status."""
