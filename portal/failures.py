@@ -4,24 +4,22 @@ import logging
 import sys
 from http import HTTPStatus
 
-from django.db import DatabaseError, DataError, IntegrityError, ProgrammingError
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
-from pki.services.complaints import COMPLAINTS, reason
+from pki.services.complaints import COMPLAINTS, OUR_MISTAKES, reason
 
 log = logging.getLogger("hatchery.console")
 
-# These are mistakes of ours, and no trouble of the database's.
-_OURS = (DataError, IntegrityError, ProgrammingError)
 _RETRY_AFTER = "60"  # seconds
 
 
 def console_failed(request: HttpRequest) -> HttpResponse:
     """handler500 of the console: 503 while the database cannot be used or takes no writes."""
     error = sys.exc_info()[1]
-    if not isinstance(error, DatabaseError) or isinstance(error, _OURS):
+    if not isinstance(error, DatabaseError) or isinstance(error, OUR_MISTAKES):
         return server_error(request)
     COMPLAINTS.say(log, "The console answers with 503", reason(error))
     page = render_to_string("503.html")

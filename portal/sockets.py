@@ -31,8 +31,8 @@ _CONTENT_LENGTH = re.compile(
     rb"\ncontent-length(?::[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)|[ \t]*:)", re.IGNORECASE
 )
 _TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
-# RFC 9110 15.2: a client of HTTP/1.0 is never told to go on.
-_TAKES_CONTINUE = re.compile(rb"[^\r\n]* HTTP/1\.1\r\n")
+# RFC 9110 15.2: a client of HTTP/1.0 is never told to go on. One empty line may come before (RFC 9112 2.2).
+_TAKES_CONTINUE = re.compile(rb"(?:\r\n)?[^\r\n]* HTTP/1\.1\r\n")
 _EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 

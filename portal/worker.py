@@ -224,8 +224,8 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             done = self.watchers.submit(self.handle, conn)
             done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
         else:
-            self.in_hand += 1
             self.enqueue_req(conn)
+            self.in_hand += 1  # only now: a thread that cannot be started raises
 
     def told_alive(self, conn: Connection) -> bool:
         """Answer `/healthz` here: it must not wait for threads that all wait for the database."""
@@ -300,7 +300,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """
         while self.idle and self.nr_conns > self.crowded_above:
             conn = next(iter(self.idle))
-            conn.sock.hang_up()
+            self.guarded(lambda conn: conn.sock.hang_up(), conn)
             self.end(conn)
 
     def leave(self, conn: Connection) -> None:
@@ -337,7 +337,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             leaves = self.hurried or (not self.alive and (conn.idle or not conn.shaken))
             if force or leaves or now >= conn.deadline:
                 if now >= conn.deadline and self.alive:
-                    self.cut_off(conn)
+                    self.guarded(self.cut_off, conn)
                 self.end(conn)
 
     def cut_off(self, conn: Connection) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 
-from django.db import Error
+from django.db import DataError, Error, IntegrityError, ProgrammingError
 
 SECONDS = 60.0  # between two lines that say the same
 # Different lines in that time.
@@ -16,6 +16,8 @@ READ_ONLY = "let it take writes again, and Hatchery goes on by itself"
 _BY_SQLITE = {sqlite3.SQLITE_FULL: FULL, sqlite3.SQLITE_READONLY: READ_ONLY}
 # PostgreSQL's disk_full and read_only_sql_transaction.
 _BY_SQLSTATE = {"53100": FULL, "25006": READ_ONLY}
+# What the database says of statements that Hatchery should not have sent: no trouble of the database's.
+OUR_MISTAKES = (DataError, IntegrityError, ProgrammingError)
 
 
 class Complaints:

@@ -1,5 +1,6 @@
 """Periodic work: what Hatchery does without being asked, task by task."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from pki.services.publishing.responders import RESPONDERS
 from pki.services.renewing import superseding
 from pki.services.rotating import campaigns
 from pki.services.telling import deliveries, expiry, from_audit, kinds, notices, pruning
-from pki.services.transactions import alone, writing
+from pki.services.transactions import alone, one_at_a_time, writing
 from pki.services.trusting import bundle, cross_certificates, standby_keys
 
 log = logging.getLogger("hatchery.maintenance")
@@ -36,6 +37,7 @@ log = logging.getLogger("hatchery.maintenance")
 # Between two notices that the same task fails.
 _FAILURES_APART = timedelta(hours=24)
 _LONGEST_SAID = 200
+_TELLING = hashlib.sha256(b"maintenance that failed").hexdigest()
 _ELSEWHERE = "Another process is at it, or was a moment ago."
 
 
@@ -172,15 +174,19 @@ def _failed(task: str, why: str) -> Outcome:
 def _tell_of(outcome: Outcome, now: datetime) -> None:
     """Tell of a task that fails, once a day."""
     try:
-        lately = Notice.objects.filter(
-            kind=kinds.MAINTENANCE_FAILED, at__gt=now - _FAILURES_APART, at__lte=now
-        )
-        if outcome.task in (detail.get("task") for detail in lately.values_list("detail", flat=True)):
-            return
-        summary = f"Maintenance: {outcome.task} failed. {outcome.said}"
-        notices.tell(kinds.MAINTENANCE_FAILED, summary, now, task=outcome.task, reason=outcome.said)
-    except DatabaseError:
+        # Each worker does some of the tasks, and all fail in the same second.
+        with writing():
+            one_at_a_time(_TELLING)
+            if outcome.task not in _told_of_lately(now):
+                summary = f"Maintenance: {outcome.task} failed. {outcome.said}"
+                notices.tell(kinds.MAINTENANCE_FAILED, summary, now, task=outcome.task, reason=outcome.said)
+    except (DatabaseError, OSError):
         pass  # it was said in the log
+
+
+def _told_of_lately(now: datetime) -> list[str]:
+    lately = Notice.objects.filter(kind=kinds.MAINTENANCE_FAILED, at__gt=now - _FAILURES_APART, at__lte=now)
+    return [detail.get("task") for detail in lately.values_list("detail", flat=True)]
 
 
 def _keep(outcome: Outcome, at: datetime, milliseconds: int) -> None:

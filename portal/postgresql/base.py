@@ -21,9 +21,11 @@ _UNPREPARED = 1
 _PATIENCE = {
     "connect_timeout": 4,  # seconds, as a pool waits: less than a handshake may take
     "tcp_user_timeout": 10_000,  # milliseconds for PostgreSQL's system to say that it has what was sent
-    "keepalives_idle": 10,  # seconds without a word while PostgreSQL works, and its system is asked,
-    "keepalives_interval": 5,  # then again after so many seconds,
-    "keepalives_count": 3,  # so often
+    # Seconds without a word while PostgreSQL works, and its system is asked; then again after so many. Thrice
+    # within the time above: on Linux it also ends a connection whose system does not answer.
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
 }
 
 _binding: Any = base.ServerBindingCursor

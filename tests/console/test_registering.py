@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.test import Client
 from django.urls import reverse
 
@@ -256,14 +256,14 @@ def test_a_browser_that_goes_away_in_the_middle_has_registered_nothing(ada, url)
     assert not Device.objects.exists()
 
 
-def breaks_off(monkeypatch, module, name, after):
+def breaks_off(monkeypatch, module, name, after, fault=None):
     """Have the database fail in a function after so many calls of it."""
     goes_on, calls = getattr(module, name), []
 
     def fails(*words, **options):
         calls.append(name)
         if len(calls) > after:
-            raise OperationalError("server closed the connection")
+            raise fault or OperationalError("server closed the connection")
         return goes_on(*words, **options)
 
     monkeypatch.setattr(module, name, fails)
@@ -290,6 +290,24 @@ def test_tokens_that_were_made_before_the_database_failed_are_handed_out(ada, ur
     assert len(secrets) == EnrollmentToken.objects.count() == 1_000
     name, secret = secrets[0]
     assert Gadget(name).enroll(secret, now).certificate.device.name == name
+
+
+def test_a_mistake_of_ours_leaves_a_traceback(ada, url, monkeypatch, caplog):
+    answer = streamed(ada, url, "door-1")
+    breaks_off(monkeypatch, devices.audit, "record_each", after=0, fault=ProgrammingError("no such column"))
+    *_, last = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert "Broken off" in last["html"]
+    (said,) = [record for record in caplog.records if record.name == "hatchery.console"]
+    assert "no such column" in str(said.exc_info[1])
+
+
+def test_without_a_stream_a_database_that_fails_is_a_503_as_everywhere(ada, url, monkeypatch):
+    sealed = seal(preview(ada, url, "door-1"))
+    breaks_off(monkeypatch, devices.audit, "record_each", after=0)
+    ada.client.raise_request_exception = False
+    answer = ada.client.post(url, fields("door-1", register=sealed), secure=True)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "60")
+    assert not Device.objects.exists()
 
 
 def test_an_error_is_no_stream(ada, url):

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from pki.endpoints import request_ids
-from pki.services.auditing import checkpoints, sealing
+from pki.services.auditing import chain, checkpoints, sealing
 from portal.log_format import Json, Line
 from tests.endpoints.conftest import ListenerClient
 from tests.services.cast import registered
@@ -104,7 +104,7 @@ def test_an_event_of_the_audit_trail_stands_in_its_line_once_and_as_it_is(
     assert None not in made["event"].values()
     assert (signed["kind"], signed["message"]) == ("audit.checkpoint",) * 2
     assert json.dumps(signed["event"]) == text()[1].partition(" audit.checkpoint ")[2]
-    last = checkpoints.last()
+    last = chain.last_checkpoint()
     assert signed["event"] == checkpoints.record(last), "what --noted takes"
 
 

@@ -135,6 +135,35 @@ def test_a_connection_whose_socket_was_closed_ends_and_is_counted_once():
         client.close()
 
 
+def test_one_whose_thread_cannot_be_started_ends_and_is_not_counted_as_in_hand(monkeypatch, caplog):
+    def none(*words):
+        raise RuntimeError("can't start new thread")
+
+    with pairs.working() as made:
+        monkeypatch.setattr(made.worker, "enqueue_req", none)
+        client = made.connected()
+        client.sendall(b"GET /for-a-thread HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        made.turn(until=lambda: not made.worker.nr_conns)
+        assert made.worker.in_hand == 0
+        client.close()
+    assert "can't start new thread" in caplog.text
+
+
+def test_a_connection_that_is_late_ends_even_if_nobody_can_be_told(monkeypatch, caplog):
+    def none(conn):
+        raise RuntimeError("can't start new thread")
+
+    with pairs.working() as made:
+        monkeypatch.setattr(made.worker, "cut_off", none)
+        client = made.connected()
+        (conn,) = made.worker.waiting
+        conn.deadline = made.worker.looked_at = 0.0
+        made.worker.murder_keepalived()
+        assert made.worker.nr_conns == 0
+        client.close()
+    assert "can't start new thread" in caplog.text
+
+
 def test_a_connection_that_cannot_be_begun_is_closed_and_not_counted(monkeypatch, caplog):
     def unknown(port):
         raise KeyError(port)

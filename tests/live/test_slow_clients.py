@@ -143,14 +143,15 @@ def test_a_megabyte_is_refused_before_it_is_read(server, tmp_path):
     assert b'"code": "body_too_large"' in (tmp_path / "answer").read_bytes()
 
 
+@pytest.mark.parametrize("before", [b"", b"\r\n"])
 @pytest.mark.parametrize(("version", "told"), [(b"1.1", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"1.0", b"")])
-def test_who_speaks_http_1_0_is_never_told_to_go_on(version, told):
-    """RFC 9110 15.2."""
+def test_who_speaks_http_1_0_is_never_told_to_go_on(version, told, before):
+    """RFC 9110 15.2; and one empty line before a request is passed over (RFC 9112 2.2)."""
     client, ours = socket.socketpair()
     with client, ours:
         sock = ClientSocket(ours, all_listeners()["provisioning"], "127.0.0.1")
         head = b"POST /sign-csr HTTP/" + version + b"\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
-        client.sendall(head)
+        client.sendall(before + head)
         assert sock.begin_request() == READ
         ours.shutdown(socket.SHUT_WR)
         assert client.recv(100) == told

@@ -216,6 +216,15 @@ def test_an_event_that_was_replaced_past_the_triggers_is_named(sealed):
     assert "at position 3 is not the one that was sealed there" in fault
 
 
+@postgres.not_there("its dates are dates")
+def test_an_event_that_cannot_even_be_read_is_a_fault_of_the_trail(eve):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pki_auditevent SET at = '2026-13-45 00:00:00'")
+    assert any(
+        "(month must be in 1..12): This is not as Hatchery writes it." in fault for fault in faults(eve)
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [{"at": "2020-01-01T00:00:00Z"}, {"kind": "x"}, {"address": "::1"}, {"count": 2}, {"detail": {}}],

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from pki.models import AuditEvent
 from pki.services.proving import folding
@@ -228,11 +228,15 @@ def test_threads_that_share_a_log_lose_no_count(now, monkeypatch):
     assert counts() == [1, threads * knocks - 1]
 
 
-def test_a_record_that_can_not_be_written_is_an_error_in_the_log_and_no_more(book, now, monkeypatch, caplog):
+@pytest.mark.parametrize("fault", [DatabaseError("in vain"), InterfaceError("in vain"), OSError("in vain")])
+def test_a_record_that_can_not_be_written_is_an_error_in_the_log_and_no_more(
+    book, now, monkeypatch, caplog, fault
+):
     def fails(*_, **__):
-        raise DatabaseError("disk full")
+        raise fault
 
-    monkeypatch.setattr(folding.audit, "record", fails)
-    book.note(STRANGER, now)
+    with monkeypatch.context() as for_now:
+        for_now.setattr(folding.audit, "record", fails)
+        book.note(STRANGER, now)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "disk full" in caplog.text
+    assert "in vain" in caplog.text

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from pki.keystore import KeystoreError, keystore
 from pki.models import Certificate, Delivery, Notice, Revocation, RevocationList, Tally, TaskRun
 from pki.services import maintenance
-from pki.services.auditing import chain, checkpoints, sealing
+from pki.services.auditing import chain, sealing
 from pki.services.maintenance import Outcome, Task
 from pki.services.revoking import revocation
 from pki.services.telling import notices, pruning, webhooks
@@ -237,7 +237,7 @@ def test_a_node_without_the_audit_key_that_is_always_earlier_keeps_nobody_from_s
         elsewhere.rename(path)
         keystore.cache_clear()
         run(now + minute * MINUTE + 20 * SECOND, rested=45 * SECOND)
-        assert checkpoints.last().count == chain.last_seal().position
+        assert chain.last_checkpoint().count == chain.last_seal().position
     assert not Notice.objects.filter(kind="maintenance.failed").exists()
 
 

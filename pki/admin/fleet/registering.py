@@ -27,7 +27,7 @@ from pki.core import sheets
 from pki.core.errors import Refusal
 from pki.models import Profile
 from pki.services.audit import Actor
-from pki.services.complaints import COMPLAINTS, reason
+from pki.services.complaints import COMPLAINTS, OUR_MISTAKES, reason
 from pki.services.enrolling.tokens import Handed
 from pki.services.fleet import rosters
 from pki.services.fleet.rosters import Roster
@@ -159,8 +159,9 @@ def _page(
 
 
 def _register(page: ModelAdmin, request: HttpRequest, form: RosterForm, roster: Roster) -> HttpResponseBase:
-    steps = _steps(page, roster, administrator(request), form.lifetime)
-    if _STREAMED in request.headers.get("Accept", ""):
+    streams = _STREAMED in request.headers.get("Accept", "")
+    steps = _steps(page, roster, administrator(request), form.lifetime, has_begun=streams)
+    if streams:
         streamed = StreamingHttpResponse(_lines(steps), content_type=_STREAMED)
         streamed["Cache-Control"] = "no-store"
         return streamed
@@ -187,11 +188,12 @@ def _lines(steps: Generator[dict[str, Any], None, None]) -> Iterator[str]:
 
 
 def _steps(
-    page: ModelAdmin, roster: Roster, actor: Actor, lifetime: timedelta | None
+    page: ModelAdmin, roster: Roster, actor: Actor, lifetime: timedelta | None, *, has_begun: bool
 ) -> Generator[dict[str, Any], None, None]:
     """How far it is, and at the end the panel that says what came of it.
 
-    Closing this while devices are registered, as a browser that goes away does, registers none.
+    An answer that `has_begun` when the database fails cannot become a 503 any more. Closing this while
+    devices are registered, as a browser that goes away does, registers none.
     """
     total = len(roster.new)
     handed: list[Handed] = []
@@ -204,9 +206,19 @@ def _steps(
     except Refusal as refusal:
         context: dict[str, Any] = {"refusal": refusal.detail}
     except Error as error:
-        # The answer has begun: it cannot become a 503 any more, and tokens that were made are in it alone.
-        COMPLAINTS.say(log, "Registering many devices broke off", reason(error))
+        # Tokens that were made are in the answer alone.
+        if not has_begun and not handed:
+            raise
+        _complain(error)
         context = {"broken_off": True, **(sheet_of(handed) if handed else {})}
     else:
         context = {"registered": total, **(sheet_of(handed) if handed else {})}
     yield {"html": render_to_string("console/registered_panel.html", {**context, "back": list_url(page)})}
+
+
+def _complain(error: Error) -> None:
+    what = "Registering many devices broke off"
+    if isinstance(error, OUR_MISTAKES):
+        log.exception(what)
+    else:
+        COMPLAINTS.say(log, what, reason(error))

@@ -11,7 +11,7 @@ from pki.core import audit_proof, names
 from pki.keystore import keystore
 from pki.management.base import ServiceCommand
 from pki.services.audit import Actor
-from pki.services.auditing import checkpoints, exporting, sealing, signers, verifying
+from pki.services.auditing import chain, checkpoints, exporting, sealing, signers, verifying
 
 _NONE_YET = "There is none yet: maintenance makes the first within a minute, or manage.py audit seal."
 _ANOTHER_NODES = (
@@ -137,7 +137,7 @@ class Command(ServiceCommand):
             self.stderr.write(_VOUCHED_FOR_BY_NOBODY.format(names.printable(str(signer.fingerprint))))
 
     def _checkpoint(self) -> None:
-        last = checkpoints.last()
+        last = chain.last_checkpoint()
         if last is None:
             raise CommandError(_NONE_YET)
         self.stdout.write(audit_proof.canonical(checkpoints.record(last)).decode())

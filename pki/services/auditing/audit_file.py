@@ -92,8 +92,9 @@ def _sync_name(path: Path) -> None:
     try:
         sync_folder(path.parent)
     except OSError as error:
-        # What Linux says of a file system that does not know this.
-        if error.errno != errno.EINVAL:
+        # What Linux says of a file system that does not know this, and of a folder that we may enter and not
+        # read: who made the file there for us answers for its name.
+        if error.errno not in (errno.EINVAL, errno.EACCES, errno.EPERM):
             raise OSError(error.errno, f"its folder, {path.parent}: {error.strerror}") from error
 
 

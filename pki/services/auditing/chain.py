@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 
 from pki.core import audit_proof
-from pki.models import AuditChain, AuditEvent, AuditSeal
+from pki.models import AuditChain, AuditCheckpoint, AuditEvent, AuditSeal
 from pki.services.transactions import writing
 
 # Events of one transaction: on SQLite nobody else writes during one.
@@ -62,6 +62,11 @@ def known() -> AuditChain | None:
 def last_seal() -> AuditSeal | None:
     """The seal of the event that was sealed last."""
     return AuditSeal.objects.order_by("-position").first()
+
+
+def last_checkpoint() -> AuditCheckpoint | None:
+    """The one that was signed last."""
+    return AuditCheckpoint.objects.select_related("signer").order_by("-number").first()
 
 
 def newest() -> int:

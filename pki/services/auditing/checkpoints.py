@@ -27,11 +27,6 @@ class NoSigner(Refusal):
     code = "no_audit_signer"
 
 
-def last() -> AuditCheckpoint | None:
-    """The one that was signed last."""
-    return AuditCheckpoint.objects.select_related("signer").order_by("-number").first()
-
-
 def is_long_ago(at: datetime, now: datetime) -> bool:
     """Whether nobody signs any more, if something waits since then.
 
@@ -44,7 +39,7 @@ def sign_due(chain: AuditChain, now: datetime) -> AuditCheckpoint | None:
     """Sign what was sealed since the last one, or that there was nothing; None if neither is due, or another
     node is to. Raises NoSigner, KeystoreError.
     """
-    seal, before = chains.last_seal(), last()
+    seal, before = chains.last_seal(), chains.last_checkpoint()
     if seal is None or not _is_due(before, seal.position, now):
         return None
     signer = signers.usable(chain, now)

@@ -148,7 +148,7 @@ def _signs_after(ours: AuditSigner, later: Sequence[AuditSigner]) -> AuditSigner
     for row in later:
         if is_vouched_for(row, keys):
             signs = row
-    last = AuditCheckpoint.objects.select_related("signer").order_by("-number").first()
+    last = chains.last_checkpoint()
     if last is None or last.signer.fingerprint in keys or not signs.checkpoints.exists():
         return signs
     # Made elsewhere without an endorsement, it may be right: one that was followed is not to sign again.

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db import DatabaseError
+from django.db import Error
 
 from pki.models import LastSeen
 from pki.services.complaints import COMPLAINTS, reason
@@ -72,7 +72,7 @@ class SightingLog:
         for start in range(0, len(sightings), _BATCH):
             try:
                 _write(sightings[start : start + _BATCH])
-            except DatabaseError as error:
+            except (Error, OSError) as error:
                 # The devices' proofs stand without their records; the loss must be seen.
                 COMPLAINTS.say(log, f"Up to {_BATCH} sightings of devices were not written", reason(error))
 

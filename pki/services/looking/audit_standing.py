@@ -30,7 +30,7 @@ def now_is(now: datetime) -> AuditStanding:
     newest = dict(AuditEvent.objects.order_by("-pk").values_list("pk", "at")[:MOST_LOOKED_AT])
     seals = AuditSeal.objects.filter(event_id__gte=min(newest, default=0))
     unsealed = newest.keys() - set(seals.values_list("event_id", flat=True))
-    last, seal = checkpoints.last(), chain.last_seal()
+    last, seal = chain.last_checkpoint(), chain.last_seal()
     unsigned = (seal.position if seal else 0) - (last.count if last else 0)
     rests = last is not None and checkpoints.is_long_ago(last.at, now)
     waits = unsigned > 0 or any(checkpoints.is_long_ago(newest[number], now) for number in unsealed)

@@ -16,7 +16,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from pki.keystore import KeystoreError, keystore
 from pki.models import Issuer, Profile, Responder, RevocationList, Tally, TaskRun
 from pki.services import complaints
-from pki.services.auditing import chain, checkpoints
+from pki.services.auditing import chain
 from pki.services.issuing import dependence, listener_certificates
 from pki.services.looking import audit_standing, list_standings, tallies
 from pki.services.measuring import writes
@@ -83,7 +83,7 @@ def _look(now: datetime) -> Standing:
         LISTS: f"CRLs of {', '.join(refused)} are past their next update." if refused else "",
     }
     states, limit = _connections()
-    checkpoint, seal, cut_off = checkpoints.last(), chain.last_seal(), audit_standing.cut_off(now)
+    checkpoint, seal, cut_off = chain.last_checkpoint(), chain.last_seal(), audit_standing.cut_off(now)
     shown = listener_certificates.shown(settings.PORTAL_LISTENERS, now)
     return Standing(
         troubles={check: why for check, why in troubles.items() if why},

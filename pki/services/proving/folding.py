@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
-from django.db import DatabaseError
+from django.db import Error
 
 from pki.models import Certificate, Device
 from pki.services import audit
@@ -125,6 +125,6 @@ class FoldedLog(ABC, Generic[Noted]):
                     level=logging.WARNING,
                     **self.detail_of(noted),
                 )
-        except DatabaseError as error:
+        except (Error, OSError) as error:  # also that the file lock cannot be had
             # What was refused stays refused; only the record of it is lost, and that must be seen.
             COMPLAINTS.say(log, f"An event could not be recorded ({self.kind})", reason(error))
