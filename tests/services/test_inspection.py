@@ -644,6 +644,8 @@ PIECES = [
     base64.encodebytes(LEAF.public_bytes(Encoding.DER)), pem(LEAF),
 ]  # fmt: skip
 
+COMMON_NAME, COUNTRY = bytes.fromhex("0603550403"), bytes.fromhex("0603550406")
+
 
 def judged(data, password=""):
     recognised = recognition.recognise(data, password)
@@ -661,12 +663,15 @@ def judged(data, password=""):
     assert {each.part for each in findings} <= {*numbers, None}
 
 
-# What is not quite DER, or has a serial number that is not positive, is read with a warning.
+# What is not quite DER, or has a serial number that is not positive or a country of many letters, is read with a
+# warning.
 @pytest.mark.filterwarnings("ignore:PKCS#7 certificates could not be parsed as DER:UserWarning")
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(b"\x30\x80")
 @example(b"\x30\x00")
+@example(LEAF.public_bytes(Encoding.DER).replace(COMMON_NAME, COUNTRY))
 @given(
     damaged(ORIGINALS)
     | st.binary(max_size=200)
