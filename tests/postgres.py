@@ -35,7 +35,7 @@ _ACCOUNT = "postgres"  # who it runs as if we are root, which it refuses
 class Cluster:
     """A running PostgreSQL and what a test does with it."""
 
-    url: str  # of an empty database
+    url: str  # of its database
     folder: Path
     command: tuple[str | Path, ...]
     server: subprocess.Popen | None = None
@@ -84,12 +84,13 @@ class Way:
 
 
 @contextmanager
-def running(initdb: str, *, durable: bool = False) -> Iterator[str]:
-    """A new cluster until the block ends; yields the URL of an empty database.
+def running(initdb: str, *, durable: bool = False, data: Path | None = None) -> Iterator[str]:
+    """A new cluster until the block ends; yields the URL of its database.
 
-    `initdb` is that program's path. Only what is `durable` waits for the disk, as in production.
+    `initdb` is that program's path. Only what is `durable` waits for the disk, as in production. The database
+    is empty, or the one in `data`, the folder of another cluster.
     """
-    with cluster(initdb, durable=durable) as made:
+    with cluster(initdb, durable=durable, data=data) as made:
         yield made.url
 
 

@@ -104,6 +104,7 @@ class Server:
             **dict.fromkeys(LIMITS, "1000000"),
             **self._database(),
             "DJANGO_READ_DOT_ENV": "off",
+            "DJANGO_SETTINGS_MODULE": "tests.served",
             "PORTAL_DATA_DIR": str(self.data),
             **ports,
             **self.settings,

@@ -1,4 +1,4 @@
-"""An SQLite database as `manage.py migrate` leaves it, made once for all processes of a run."""
+"""Databases as `manage.py migrate` leaves them, to be copied; made once for all processes of a run."""
 
 import atexit
 import os
@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from pki.keystore.files import locked
+from tests import postgres
+from tests.clients import needs
 from tests.forks import ROOT
 
 # The folder that the processes of a run share.
@@ -18,13 +20,32 @@ SHARED = "HATCHERY_TESTS_TABLES"
 
 @cache
 def empty() -> Path:
-    """The database, to be copied."""
-    folder = Path(os.environ.get(SHARED) or _own_folder())
-    database = folder / "db.sqlite3"
-    with locked(folder / "lock", wait=True):
+    """The file of an SQLite database."""
+    database = _folder() / "db.sqlite3"
+    with locked(_folder() / "lock", wait=True):
         if not database.exists():
-            _migrated(folder / "making").rename(database)
+            making = _folder() / "making"
+            _migrate({"PORTAL_DATA_DIR": str(making), "DATABASE_URL": ""})
+            (making / "db.sqlite3").rename(database)
     return database
+
+
+@cache
+def of_postgresql() -> Path:
+    """The folder of a PostgreSQL that does not run; see `tests.postgres.cluster`."""
+    data = _folder() / "postgresql"
+    with locked(_folder() / "lock", wait=True):
+        if not data.exists():
+            with postgres.cluster(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as cluster:
+                _migrate({"PORTAL_DATA_DIR": str(_folder() / "making"), "DATABASE_URL": cluster.url})
+                cluster.stop()
+                shutil.copytree(cluster.folder / "data", data)
+    return data
+
+
+@cache
+def _folder() -> Path:
+    return Path(os.environ.get(SHARED) or _own_folder())
 
 
 def _own_folder() -> str:
@@ -33,17 +54,15 @@ def _own_folder() -> str:
     return folder
 
 
-def _migrated(data: Path) -> Path:
+def _migrate(own: dict[str, str]) -> None:
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PORTAL_") and name not in ("DJANGO_SETTINGS_MODULE", "SECRET_KEY")
     }
-    own = {"DJANGO_READ_DOT_ENV": "off", "PORTAL_DATA_DIR": str(data), "DATABASE_URL": ""}
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
-        env={**environment, **own},
+        env={**environment, "DJANGO_READ_DOT_ENV": "off", **own},
         check=True,
     )
-    return data / "db.sqlite3"

@@ -56,6 +56,7 @@ LARGE = (
 # No index says which devices were never seen. Mostly they are the newest: the list is walked from there.
 WALKED = "?seen=never"
 _ASKED: dict[str, list[str]] = {}
+in_one_process = pytest.mark.xdist_group("each page's SQL")
 MODELS = registered_models()
 of_each_model = pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
 
@@ -125,6 +126,10 @@ def give_responder(issuer, number: int, now) -> None:
 def asked(browser, url: str, **query: str) -> list[str]:
     """The SQL of a page."""
     browser.get(url, **query)  # once before: what is cached for ever does not count
+    return asked_first(browser, url, **query)
+
+
+def asked_first(browser, url: str, **query: str) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
         response = browser.get(url, **query)
     assert response.status_code == 200, url
@@ -134,7 +139,7 @@ def asked(browser, url: str, **query: str) -> list[str]:
 def asked_by_each(browser) -> dict[str, list[str]]:
     """The SQL of each page, by its address; asked once for all tests, for it takes long."""
     if not _ASKED:
-        _ASKED.update((url, asked(browser, url)) for url in dict.fromkeys(urls(browser)))
+        _ASKED.update((url, asked_first(browser, url)) for url in dict.fromkeys(urls(browser)))
     return _ASKED
 
 
@@ -211,6 +216,7 @@ def counts_without_a_bound(sql: str) -> bool:
     return "COUNT(" in sql and re.search(r"(FROM|IN) \(SELECT .* LIMIT \d+\)", sql) is None
 
 
+@in_one_process
 def test_no_page_counts_a_table_or_looks_for_different_values_in_a_large_one(ada, filled):
     seen = 0
     for url, statements in asked_by_each(ada).items():
@@ -237,6 +243,7 @@ def test_a_count_of_a_whole_table_would_be_seen(sql, whole):
     assert counts_without_a_bound(sql) is whole
 
 
+@in_one_process
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 def test_no_list_reads_or_sorts_a_whole_table(ada, filled):
     """By SQLite's own plan: a large table is searched by an index, or walked in an index's order."""

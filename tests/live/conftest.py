@@ -1,6 +1,6 @@
 import pytest
 
-from tests import postgres
+from tests import postgres, tables
 from tests.clients import needs
 from tests.live.balancers import BALANCER
 from tests.server import Server, free_ports
@@ -12,7 +12,7 @@ BAD_TOKENS = 8  # from one address, before more are answered with 429
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """One server for all tests that leave it as they found it."""
-    running = Server(tmp_path_factory.mktemp("live"), from_nothing=True).start()
+    running = Server(tmp_path_factory.mktemp("live")).start()
     yield running
     if running.process.poll() is None:
         assert running.stop() == 0, running.output()
@@ -21,7 +21,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cluster():
     """A PostgreSQL for the nodes alone, which may be stopped in between."""
-    with postgres.cluster(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as running:
+    with postgres.cluster(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as running:
         yield running
 
 

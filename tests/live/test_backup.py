@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
 
-from tests import postgres
+from tests import postgres, tables
 from tests.clients import needs, run
 from tests.live.devices import Device
 from tests.live.parties import Ocsp
@@ -57,7 +57,7 @@ def databases(request):
         return
     for program in ("pg_dump", "pg_restore"):
         needs(program, package="postgresql-client")
-    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as url:
+    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as url:
         yield url, postgres.new_database(url, empty=True)
 
 

@@ -11,18 +11,17 @@ from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 
 from pki.models import immutable, lock_waits, triggers
-from tests import postgres
+from tests import postgres, tables
 from tests.clients import needs
 from tests.server import ROOT, Server
+
+pytestmark = pytest.mark.xdist_group("test_lock_waits")  # one PostgreSQL for all
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as url:
-        made = Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": url})
-        done = made.manage("migrate", "--verbosity", "0")
-        assert done.returncode == 0, done.stderr
-        yield made
+    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as url:
+        yield Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": url})
 
 
 @pytest.fixture
