@@ -16,12 +16,15 @@ serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five list
 	@$(BIN)/python manage.py serve
 
 # Hundreds of processes are started: each would compile all modules anew if Python might not keep them compiled.
+# ORDER shuffles the tests: the same way each time, unless another is given.
+ORDER := 1
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
+		--randomly-seed $(ORDER)
 
 test-postgres: $(VENV)/.installed-dev ## Run the tests, or those that TESTS names, on a PostgreSQL of their own.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.postgres \
-		$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup $(TESTS)
+		$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --randomly-seed $(ORDER) $(TESTS)
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 from django.db import connection
+from hypothesis import settings as hypothesis_settings
 from django.utils import timezone
 
 from pki.keystore import keystore
@@ -30,6 +31,11 @@ SERVED = {
     "proxies",
     "shell",
 }  # folders whose modules have servers of their own
+
+
+# The same examples each time: what passed here passes there. HATCHERY_EXPLORE=1 looks for others.
+hypothesis_settings.register_profile("repeated", derandomize=True)
+hypothesis_settings.load_profile("default" if os.environ.get("HATCHERY_EXPLORE") else "repeated")
 
 
 def pytest_configure(config):

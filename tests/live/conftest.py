@@ -21,7 +21,9 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cluster():
     """A PostgreSQL for the nodes alone, which may be stopped in between."""
-    with postgres.cluster(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as running:
+    with postgres.cluster(
+        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
+    ) as running:
         yield running
 
 

@@ -57,7 +57,9 @@ def databases(request):
         return
     for program in ("pg_dump", "pg_restore"):
         needs(program, package="postgresql-client")
-    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as url:
+    with postgres.running(
+        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
+    ) as url:
         yield url, postgres.new_database(url, empty=True)
 
 

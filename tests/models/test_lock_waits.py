@@ -15,12 +15,17 @@ from tests import postgres, tables
 from tests.clients import needs
 from tests.server import ROOT, Server
 
-pytestmark = pytest.mark.xdist_group("test_lock_waits")  # one PostgreSQL for all
+pytestmark = [
+    pytest.mark.xdist_group("test_lock_waits"),  # one PostgreSQL for all
+    postgres.not_there("the run on SQLite has one for these tests"),
+]
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as url:
+    with postgres.running(
+        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
+    ) as url:
         yield Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": url})
 
 

@@ -13,6 +13,8 @@ from tests import postgres
 from tests.clients import needs
 from tests.models import networks
 
+pytestmark = postgres.not_there("the run on SQLite has one for these tests")
+
 LONGEST = 20.0  # seconds
 
 

@@ -14,7 +14,9 @@ from tests.shell.test_manage import sentence_of
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     needs("pg_dump", package="postgresql-client")
-    with postgres.running(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()) as url:
+    with postgres.running(
+        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
+    ) as url:
         made = Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": url})
         assert made.manage("bootstrap", "--no-demo").returncode == 0
         yield made
