@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# ORDER shuffles the tests: the same way each time, unless another is given.
+ORDER := 1
+PYTEST := $(BIN)/python -m pytest --randomly-seed $(ORDER) --numprocesses 4 --dist loadgroup
 # In this order: what comes later takes the versions of what came before.
 PINNED := requirements requirements-dev $(filter-out requirements requirements-dev,$(patsubst requirements/%.in,%,$(wildcard requirements/*.in)))
 
@@ -16,15 +19,11 @@ serve: $(VENV)/.installed ## Install, migrate, bootstrap and serve all five list
 	@$(BIN)/python manage.py serve
 
 # Hundreds of processes are started: each would compile all modules anew if Python might not keep them compiled.
-# ORDER shuffles the tests: the same way each time, unless another is given.
-ORDER := 1
 test: $(VENV)/.installed-dev ## Set up what the tests need, and run all of them.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
-		--randomly-seed $(ORDER)
+	@PYTHONDONTWRITEBYTECODE= $(PYTEST) --no-loadscope-reorder
 
 test-postgres: $(VENV)/.installed-dev ## Run the tests, or those that TESTS names, on a PostgreSQL of their own.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.postgres \
-		$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --randomly-seed $(ORDER) $(TESTS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.postgres $(PYTEST) $(TESTS)
 
 lint: $(VENV)/.installed-dev ## Check style, types, layers, migrations and production settings.
 	$(BIN)/ruff format --check .

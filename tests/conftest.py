@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 from django.db import connection
-from hypothesis import settings as hypothesis_settings
 from django.utils import timezone
+from hypothesis import settings as hypothesis_settings
 
 from pki.keystore import keystore
 from pki.models.immutable import KEPT

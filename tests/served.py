@@ -1,4 +1,4 @@
-"""The settings of the servers that tests start: the real ones, but nobody's password is worth half a second."""
+"""The settings of the servers that tests start: the real ones, but hashing a password takes no time."""
 
 from portal.settings import *  # noqa: F403
 

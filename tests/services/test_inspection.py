@@ -663,8 +663,7 @@ def judged(data, password=""):
     assert {each.part for each in findings} <= {*numbers, None}
 
 
-# What is not quite DER, or has a serial number that is not positive or a country of many letters, is read with a
-# warning.
+# What is not quite DER, a serial number that is not positive, and a country of many letters give warnings.
 @pytest.mark.filterwarnings("ignore:PKCS#7 certificates could not be parsed as DER:UserWarning")
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")
