@@ -1,7 +1,5 @@
 """axe-core's judgment of a page."""
 
-from collections.abc import Sequence
-
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
@@ -12,29 +10,22 @@ EXCLUDED = (
     ".selector .help-tooltip",
 )
 
-# The rules that a screen's size and colours decide; what a page says is the same on each.
-OF_LOOKS = ("color-contrast", "link-in-text-block", "scrollable-region-focusable")
-
 _IS_THERE = "typeof axe === 'object'"
-_RUN = """async ([excluded, rules]) => {
+_RUN = """async (excluded) => {
     const context = { exclude: excluded.map((each) => [each]) };
-    const some = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
-    const found = await axe.run(context, { resultTypes: ["violations"], ...some });
+    const found = await axe.run(context, { resultTypes: ["violations"] });
     return found.violations;
 }"""
 
 
-def grave_violations(page: Page, rules: Sequence[str] = ()) -> list[str]:
-    """What axe finds serious or critical on a page as it stands, one paragraph for each element.
-
-    By these rules, or by all.
-    """
+def grave_violations(page: Page) -> list[str]:
+    """What axe finds serious or critical on a page as it stands, one paragraph for each element."""
     if not page.evaluate(_IS_THERE):
         page.evaluate(AXE_SCRIPT)
     return [
         f"{page.url}\n  {violation['impact']}: {violation['help']} ({violation['id']})\n"
         f"  {' '.join(map(str, node['target']))}: {node['html'][:300]}\n  {node['failureSummary']}"
-        for violation in page.evaluate(_RUN, [list(EXCLUDED), list(rules)])
+        for violation in page.evaluate(_RUN, list(EXCLUDED))
         if violation["impact"] in _GRAVE
         for node in violation["nodes"]
     ]

@@ -1,6 +1,7 @@
 """A real server, a real browser; without a Chromium these tests are skipped, and it is said."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +36,11 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def playwright():
+    # Its loop goes on in this thread, where Django would ask no database then. Other tests may follow here.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "on"
     with sync_playwright() as running:
         yield running
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,11 @@ from pki.services import counting
 from pki.services.issuing import bootstrap
 from pki.services.looking import overview
 from pki.services.revoking import revocation
-from tests import snapshots
 from tests.console.conftest import browser, staff
 from tests.services.cast import DAY, TESTER, issue, registered, set_policy
 from tests.upkeep import given_up
 
 DASHBOARD = reverse("admin:index")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_late(now):
-    """After a minute in which nothing was done there would be warnings of that."""
-    snapshots.forget(before=now - timedelta(seconds=30))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """No page runs a query for each row, and none reads a whole table, however many rows there are."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
@@ -83,6 +84,12 @@ def fill(first: int, last: int, now) -> None:
         extra = Profile(name=f"profile-{number}", issuer=profile.issuer, extended_key_usages=["clientAuth"])
         profiles.save(extra, [], TESTER, now)
         sealing.seal(now)
+
+
+@pytest.fixture(autouse=True)
+def _old_rows_do(monkeypatch):
+    """How many questions are asked does not change by the minute, and to fill the tables takes long."""
+    monkeypatch.setattr(snapshots, "FRESH_FOR", timedelta(minutes=5))
 
 
 @pytest.fixture

@@ -83,8 +83,8 @@ def becomes(server, name, says) -> bool:
     """Whether a campaign says so in time, with steps as maintenance does them."""
 
     def look() -> bool:
-        campaign(server, "step")
-        return says in campaign(server, "show", name)
+        server.quickly("campaign", "step")
+        return says in server.quickly("campaign", "show", name)
 
     return seen_within(SOON, look)
 

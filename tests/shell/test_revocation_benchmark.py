@@ -47,7 +47,17 @@ def test_a_list_has_its_time_and_no_more(listed_at, wrong):
 def test_it_measures_each_way_of_asking_on_a_real_server():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTAL_")}
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.revocation", "--revocations", "1", "--only", "sqlite"],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.revocation",
+            "--revocations",
+            "1",
+            "--clients",
+            "1",
+            "--only",
+            "sqlite",
+        ],
         cwd=ROOT,
         env=environment,
         capture_output=True,
