@@ -31,6 +31,15 @@ _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["tests.loaded"])
 
 
+def inherited() -> dict[str, str]:
+    """This process's environment without what it says of Hatchery's settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PORTAL_") and name not in ("DJANGO_SETTINGS_MODULE", "SECRET_KEY")
+    }
+
+
 @dataclass
 class Forks:
     """The process, from the side of the tests. One thing at a time."""

@@ -84,13 +84,12 @@ class Way:
 
 
 @contextmanager
-def running(initdb: str, *, durable: bool = False, data: Path | None = None) -> Iterator[str]:
-    """A new cluster until the block ends; yields the URL of its database.
+def running(initdb: str, *, durable: bool = False) -> Iterator[str]:
+    """A new cluster until the block ends; yields the URL of an empty database.
 
-    `initdb` is that program's path. Only what is `durable` waits for the disk, as in production. The database
-    is empty, or the one in `data`, the folder of another cluster.
+    `initdb` is that program's path. Only what is `durable` waits for the disk, as in production.
     """
-    with cluster(initdb, durable=durable, data=data) as made:
+    with cluster(initdb, durable=durable) as made:
         yield made.url
 
 

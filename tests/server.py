@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from tests import postgres, tables
-from tests.forks import ROOT, Forks
+from tests.forks import ROOT, Forks, inherited
 
 LISTENERS = ("hello", "secure", "provisioning", "console", "status")
 LIMITS = ("PORTAL_LIMIT_FAILURES", "PORTAL_LIMIT_DEVICE_FAILURES", "PORTAL_LIMIT_WITHOUT_TOKEN")
@@ -93,13 +93,8 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         ports = {f"PORTAL_PORT_{name.upper()}": str(port) for name, port in self.ports.items()}
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("PORTAL_") and name not in ("DJANGO_SETTINGS_MODULE", "SECRET_KEY")
-        }
         return {
-            **kept,
+            **inherited(),
             # All tests come from one address; those of the limits set their own.
             **dict.fromkeys(LIMITS, "1000000"),
             **self._database(),
@@ -186,9 +181,10 @@ class Server:
 
     def copy_tables(self) -> None:
         """Have the tables there before a start, unless it shall make them itself."""
-        if self.from_nothing or "DATABASE_URL" in self.settings:
-            return
         database = self.data / "db.sqlite3"
+        own = f"sqlite:///{database}"
+        if self.from_nothing or self.settings.get("DATABASE_URL", own) != own:
+            return
         if not (self._database(empty=False) or database.exists()):
             shutil.copy(tables.empty(), database)
 

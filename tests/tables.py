@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
 from pki.keystore.files import locked
 from tests import postgres
 from tests.clients import needs
-from tests.forks import ROOT
+from tests.forks import ROOT, inherited
+from tests.postgres import Cluster
 
 # The folder that the processes of a run share.
 SHARED = "HATCHERY_TESTS_TABLES"
@@ -30,17 +32,17 @@ def empty() -> Path:
     return database
 
 
-@cache
-def of_postgresql() -> Path:
-    """The folder of a PostgreSQL that does not run; see `tests.postgres.cluster`."""
+def on_postgresql() -> AbstractContextManager[Cluster]:
+    """A new PostgreSQL until the block ends."""
+    initdb = needs(postgres.PROGRAM, package=postgres.PACKAGE)
     data = _folder() / "postgresql"
     with locked(_folder() / "lock", wait=True):
         if not data.exists():
-            with postgres.cluster(needs(postgres.PROGRAM, package=postgres.PACKAGE)) as cluster:
+            with postgres.cluster(initdb) as cluster:
                 _migrate({"PORTAL_DATA_DIR": str(_folder() / "making"), "DATABASE_URL": cluster.url})
                 cluster.stop()
                 shutil.copytree(cluster.folder / "data", data)
-    return data
+    return postgres.cluster(initdb, data=data)
 
 
 @cache
@@ -55,14 +57,9 @@ def _own_folder() -> str:
 
 
 def _migrate(own: dict[str, str]) -> None:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("PORTAL_") and name not in ("DJANGO_SETTINGS_MODULE", "SECRET_KEY")
-    }
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
-        env={**environment, "DJANGO_READ_DOT_ENV": "off", **own},
+        env={**inherited(), "DJANGO_READ_DOT_ENV": "off", **own},
         check=True,
     )

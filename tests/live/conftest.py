@@ -1,7 +1,6 @@
 import pytest
 
 from tests import postgres, tables
-from tests.clients import needs
 from tests.live.balancers import BALANCER
 from tests.server import Server, free_ports
 
@@ -21,9 +20,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cluster():
     """A PostgreSQL for the nodes alone, which may be stopped in between."""
-    with postgres.cluster(
-        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
-    ) as running:
+    with tables.on_postgresql() as running:
         yield running
 
 

@@ -57,10 +57,8 @@ def databases(request):
         return
     for program in ("pg_dump", "pg_restore"):
         needs(program, package="postgresql-client")
-    with postgres.running(
-        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
-    ) as url:
-        yield url, postgres.new_database(url, empty=True)
+    with tables.on_postgresql() as cluster:
+        yield cluster.url, postgres.new_database(cluster.url, empty=True)
 
 
 @pytest.fixture(scope="module")

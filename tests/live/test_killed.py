@@ -6,8 +6,7 @@ import pytest
 
 from benchmarks.faults import evidence, trial, victims
 from benchmarks.faults.load import Held
-from tests import postgres, tables
-from tests.clients import needs
+from tests import tables
 from tests.server import Server
 
 # All processes of a node at once: tests/live/test_balanced_nodes.py.
@@ -20,9 +19,7 @@ ANY_SEED = 20261122
 
 @pytest.mark.parametrize("database", KILLS)
 def test_whatever_is_killed_it_comes_back_by_itself_and_nothing_is_lost_or_there_twice(database, tmp_path):
-    own = nullcontext()
-    if database == "postgresql":
-        own = postgres.cluster(needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql())
+    own = tables.on_postgresql() if database == "postgresql" else nullcontext()
     with own as cluster:
         outcome = trial.run(tmp_path, cluster, KILLS[database], ANY_SEED, clients=2, restart_after=0.1)
         assert outcome.faults == []

@@ -12,7 +12,6 @@ from django.db.utils import ConnectionHandler
 
 from pki.models import immutable, lock_waits, triggers
 from tests import postgres, tables
-from tests.clients import needs
 from tests.server import ROOT, Server
 
 pytestmark = [
@@ -23,10 +22,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    with postgres.running(
-        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
-    ) as url:
-        yield Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": url})
+    with tables.on_postgresql() as cluster:
+        yield Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": cluster.url})
 
 
 @pytest.fixture

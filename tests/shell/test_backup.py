@@ -14,7 +14,6 @@ from contextlib import closing
 import pytest
 
 from pki.keystore import keystore_of
-from tests import tables
 from tests.clients import make_csr
 from tests.server import ROOT, Server, seen_within
 from tests.shell.backups import rebuilt
@@ -30,7 +29,7 @@ def installation(tmp_path_factory):
     (folder / "passphrase").write_text(PASSPHRASE)
     made = with_passphrase(Server(folder / "var"), folder / "passphrase")
     made.data.mkdir()
-    shutil.copy(tables.empty(), made.data)
+    made.copy_tables()
     assert made.manage("bootstrap", "--no-demo").returncode == 0
     made.token("--device", "door-1")
     issued = made.manage("issue", "--device", "door-1", "--csr", "-", stdin=make_csr("door-1"))

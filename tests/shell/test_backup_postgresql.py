@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests import postgres, tables
+from tests import tables
 from tests.clients import needs
 from tests.server import Server
 from tests.shell.test_manage import sentence_of
@@ -14,10 +14,8 @@ from tests.shell.test_manage import sentence_of
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     needs("pg_dump", package="postgresql-client")
-    with postgres.running(
-        needs(postgres.PROGRAM, package=postgres.PACKAGE), data=tables.of_postgresql()
-    ) as url:
-        made = Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": url})
+    with tables.on_postgresql() as cluster:
+        made = Server(tmp_path_factory.mktemp("installation"), {"DATABASE_URL": cluster.url})
         assert made.manage("bootstrap", "--no-demo").returncode == 0
         yield made
 

@@ -1,6 +1,5 @@
 """`manage.py maintain` in a process of its own: what it prints, its exit status, and how it ends."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import time
 
 import pytest
 
-from tests import tables
 from tests.server import ROOT, Server, seen_within
 from tests.services.receivers import Receiver
 
@@ -20,7 +18,7 @@ def installation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("maintained")
     settings = {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}", "PORTAL_WEBHOOK_NETWORKS": "127.0.0.1"}
     made = Server(folder, settings)
-    shutil.copy(tables.empty(), made.data)
+    made.copy_tables()
     assert made.manage("bootstrap", "--no-demo").returncode == 0
     return made
 

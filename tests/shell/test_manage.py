@@ -1,7 +1,6 @@
 """`manage.py` in a process of its own: exit statuses, and what is said where."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pki.services.enrolling import tokens
-from tests import tables
 from tests.clients import make_csr
 from tests.server import ROOT, Server
 
@@ -25,7 +23,7 @@ def on_sqlite(folder: Path) -> Server:
 def installation(tmp_path_factory):
     """One that is migrated and bootstrapped, without the demo."""
     made = on_sqlite(tmp_path_factory.mktemp("installation"))
-    shutil.copy(tables.empty(), made.data)
+    made.copy_tables()
     done = made.manage("bootstrap", "--no-demo")
     assert done.returncode == 0, done.stderr
     return made
