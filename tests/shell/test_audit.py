@@ -20,8 +20,8 @@ from pki.keystore import KeystoreError, keystore
 from pki.models import AuditCheckpoint, AuditEvent, AuditSigner
 from pki.services.auditing import chain, sealing, witness
 from tests.docs.blocks import blocks, commands
+from tests.services.auditing.trail import defenceless
 from tests.services.cast import TESTER, registered
-from tests.services.test_audit_chain import defenceless
 
 PROVEN = "PROVEN: nothing was changed, removed, added or moved."
 
